@@ -1,0 +1,1 @@
+//! CXL DVSECs and component registers as the CXL specification lays them out.

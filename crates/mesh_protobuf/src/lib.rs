@@ -1,0 +1,1 @@
+//! Protobuf encoding of saved state, with a derive for ordinary Rust types.

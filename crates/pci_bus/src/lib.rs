@@ -1,0 +1,1 @@
+//! The bus device trait, and the legacy CF8/CFC configuration mechanism.

@@ -1,0 +1,1 @@
+//! Configuration space emulators, capabilities, BARs, MSI and MSI-X.

@@ -1,0 +1,1 @@
+//! The firmware's role: bus numbers, BARs and bridge windows.

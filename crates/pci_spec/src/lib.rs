@@ -1,0 +1,1 @@
+//! PCI and PCI Express register layouts and identifiers: no state, no policy.

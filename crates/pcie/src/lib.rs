@@ -1,0 +1,1 @@
+//! Root complexes, ports, switches, hot-plug slots: the PCI Express fabric.

@@ -1,0 +1,1 @@
+//! Describe, validate and compose a PCI Express hierarchy.

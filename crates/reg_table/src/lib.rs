@@ -1,0 +1,1 @@
+//! Register blocks as data: tables, and the one mechanism that reads, writes and resets them.

@@ -1,0 +1,1 @@
+//! Compose, enumerate, show and look into a PCI Express hierarchy.

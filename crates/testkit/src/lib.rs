@@ -1,0 +1,1 @@
+//! The other side, modelled once: a driver, an interrupt sink, an MMIO map for tests and benches.

@@ -1,0 +1,1 @@
+//! Rate-limited tracing macros: a guest cannot flood the log.
