@@ -2,6 +2,12 @@
 //!
 //! One test function, because the switch of [`tracelimit::disable_rate_limiting`] is global to the process.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that fails should stop at once"
+)]
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::Mutex;
