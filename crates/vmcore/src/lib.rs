@@ -2,7 +2,7 @@
 
 #![deny(unsafe_code)]
 
-// The derives name this crate by its own name, also in here.
+// The derive of `save_restore` names this crate by its absolute path, in here too.
 extern crate self as vmcore;
 
 pub mod device_state;
@@ -11,3 +11,4 @@ pub mod guest_memory;
 pub mod interrupt;
 pub mod irqfd;
 pub mod line_interrupt;
+pub mod save_restore;
