@@ -1,8 +1,7 @@
 //! Extended capabilities: the list from 0x100 up (PCIe 6.2 section 7.6).
 
 pub mod acs;
-pub mod ari;
-pub mod device_serial_number;
+pub mod fixed;
 
 use super::ConfigSlot;
 use chipset_device::pci::ByteEnables;
