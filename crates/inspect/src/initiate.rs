@@ -150,14 +150,13 @@ fn poll_outcome(outcome: &mut Outcome, cx: &mut Context<'_>) -> bool {
             Poll::Pending => return false,
         }
     }
-    let mut ready = true;
-    if let Outcome::Directory(children) = outcome {
-        // Each is polled, even after one that is pending, so that each knows whom to wake.
-        for child in children {
-            ready &= poll_outcome(&mut child.outcome, cx);
-        }
+    match outcome {
+        // One that is pending is enough to wait for: the others are looked at when it has come.
+        Outcome::Directory(children) => children
+            .iter_mut()
+            .all(|child| poll_outcome(&mut child.outcome, cx)),
+        _ => true,
     }
-    ready
 }
 
 /// An update that has been asked for: a future of the node's value after it.

@@ -41,7 +41,7 @@ pub(crate) fn fields(data: &DataStruct, receiver: Receiver) -> syn::Result<Vec<S
                 "`mut` needs a place to change; bits are read through their accessor",
             ));
         }
-        shown.push(Shown::bits(name, attributes));
+        shown.push(Shown::bits(name, &field.ty, attributes));
     }
     Ok(shown)
 }

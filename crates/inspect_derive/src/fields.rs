@@ -13,10 +13,12 @@ use proc_macro2::Span;
 use proc_macro2::TokenStream;
 use quote::format_ident;
 use quote::quote;
+use quote::quote_spanned;
 use syn::Ident;
 use syn::Member;
 use syn::Type;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 
 /// A field that is shown.
 pub(crate) struct Shown {
@@ -26,6 +28,8 @@ pub(crate) struct Shown {
     shared: TokenStream,
     /// Its name in Rust.
     name: String,
+    /// Where a complaint about its type belongs.
+    span: Span,
     attributes: FieldAttributes,
 }
 
@@ -68,10 +72,16 @@ pub(crate) fn shown(
             binding: Some((member, variable)),
             shared,
             name,
+            span: complaint_span(&field.ty),
             attributes,
         });
     }
     Ok(shown)
+}
+
+/// The place of `ty`. Names still resolve as in the rest of the code that the macro writes.
+fn complaint_span(ty: &Type) -> Span {
+    Span::call_site().located_at(ty.span())
 }
 
 fn is_phantom(ty: &Type) -> bool {
@@ -111,11 +121,12 @@ pub(crate) fn single(fields: &[Shown], span: Span) -> syn::Result<&Shown> {
 
 impl Shown {
     /// A bit field, which `accessor` reads.
-    pub(crate) fn bits(accessor: &Ident, attributes: FieldAttributes) -> Self {
+    pub(crate) fn bits(accessor: &Ident, ty: &Type, attributes: FieldAttributes) -> Self {
         Self {
             binding: None,
             shared: quote!(&self.#accessor()),
             name: accessor.unraw().to_string(),
+            span: complaint_span(ty),
             attributes,
         }
     }
@@ -173,7 +184,7 @@ impl Shown {
             View::IterByKey => quote!(&::inspect::iter_by_key((#shared).into_iter())),
             View::IterByIndex => quote!(&::inspect::iter_by_index((#shared).into_iter())),
         };
-        quote!({ ::inspect::Inspect::inspect(#value, #req); })
+        quote_spanned!(self.span=> { ::inspect::Inspect::inspect(#value, #req); })
     }
 }
 

@@ -363,12 +363,4 @@ mod tests {
         ));
         assert!(messages[0].starts_with("`extra` needs `tag"));
     }
-
-    #[test]
-    fn errors_stand_where_the_mistake_is() {
-        let source = "struct S {\n    #[inspect(hex,  hexa)]\n    a: u8,\n}";
-        let error = expand(&syn::parse_str(source).unwrap(), Receiver::Shared).unwrap_err();
-        let start = error.span().start();
-        assert_eq!((start.line, start.column), (2, 20));
-    }
 }

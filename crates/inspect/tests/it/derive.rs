@@ -304,7 +304,7 @@ enum Message {
 struct Send {
     #[inspect(send = "Message::Look")]
     path: mpsc::Sender<Message>,
-    #[inspect(send = "|deferred| Message::Look(deferred)", hex)]
+    #[inspect(send = "|deferred| { Message::Look(deferred) }", hex)]
     closure: mpsc::Sender<Message>,
 }
 

@@ -1,8 +1,9 @@
 //! What objects show, how inquiries reach them, and what the derives make.
 
 #![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
-    clippy::disallowed_methods,
     reason = "a test that fails should stop at once"
 )]
 
