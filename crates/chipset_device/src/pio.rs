@@ -2,6 +2,8 @@
 
 use crate::ChipsetDevice;
 use crate::io::IoResult;
+use inspect::Inspect;
+use inspect::Request;
 use std::ops::RangeInclusive;
 
 /// A device that answers port accesses.
@@ -53,6 +55,16 @@ pub trait ControlPortIoIntercept: Send + Sync {
     fn offset_of(&self, addr: u16) -> Option<u16>;
 }
 
+/// Shows `name`, `len` and, while the region is mapped, `addr`.
+impl Inspect for dyn ControlPortIoIntercept + '_ {
+    fn inspect(&self, req: Request<'_>) {
+        req.respond()
+            .field("name", self.region_name())
+            .hex("len", self.len())
+            .hex("addr", self.addr());
+    }
+}
+
 /// For a monitor that routes accesses to BARs itself: every region is the inert `()`.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct ExternallyManagedPortIoIntercepts;
@@ -98,5 +110,42 @@ mod tests {
         assert_eq!(region.len(), 0);
         assert_eq!(region.addr(), None);
         assert_eq!(region.offset_of(0x6000), None);
+    }
+    struct Region(Option<u16>);
+
+    impl ControlPortIoIntercept for Region {
+        fn region_name(&self) -> &str {
+            "doorbells"
+        }
+        fn map(&mut self, addr: u16) {
+            self.0 = Some(addr);
+        }
+        fn unmap(&mut self) {
+            self.0 = None;
+        }
+        fn addr(&self) -> Option<u16> {
+            self.0
+        }
+        fn len(&self) -> u16 {
+            0x10
+        }
+        fn offset_of(&self, addr: u16) -> Option<u16> {
+            addr.checked_sub(self.0?).filter(|&offset| offset < 0x10)
+        }
+    }
+
+    fn inspected(region: &dyn ControlPortIoIntercept) -> String {
+        inspect::inspect("", region).results().to_string()
+    }
+
+    #[test]
+    fn inspection_shows_the_address_while_mapped() {
+        let mut region = Region(None);
+        assert_eq!(inspected(&region), r#"{len: 0x10, name: "doorbells"}"#);
+        region.map(0x6010);
+        assert_eq!(
+            inspected(&region),
+            r#"{addr: 0x6010, len: 0x10, name: "doorbells"}"#
+        );
     }
 }

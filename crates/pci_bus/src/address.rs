@@ -1,6 +1,8 @@
 //! The address register.
 
 use bitfield_struct::bitfield;
+use inspect::Inspect;
+use inspect::Request;
 use std::fmt;
 
 /// CONFIG_ADDRESS: which register of which function the data window shows (PCI 3.0 section 3.2.2.3.2).
@@ -41,6 +43,15 @@ impl AddressRegister {
             device: self.device(),
             function: self.function(),
         }
+    }
+}
+
+impl Inspect for AddressRegister {
+    fn inspect(&self, req: Request<'_>) {
+        req.respond()
+            .field("enabled", self.enabled())
+            .display("slot", &self.slot())
+            .hex("register", self.register());
     }
 }
 

@@ -1,5 +1,7 @@
 //! A bus behind an address and a data port.
 
+mod save_restore;
+
 use crate::address::AddressRegister;
 use crate::address::Slot;
 use crate::device::GenericPciBusDevice;
@@ -13,6 +15,9 @@ use chipset_device::pio::ControlPortIoIntercept;
 use chipset_device::pio::PortIoIntercept;
 use chipset_device::pio::RegisterPortIoIntercept;
 use chipset_device::poll_device::PollDevice;
+use inspect::Inspect;
+use inspect::InspectMut;
+use inspect::Request;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -320,6 +325,37 @@ impl ChangeDeviceState for GenericPciBus {
     async fn reset(&mut self) {
         self.address = AddressRegister::new();
         self.merges.clear();
+    }
+}
+
+/// Shows the two port regions, the devices, the sub-dword writes under way and the address register.
+impl Inspect for GenericPciBus {
+    fn inspect(&self, req: Request<'_>) {
+        let devices = self.pci_devices.iter();
+        let deferred = self.merges.addresses().enumerate();
+        req.respond()
+            .field("pio_addr", &*self.pio_addr.region)
+            .field("pio_data", &*self.pio_data.region)
+            .fields(
+                "pci_devices",
+                devices.map(|(slot, device)| (slot, &device.name)),
+            )
+            .fields("deferred_actions", deferred)
+            .field("state", self.address);
+    }
+}
+
+impl InspectMut for GenericPciBus {
+    fn inspect_mut(&mut self, req: Request<'_>) {
+        self.inspect(req);
+    }
+}
+
+impl Inspect for Target {
+    fn inspect(&self, req: Request<'_>) {
+        req.respond()
+            .display("slot", &self.slot)
+            .hex("offset", self.offset);
     }
 }
 

@@ -5,6 +5,8 @@
 
 pub mod test_helpers;
 
+use inspect::Inspect;
+use inspect::Request;
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -73,6 +75,13 @@ struct Connection {
 impl LineState {
     fn is_high(&self) -> bool {
         self.slots.iter().flatten().any(|slot| slot.high)
+    }
+
+    /// The input of each controller at which the wire ends.
+    fn inputs(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.targets
+            .iter()
+            .map(|connection| (&*connection.label, connection.vector))
     }
 
     /// Tells every target the level. Levels are repeated rather than filtered: a controller that was reset learns the level
@@ -237,6 +246,18 @@ impl fmt::Display for LineInterrupt {
     }
 }
 
+/// Shows `debug_label`, `is_high` (this device's contribution) and `targets` (input by controller).
+impl Inspect for LineInterrupt {
+    fn inspect(&self, req: Request<'_>) {
+        let state = self.line.state.lock();
+        let high = matches!(state.slots.get(self.slot), Some(Some(slot)) if slot.high);
+        req.respond()
+            .field("debug_label", &*self.label)
+            .field("is_high", high)
+            .fields("targets", state.inputs());
+    }
+}
+
 /// Numbered interrupt lines, and the controllers that ranges of them end at.
 #[derive(Default)]
 pub struct LineSet {
@@ -331,6 +352,46 @@ impl LineSet {
                 Line::new(vector, connections)
             })
             .share(label, Some(&self.state))
+    }
+}
+
+/// Shows `targets` (each controller's lines and first input) and `lines` (the level and the devices of each line in use).
+impl Inspect for LineSet {
+    fn inspect(&self, req: Request<'_>) {
+        let state = self.state.lock();
+        let targets = state.targets.iter().map(|target| (&target.label, target));
+        req.respond()
+            .fields("targets", targets)
+            .fields("lines", &state.lines);
+    }
+}
+
+impl Inspect for RangeTarget {
+    fn inspect(&self, req: Request<'_>) {
+        let (first, last) = (self.source_range.start(), self.source_range.end());
+        req.respond()
+            .display("lines", &format_args!("{first}-{last}"))
+            .field("first_input", self.target_start);
+    }
+}
+
+impl Inspect for Line {
+    fn inspect(&self, req: Request<'_>) {
+        let state = self.state.lock();
+        let devices = state.slots.iter().enumerate();
+        let devices = devices.filter_map(|(n, slot)| Some((n, slot.as_ref()?)));
+        req.respond()
+            .field("is_high", state.is_high())
+            .fields("devices", devices)
+            .fields("targets", state.inputs());
+    }
+}
+
+impl Inspect for Contribution {
+    fn inspect(&self, req: Request<'_>) {
+        req.respond()
+            .field("label", &*self.label)
+            .field("is_high", self.high);
     }
 }
 
@@ -500,5 +561,28 @@ mod tests {
         line.set_level(true);
         line.new_shared("other").unwrap().set_level(true);
         assert_eq!(line.to_string(), "detached (vector 0)");
+    }
+
+    #[test]
+    fn inspection() {
+        let set = LineSet::new();
+        let target = TestLineInterruptTarget::new_arc();
+        set.add_target(0..=15, 32, "ioapic", target.clone());
+        let nic = set.new_line(5, "nic").unwrap();
+        let _disk = nic.new_shared("disk").unwrap();
+        nic.set_level(true);
+        let show = |object: &dyn Inspect| inspect::inspect("", object).results().to_string();
+        assert_eq!(
+            show(&nic),
+            r#"{debug_label: "nic", is_high: true, targets: {ioapic: 37}}"#
+        );
+        assert_eq!(
+            show(&set),
+            concat!(
+                r#"{lines: {5: {devices: {0: {is_high: true, label: "nic"}, 1: {is_high: false, label: "disk"}}, "#,
+                r#"is_high: true, targets: {ioapic: 37}}}, "#,
+                r#"targets: {ioapic: {first_input: 32, lines: "0-15"}}}"#
+            )
+        );
     }
 }
