@@ -1,6 +1,12 @@
 //! Capabilities: the linked lists of register blocks behind the configuration header (PCIe 6.2 section 7.5.1.1.11 and
 //! section 7.6).
 
+pub mod acs;
+pub mod ari;
+pub mod device_serial_number;
+pub mod dvsec;
+pub mod msi;
+pub mod msix;
 pub mod pci_express;
 
 use bitfield_struct::bitfield;
