@@ -27,6 +27,11 @@ macro_rules! bit_conversions {
     };
 }
 
+pub mod bdf;
 pub mod caps;
 pub mod cfg_space;
 pub mod hwid;
+
+pub use bdf::Bdf;
+pub use bdf::ParseBdfError;
+pub use bdf::SegmentedBdf;

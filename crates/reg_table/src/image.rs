@@ -13,6 +13,12 @@ pub const PAGE_WORDS: usize = 1024;
 #[repr(C, align(4096))]
 pub struct Page([AtomicU32; PAGE_WORDS]);
 
+impl core::fmt::Debug for Page {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Page")
+    }
+}
+
 impl Page {
     /// A page with `fill` in every word.
     pub fn new(fill: u32) -> Arc<Self> {

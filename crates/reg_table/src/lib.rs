@@ -42,6 +42,7 @@ extern crate alloc;
 mod declare;
 mod file;
 mod image;
+mod inspection;
 pub mod plan;
 pub mod reference;
 mod table;

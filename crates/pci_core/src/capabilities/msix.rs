@@ -155,7 +155,7 @@ impl State {
 
     fn function_live(&self) -> bool {
         let control = self.control();
-        control.msix_enable() && !control.function_mask()
+        control.enable() && !control.function_mask()
     }
 
     #[must_use]
@@ -212,8 +212,8 @@ impl MsixEmulator {
             MsixReg::MessageControl,
             MsixMessageControl::new().with_table_size(layout.count - 1).into_bits(),
         );
-        registers.init(MsixReg::TableOffset, layout.table_offset | u32::from(layout.bar));
-        registers.init(MsixReg::PbaOffset, layout.pba_offset | u32::from(layout.bar));
+        registers.init(MsixReg::Table, layout.table_offset | u32::from(layout.bar));
+        registers.init(MsixReg::PendingBitArray, layout.pba_offset | u32::from(layout.bar));
         let state = Arc::new(Mutex::new(State {
             registers,
             entries: std::iter::repeat_with(Entry::new).take(layout.count.into()).collect(),
@@ -318,7 +318,7 @@ impl InterruptTarget for MsixVector {
     fn event(&self) -> Option<Arc<Event>> {
         let state = &mut *self.state.lock();
         let route = state.entries.get_mut(self.index)?.vector.route(&state.target)?;
-        route.event().try_clone().ok().map(Arc::new)
+        Some(Arc::new(route.event().clone()))
     }
 }
 
@@ -330,7 +330,7 @@ impl Inspect for MsixCapability {
         let state = self.0.state.lock();
         let mut resp = req.respond();
         resp.merge(&state.registers);
-        resp.fields("vectors", inspect::iter_by_index(&state.entries));
+        resp.field("vectors", inspect::iter_by_index(&state.entries));
     }
 }
 
@@ -445,7 +445,7 @@ mod save_restore {
             });
             Ok(state::SavedState {
                 vectors: vectors.collect(),
-                enabled: control.msix_enable(),
+                enabled: control.enable(),
                 function_mask: control.function_mask(),
             })
         }
@@ -465,7 +465,7 @@ mod save_restore {
             change(&self.0.state, |state| {
                 let control = state
                     .control()
-                    .with_msix_enable(saved.enabled)
+                    .with_enable(saved.enabled)
                     .with_function_mask(saved.function_mask);
                 state.registers.set(MsixReg::MessageControl, control.into_bits());
                 for (entry, saved) in state.entries.iter_mut().zip(saved.vectors) {

@@ -31,13 +31,11 @@ macro_rules! each {
     ($header:expr, ($file:ident, $reg:ident) => $body:expr) => {
         match $header {
             Header::Type0($file) => {
-                #[expect(clippy::allow_attributes, reason = "not every body names a register")]
                 #[allow(unused_imports, reason = "not every body names a register")]
                 use crate::spec::cfg_space::Type0HeaderReg as $reg;
                 $body
             }
             Header::Type1($file) => {
-                #[expect(clippy::allow_attributes, reason = "not every body names a register")]
                 #[allow(unused_imports, reason = "not every body names a register")]
                 use crate::spec::cfg_space::Type1HeaderReg as $reg;
                 $body
@@ -159,7 +157,7 @@ fn type1_effect(register: Type1HeaderReg, effects: &mut Effects) {
         InterruptLine => {}
         // Read-only.
         VendorId | DeviceId | RevisionId | ProgrammingInterface | SubClass | BaseClass | CacheLineSize
-        | PrimaryLatencyTimer | HeaderType | Bist | SecondaryLatencyTimer | CapabilitiesPointer | Reserved35
+        | LatencyTimer | HeaderType | Bist | SecondaryLatencyTimer | CapabilitiesPointer | Reserved35
         | Reserved36 | ExpansionRomBaseAddress | InterruptPin => {}
     }
 }

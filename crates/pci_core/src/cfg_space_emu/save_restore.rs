@@ -10,7 +10,7 @@ use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::PREFETCH_MEMORY_BASE_LIMIT_64BIT;
 use crate::spec::cfg_space::Type0HeaderReg;
 use crate::spec::cfg_space::Type1HeaderReg;
-use vmcore::save_restore::ProtobufSaveRestore;
+use vmcore::save_restore;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
@@ -71,6 +71,8 @@ mod state {
     }
 }
 
+/// Bits of Bridge Control that are defined.
+const BRIDGE_CONTROL_DEFINED: u16 = 0x0fff;
 /// Bits of Status and Secondary Status that software clears by writing one.
 const STATUS_RW1C: u16 = 0xf900;
 
@@ -116,5 +118,169 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
         state.extended_capabilities =
             save_all(self.extended_capabilities.iter_mut().map(|c| (c.label().to_owned(), c.as_mut() as _)))?;
         Ok(state)
+    }
+
+    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        let unknown = state.command & !COMMAND_WRITABLE;
+        if unknown != 0 {
+            return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
+                "Command is {:#06x}; bits {unknown:#06x} cannot be set",
+                state.command
+            )));
+        }
+        let mut labels = Labels::default();
+        for (label, blob) in &state.capabilities {
+            let nth = labels.nth(label);
+            let found = self.capabilities.iter().filter(|c| c.label() == label).nth(nth);
+            check_one("capability", label, blob, found.map(|c| c.as_ref() as _))?;
+        }
+        let mut labels = Labels::default();
+        for (label, blob) in &state.extended_capabilities {
+            let nth = labels.nth(label);
+            let found = self.extended_capabilities.iter().filter(|c| c.label() == label).nth(nth);
+            check_one("extended capability", label, blob, found.map(|c| c.as_ref() as _))?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
+        self.check(&state)?;
+        // A capability from elsewhere may still refuse; then everything goes back.
+        let before = self.save().map_err(|error| RestoreError::Other(error.into()))?;
+        let applied = self.apply(state);
+        if applied.is_err() {
+            self.apply(before)?;
+        }
+        applied
+    }
+}
+
+impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
+    fn apply(&mut self, state: state::SavedState) -> Result<(), RestoreError> {
+        let mut labels = Labels::default();
+        for (label, blob) in state.capabilities {
+            let nth = labels.nth(&label);
+            if let Some(found) = self.capabilities.iter_mut().filter(|c| c.label() == label).nth(nth) {
+                found.restore(blob).map_err(|error| RestoreError::ChildError(label, error.into()))?;
+            }
+        }
+        let mut labels = Labels::default();
+        for (label, blob) in state.extended_capabilities {
+            let nth = labels.nth(&label);
+            if let Some(found) = self.extended_capabilities.iter_mut().filter(|c| c.label() == label).nth(nth) {
+                found.restore(blob).map_err(|error| RestoreError::ChildError(label, error.into()))?;
+            }
+        }
+        // BARs move while nothing decodes, so that none passes through a place it is not meant for.
+        self.set_command(Command::new());
+        let mut base_addresses = [0; N];
+        for (address, saved) in base_addresses.iter_mut().zip(state.base_addresses) {
+            *address = saved;
+        }
+        self.set_base_addresses(&base_addresses);
+        each!(&self.header, (file, Reg) => {
+            file.set(Reg::InterruptLine, state.interrupt_line);
+            file.update(Reg::Status, |status| {
+                (status & !u32::from(STATUS_RW1C)) | u32::from(state.status & STATUS_RW1C)
+            });
+        });
+        match &self.header {
+            Header::Type0(file) => file.set(Type0HeaderReg::MinGnt, state.latency_timer),
+            Header::Type1(file) => {
+                let window = |register, value: u16| file.set(register, value & MEMORY_BASE_LIMIT_ADDRESS_MASK);
+                let prefetch = |register, value: u16| {
+                    file.set(register, value & MEMORY_BASE_LIMIT_ADDRESS_MASK | PREFETCH_MEMORY_BASE_LIMIT_64BIT);
+                };
+                file.set(Type1HeaderReg::SubordinateBusNumber, state.subordinate_bus_number);
+                file.set(Type1HeaderReg::SecondaryBusNumber, state.secondary_bus_number);
+                file.set(Type1HeaderReg::PrimaryBusNumber, state.primary_bus_number);
+                window(Type1HeaderReg::MemoryBase, state.memory_base);
+                window(Type1HeaderReg::MemoryLimit, state.memory_limit);
+                prefetch(Type1HeaderReg::PrefetchableMemoryBase, state.prefetch_base);
+                prefetch(Type1HeaderReg::PrefetchableMemoryLimit, state.prefetch_limit);
+                file.set(Type1HeaderReg::PrefetchableBaseUpper, state.prefetch_base_upper);
+                file.set(Type1HeaderReg::PrefetchableLimitUpper, state.prefetch_limit_upper);
+                file.set(Type1HeaderReg::BridgeControl, state.bridge_control & BRIDGE_CONTROL_DEFINED);
+                file.set(Type1HeaderReg::SecondaryStatus, state.secondary_status & STATUS_RW1C);
+            }
+        }
+        let command = Command::from_bits(state.command);
+        self.set_command(command);
+        if let Some(intx) = &self.intx {
+            intx.set_level(state.interrupt_status);
+        }
+        self.sync_command_register(command);
+        Ok(())
+    }
+}
+
+impl SaveRestore for ConfigSpaceType0Emulator {
+    type SavedState = state::SavedState;
+
+    fn save(&mut self) -> Result<Self::SavedState, SaveError> {
+        self.common.save()
+    }
+
+    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        self.common.check(state)
+    }
+
+    fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
+        self.common.restore(state)
+    }
+}
+
+impl SaveRestore for ConfigSpaceType1Emulator {
+    type SavedState = state::SavedState;
+
+    fn save(&mut self) -> Result<Self::SavedState, SaveError> {
+        self.common.save()
+    }
+
+    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        self.common.check(state)
+    }
+
+    fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
+        let restored = self.common.restore(state);
+        self.publish_bus_range();
+        restored
+    }
+}
+
+fn save_all<'a>(
+    items: impl Iterator<Item = (String, &'a mut dyn save_restore::ProtobufSaveRestore)>,
+) -> Result<Vec<(String, SavedStateBlob)>, SaveError> {
+    items
+        .map(|(label, item)| match item.save() {
+            Ok(blob) => Ok((label, blob)),
+            Err(error) => Err(SaveError::ChildError(label, error.into())),
+        })
+        .collect()
+}
+
+fn check_one(
+    what: &str,
+    label: &str,
+    blob: &SavedStateBlob,
+    found: Option<&dyn save_restore::ProtobufSaveRestore>,
+) -> Result<(), RestoreError> {
+    match found {
+        Some(item) => item.check(blob).map_err(|error| RestoreError::ChildError(label.to_owned(), error.into())),
+        None => Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
+            "the saved state has {what} '{label}', which this function does not have, or not so often"
+        ))),
+    }
+}
+
+/// Counts how often each label came: the second state of a label belongs to the second capability of that label.
+#[derive(Default)]
+struct Labels(Vec<String>);
+
+impl Labels {
+    fn nth(&mut self, label: &str) -> usize {
+        let nth = self.0.iter().filter(|seen| *seen == label).count();
+        self.0.push(label.to_owned());
+        nth
     }
 }

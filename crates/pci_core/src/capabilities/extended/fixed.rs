@@ -3,6 +3,7 @@
 use super::PciExtendedCapability;
 use crate::capabilities::ConfigSlot;
 use crate::spec::caps::ExtendedCapabilityId;
+use crate::spec::caps::ari::AriCapability;
 use crate::spec::caps::ari::AriReg;
 use crate::spec::caps::device_serial_number::DeviceSerialNumberReg;
 use inspect::Inspect;
@@ -27,9 +28,9 @@ impl FixedExtendedCapability<DeviceSerialNumberReg> {
     pub fn device_serial_number(serial: u64) -> Self {
         let mut registers = RegisterFile::new(DeviceSerialNumberReg::Header);
         let [low, high] = [serial & 0xffff_ffff, serial >> 32].map(|half| u32::try_from(half).unwrap_or(0));
-        registers.init(DeviceSerialNumberReg::SerialNumberLow, low);
-        registers.init(DeviceSerialNumberReg::SerialNumberHigh, high);
-        Self { registers, id: ExtendedCapabilityId::DSN }
+        registers.init(DeviceSerialNumberReg::SerialNumberLower, low);
+        registers.init(DeviceSerialNumberReg::SerialNumberUpper, high);
+        Self { registers, id: ExtendedCapabilityId::DEVICE_SERIAL_NUMBER }
     }
 }
 
@@ -38,7 +39,7 @@ impl FixedExtendedCapability<AriReg> {
     /// `next_function`; 0 ends the chain.
     pub fn ari(next_function: u8) -> Self {
         let mut registers = RegisterFile::new(AriReg::Header);
-        registers.init(AriReg::Capability, u16::from(next_function) << 8);
+        registers.init(AriReg::Capability, AriCapability::new().with_next_function_number(next_function).into_bits());
         Self { registers, id: ExtendedCapabilityId::ARI }
     }
 }
