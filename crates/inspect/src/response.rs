@@ -341,8 +341,6 @@ fn merge_into(children: &mut Vec<Child>, scope: Scope<'_>, answer: &mut dyn FnMu
     match outcome {
         Outcome::Directory(more) => children.extend(more),
         Outcome::Ignored | Outcome::Unevaluated => {}
-        // The path may go on below one of its siblings.
-        Outcome::Failed(Error::NotADirectory) => {}
         outcome => children.push(Child {
             name: String::new(),
             level: scope.own,

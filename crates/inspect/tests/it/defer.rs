@@ -1,6 +1,7 @@
 //! Answers given later.
 
 use crate::show;
+use crate::show_at;
 use inspect::Deferred;
 use inspect::Error;
 use inspect::Inspect;
@@ -172,6 +173,12 @@ fn merged_answers_join_their_siblings() {
         "error (no answer yet)"
     );
     assert_eq!(inspect::inspect("z", &obj).results().to_string(), "1");
+    // Nor if it may be in a namesake that has not answered.
+    let namesakes = adhoc(|req| {
+        req.respond().fields("n", [("x", 1)]).field("n", &remote);
+    });
+    assert_eq!(show_at("n/a", &namesakes), "error (no answer yet)");
+    assert_eq!(show_at("n/x", &namesakes), "1");
     // A value cannot be merged, and is no such child.
     let inspection = inspect::inspect("q", &obj);
     requests.try_iter().for_each(|deferred| deferred.value(1));

@@ -84,6 +84,7 @@ fn what_cannot_be_changed_says_so() {
     assert_eq!(update("", "5", &mut obj), Err(Error::Immutable));
     assert_eq!(update("n", "5", &mut obj), Err(Error::NotFound));
     assert_eq!(update("m/x", "5", &mut obj), Err(Error::NotADirectory));
+    assert_eq!(show(&mut obj), "{d: {x: 1}, i: 2, m: 1}");
     assert_eq!(update("m", "5", &mut obj).unwrap().to_string(), "5");
     assert_eq!(mutable, 5);
 }
