@@ -2,16 +2,20 @@
 //! 7.5.1.1.2, 7.5.1.1.5 and 7.5.1.1.6; the class codes are those of the PCI Code and ID Assignment Specification).
 
 use core::fmt;
+use inspect::Inspect;
 use open_enum::open_enum;
 
 /// The identity of a function, as its configuration header shows it.
-#[derive(Debug, Copy, Clone)]
+#[derive(Debug, Copy, Clone, Inspect)]
 pub struct HardwareIds {
     /// Vendor ID, assigned by the PCI-SIG. 0xFFFF means that there is no function.
+    #[inspect(hex)]
     pub vendor_id: u16,
     /// Device ID, assigned by the vendor.
+    #[inspect(hex)]
     pub device_id: u16,
     /// Revision ID, assigned by the vendor.
+    #[inspect(hex)]
     pub revision_id: u8,
     /// Programming interface: class code bits 7:0.
     pub prog_if: ProgrammingInterface,
@@ -20,14 +24,17 @@ pub struct HardwareIds {
     /// Base class: class code bits 23:16.
     pub base_class: ClassCode,
     /// Subsystem vendor ID. Only a Type 0 header has a register for it.
+    #[inspect(hex)]
     pub type0_sub_vendor_id: u16,
     /// Subsystem ID. Only a Type 0 header has a register for it.
+    #[inspect(hex)]
     pub type0_sub_system_id: u16,
 }
 
 /// Base class: what kind of function it is.
 #[open_enum]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(display)]
 #[repr(u8)]
 pub enum ClassCode {
     /// Built before class codes were defined.
@@ -96,7 +103,8 @@ impl fmt::Display for ClassCode {
 
 /// Sub-class: its meaning depends on the base class, so one value may have several names.
 #[open_enum(allow_alias)]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(transparent(hex))]
 #[repr(u8)]
 pub enum Subclass {
     /// No further distinction.
@@ -119,7 +127,8 @@ pub enum Subclass {
 
 /// Programming interface: its meaning depends on base class and sub-class, so one value may have several names.
 #[open_enum(allow_alias)]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(transparent(hex))]
 #[repr(u8)]
 pub enum ProgrammingInterface {
     /// No further distinction.
@@ -191,6 +200,25 @@ mod tests {
         assert_eq!(
             ProgrammingInterface::from(2),
             ProgrammingInterface::MASS_STORAGE_CONTROLLER_NON_VOLATILE_MEMORY_NVME
+        );
+    }
+
+    #[test]
+    fn inspection_shows_ids_in_hex_and_the_class_by_name() {
+        let ids = HardwareIds {
+            vendor_id: 0x1414,
+            device_id: 0xc030,
+            revision_id: 0x1f,
+            prog_if: ProgrammingInterface::NONE,
+            sub_class: Subclass::BRIDGE_OTHER,
+            base_class: ClassCode::BRIDGE,
+            type0_sub_vendor_id: 0,
+            type0_sub_system_id: 0,
+        };
+        assert_eq!(
+            inspect::inspect("", &ids).results().to_string(),
+            "{base_class: \"BRIDGE\", device_id: 0xc030, prog_if: 0x0, revision_id: 0x1f, sub_class: 0x80, \
+             type0_sub_system_id: 0x0, type0_sub_vendor_id: 0x0, vendor_id: 0x1414}"
         );
     }
 }

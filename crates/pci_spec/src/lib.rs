@@ -28,6 +28,7 @@ macro_rules! bit_conversions {
 }
 
 pub mod bdf;
+pub mod bdf;
 pub mod caps;
 pub mod cfg_space;
 pub mod hwid;
@@ -35,3 +36,33 @@ pub mod hwid;
 pub use bdf::Bdf;
 pub use bdf::ParseBdfError;
 pub use bdf::SegmentedBdf;
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    #[test]
+    fn the_blocks_of_this_crate() {
+        let mut names: Vec<_> = reg_table::BLOCKS.iter().map(|block| block.name).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "acs",
+                "ari",
+                "device_serial_number",
+                "msi_32",
+                "msi_32_masked",
+                "msi_64",
+                "msi_64_masked",
+                "msix",
+                "msix_table_entry",
+                "pci_express",
+                "type0_header",
+                "type1_header",
+            ]
+        );
+    }
+}

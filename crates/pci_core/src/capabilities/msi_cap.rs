@@ -6,7 +6,7 @@ use super::vector::Message;
 use super::vector::Vector;
 use crate::msi::MsiTarget;
 use crate::spec::caps::CapabilityId;
-use crate::spec::caps::msi::MsiMessageControl;
+use crate::spec::caps::msi::MessageControl;
 use crate::spec::caps::msi::Msi32MaskedReg;
 use crate::spec::caps::msi::Msi32Reg;
 use crate::spec::caps::msi::Msi64MaskedReg;
@@ -79,8 +79,8 @@ macro_rules! each {
 }
 
 impl Registers {
-    fn new(control: MsiMessageControl) -> Self {
-        let mut registers = match (control.address_64_bit(), control.per_vector_masking()) {
+    fn new(control: MessageControl) -> Self {
+        let mut registers = match (control.address_64_bit_capable(), control.per_vector_masking_capable()) {
             (false, false) => Self::Msi32(RegisterFile::new(Msi32Reg::MessageControl)),
             (true, false) => Self::Msi64(RegisterFile::new(Msi64Reg::MessageControl)),
             (false, true) => Self::Msi32Masked(RegisterFile::new(Msi32MaskedReg::MessageControl)),
@@ -92,14 +92,14 @@ impl Registers {
 
     /// log2 of the vectors the guest allocated.
     fn allocated(&self) -> u8 {
-        self.control().multiple_message_enable().to_le_bytes()[0].min(MULTIPLE_MESSAGE_MAX)
+        self.control().multiple_message_enable().min(MULTIPLE_MESSAGE_MAX)
     }
 
-    fn control(&self) -> MsiMessageControl {
-        MsiMessageControl::from_bits(each!(self, (file, Reg) => file.get16(Reg::MessageControl)))
+    fn control(&self) -> MessageControl {
+        MessageControl::from_bits(each!(self, (file, Reg) => file.get16(Reg::MessageControl)))
     }
 
-    fn set_control(&self, control: MsiMessageControl) {
+    fn set_control(&self, control: MessageControl) {
         each!(self, (file, Reg) => file.set(Reg::MessageControl, control.into_bits()));
     }
 
@@ -162,7 +162,7 @@ impl State {
         let due = (0u32..)
             .zip(&mut self.vectors)
             .filter_map(|(n, vector)| {
-                let live = control.enable() && n < allocated && mask & (1 << n) == 0;
+                let live = control.msi_enable() && n < allocated && mask & (1 << n) == 0;
                 // A function tells its vectors apart in the low bits of the data (PCIe 6.2 section 6.1.4.3).
                 vector.program(live.then_some((address, data | n)))
             })
@@ -212,10 +212,10 @@ impl MsiCapability {
             multiple_message_capable <= MULTIPLE_MESSAGE_MAX,
             "multiple_message_capable is {multiple_message_capable}; it is log2 of the vectors, at most {MULTIPLE_MESSAGE_MAX}"
         );
-        let control = MsiMessageControl::new()
-            .with_multiple_message_capable(multiple_message_capable.into())
-            .with_address_64_bit(addr_64bit)
-            .with_per_vector_masking(per_vector_masking);
+        let control = MessageControl::new()
+            .with_multiple_message_capable(multiple_message_capable)
+            .with_address_64_bit_capable(addr_64bit)
+            .with_per_vector_masking_capable(per_vector_masking);
         let vectors = 1usize << multiple_message_capable;
         let mut registers = Registers::new(control);
         let implemented = u32::MAX >> (32 - vectors);
@@ -252,7 +252,7 @@ impl MsiCapability {
 
     /// Whether the guest enabled MSI.
     pub fn enabled(&self) -> bool {
-        self.state.lock().registers.control().enable()
+        self.state.lock().registers.control().msi_enable()
     }
 }
 
@@ -336,8 +336,8 @@ impl PciCapability for MsiCapability {
             });
             // A guest that allocates more vectors than there are gets those there are.
             let control = state.registers.control();
-            if control.multiple_message_enable() > self.multiple_message_capable.into() {
-                state.registers.set_control(control.with_multiple_message_enable(self.multiple_message_capable.into()));
+            if control.multiple_message_enable() > self.multiple_message_capable {
+                state.registers.set_control(control.with_multiple_message_enable(self.multiple_message_capable));
             }
             state.sync()
         });
@@ -413,7 +413,7 @@ mod save_restore {
             state.show_pending();
             let control = state.registers.control();
             Ok(state::SavedState {
-                enabled: control.enable(),
+                enabled: control.msi_enable(),
                 multiple_message_enable: state.registers.allocated(),
                 address: state.registers.address(),
                 data: state.registers.data(),
@@ -438,8 +438,8 @@ mod save_restore {
                 let control = state
                     .registers
                     .control()
-                    .with_enable(saved.enabled)
-                    .with_multiple_message_enable(saved.multiple_message_enable.min(self.multiple_message_capable).into());
+                    .with_msi_enable(saved.enabled)
+                    .with_multiple_message_enable(saved.multiple_message_enable.min(self.multiple_message_capable));
                 state.registers.set_control(control);
                 state.registers.set_address(saved.address);
                 each!(&state.registers, (file, Reg) => file.set(Reg::MessageData, saved.data));

@@ -155,7 +155,7 @@ impl State {
 
     fn function_live(&self) -> bool {
         let control = self.control();
-        control.enable() && !control.function_mask()
+        control.msix_enable() && !control.function_mask()
     }
 
     #[must_use]
@@ -212,8 +212,8 @@ impl MsixEmulator {
             MsixReg::MessageControl,
             MsixMessageControl::new().with_table_size(layout.count - 1).into_bits(),
         );
-        registers.init(MsixReg::Table, layout.table_offset | u32::from(layout.bar));
-        registers.init(MsixReg::PendingBitArray, layout.pba_offset | u32::from(layout.bar));
+        registers.init(MsixReg::TableOffset, layout.table_offset | u32::from(layout.bar));
+        registers.init(MsixReg::PbaOffset, layout.pba_offset | u32::from(layout.bar));
         let state = Arc::new(Mutex::new(State {
             registers,
             entries: std::iter::repeat_with(Entry::new).take(layout.count.into()).collect(),
@@ -399,6 +399,7 @@ mod save_restore {
     use vmcore::save_restore::SaveError;
     use vmcore::save_restore::SaveRestore;
 
+    #[expect(unreachable_pub, reason = "reached as `SaveRestore::SavedState`")]
     mod state {
         use mesh_protobuf::Protobuf;
         use vmcore::save_restore::SavedStateRoot;
@@ -445,7 +446,7 @@ mod save_restore {
             });
             Ok(state::SavedState {
                 vectors: vectors.collect(),
-                enabled: control.enable(),
+                enabled: control.msix_enable(),
                 function_mask: control.function_mask(),
             })
         }
@@ -465,7 +466,7 @@ mod save_restore {
             change(&self.0.state, |state| {
                 let control = state
                     .control()
-                    .with_enable(saved.enabled)
+                    .with_msix_enable(saved.enabled)
                     .with_function_mask(saved.function_mask);
                 state.registers.set(MsixReg::MessageControl, control.into_bits());
                 for (entry, saved) in state.entries.iter_mut().zip(saved.vectors) {

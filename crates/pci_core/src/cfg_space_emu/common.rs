@@ -32,7 +32,6 @@ use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::line_interrupt::LineInterrupt;
 
-const STATUS_COMMAND: u16 = 0x04;
 const BAR0: u16 = 0x10;
 
 /// The emulator that [`ConfigSpaceType0Emulator`](super::ConfigSpaceType0Emulator) (`N` = 6) and

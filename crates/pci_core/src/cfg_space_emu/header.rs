@@ -100,7 +100,8 @@ impl Header {
 
     /// Sets the software-writable bits of one BAR register.
     pub(super) fn set_bar(&self, index: usize, value: u32) {
-        self.write(0x10 + 4 * u16::try_from(index).unwrap_or(u16::MAX >> 2), value, u32::MAX);
+        // The caller places the BARs afterwards.
+        let _ = self.write(0x10 + 4 * u16::try_from(index).unwrap_or(u16::MAX >> 2), value, u32::MAX);
     }
 
     /// Software writes the enabled lanes of a dword.

@@ -5,6 +5,7 @@
 
 use super::ExtendedCapabilityHeader;
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use open_enum::open_enum;
 use reg_table::register_block;
 use zerocopy::FromBytes;
@@ -29,6 +30,7 @@ pub enum AcsExtendedCapabilityHeader {
 }
 
 /// The ACS Capability register (PCIe 6.2 section 7.7.11.2): what the function can do.
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct AcsCapabilities {
@@ -55,6 +57,7 @@ pub struct AcsCapabilities {
 const _: () = assert!(size_of::<AcsCapabilities>() == 2);
 
 /// The ACS Control register (PCIe 6.2 section 7.7.11.3): what the function does.
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct AcsControl {

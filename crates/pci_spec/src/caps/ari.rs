@@ -5,6 +5,7 @@
 
 use super::ExtendedCapabilityHeader;
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use reg_table::register_block;
 use zerocopy::FromBytes;
 use zerocopy::Immutable;
@@ -12,6 +13,7 @@ use zerocopy::IntoBytes;
 use zerocopy::KnownLayout;
 
 /// The ARI Capability register (PCIe 6.2 section 7.8.8.2).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct AriCapability {
@@ -28,6 +30,7 @@ pub struct AriCapability {
 const _: () = assert!(size_of::<AriCapability>() == 2);
 
 /// The ARI Control register (PCIe 6.2 section 7.8.8.3).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct AriControl {

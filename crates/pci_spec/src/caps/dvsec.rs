@@ -2,6 +2,7 @@
 //! them lays out, in functions of any vendor. CXL's registers are such blocks.
 
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use open_enum::open_enum;
 use zerocopy::FromBytes;
 use zerocopy::Immutable;
@@ -22,10 +23,12 @@ pub enum DvsecExtendedCapabilityHeader {
 }
 
 /// Designated Vendor-Specific Header 1 (PCIe 6.2 section 7.9.6.2).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct DvsecHeader1 {
     /// Vendor ID of whoever defined the block.
+    #[inspect(hex)]
     pub dvsec_vendor_id: u16,
     /// Version of the block's layout.
     #[bits(4)]
@@ -38,10 +41,12 @@ pub struct DvsecHeader1 {
 const _: () = assert!(size_of::<DvsecHeader1>() == 4);
 
 /// Designated Vendor-Specific Header 2 (PCIe 6.2 section 7.9.6.3).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct DvsecHeader2 {
     /// Which of that vendor's blocks it is.
+    #[inspect(hex)]
     pub dvsec_id: u16,
 }
 

@@ -10,6 +10,7 @@ pub mod msix;
 pub mod pci_express;
 
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use open_enum::open_enum;
 use zerocopy::FromBytes;
 use zerocopy::Immutable;
@@ -27,7 +28,8 @@ pub const COMMON_HEADER_END: u16 = 0x40;
 
 /// What a capability is: the first byte of it.
 #[open_enum]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(debug)]
 #[repr(u8)]
 pub enum CapabilityId {
     /// PCI Power Management Interface.
@@ -74,7 +76,8 @@ pub enum CapabilityId {
 
 /// What an extended capability is: bits 15:0 of its header.
 #[open_enum]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(debug)]
 #[repr(u16)]
 pub enum ExtendedCapabilityId {
     /// Advanced Error Reporting.
@@ -148,6 +151,7 @@ pub enum ExtendedCapabilityId {
 }
 
 /// The first dword of every extended capability (PCIe 6.2 section 7.6.3).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct ExtendedCapabilityHeader {

@@ -6,6 +6,7 @@
 //! Not emulated: Extended Message Data.
 
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use open_enum::open_enum;
 use reg_table::register_block;
 use zerocopy::FromBytes;
@@ -35,21 +36,22 @@ pub enum MsiCapabilityHeader {
 }
 
 /// The Message Control register (PCIe 6.2 section 7.7.1.2).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
-pub struct MsiMessageControl {
+pub struct MessageControl {
     /// MSI is in use; the function does not assert INTx.
-    pub enable: bool,
+    pub msi_enable: bool,
     /// Vectors that the function asks for: 1 shifted left by this, at most 5.
     #[bits(3)]
-    pub multiple_message_capable: u16,
+    pub multiple_message_capable: u8,
     /// Vectors that software grants: 1 shifted left by this.
     #[bits(3)]
-    pub multiple_message_enable: u16,
+    pub multiple_message_enable: u8,
     /// The message address has 64 bits.
-    pub address_64_bit: bool,
+    pub address_64_bit_capable: bool,
     /// Vectors can be masked one by one.
-    pub per_vector_masking: bool,
+    pub per_vector_masking_capable: bool,
     /// The upper 16 bits of the message data can be given.
     pub extended_message_data_capable: bool,
     /// They are in use.
@@ -58,15 +60,15 @@ pub struct MsiMessageControl {
     _reserved: u16,
 }
 
-const _: () = assert!(size_of::<MsiMessageControl>() == 2);
+const _: () = assert!(size_of::<MessageControl>() == 2);
 
 /// Message Control of the layout with 32-bit addresses and no masks.
 const CONTROL_32: u32 = 0;
-const CONTROL_64: u32 = MsiMessageControl::new()
-    .with_address_64_bit(true)
+const CONTROL_64: u32 = MessageControl::new()
+    .with_address_64_bit_capable(true)
     .into_bits() as u32;
-const CONTROL_32_MASKED: u32 = MsiMessageControl::new()
-    .with_per_vector_masking(true)
+const CONTROL_32_MASKED: u32 = MessageControl::new()
+    .with_per_vector_masking_capable(true)
     .into_bits() as u32;
 const CONTROL_64_MASKED: u32 = CONTROL_64 | CONTROL_32_MASKED;
 
@@ -82,9 +84,9 @@ register_block! {
     }
     0x00 capability_id: u8 as () = 0x05, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
-    0x02 message_control: u16 as MsiMessageControl = CONTROL_32, "PCIe 6.2 section 7.7.1.2" {
-        rw: [enable, multiple_message_enable],
-        hwinit: [multiple_message_capable, address_64_bit, per_vector_masking],
+    0x02 message_control: u16 as MessageControl = CONTROL_32, "PCIe 6.2 section 7.7.1.2" {
+        rw: [msi_enable, multiple_message_enable],
+        hwinit: [multiple_message_capable, address_64_bit_capable, per_vector_masking_capable],
         ro: [extended_message_data_capable, extended_message_data_enable],
     }
     0x04 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.3" { rw: [value[31:0]] }
@@ -101,9 +103,9 @@ register_block! {
     }
     0x00 capability_id: u8 as () = 0x05, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
-    0x02 message_control: u16 as MsiMessageControl = CONTROL_64, "PCIe 6.2 section 7.7.1.2" {
-        rw: [enable, multiple_message_enable],
-        hwinit: [multiple_message_capable, address_64_bit, per_vector_masking],
+    0x02 message_control: u16 as MessageControl = CONTROL_64, "PCIe 6.2 section 7.7.1.2" {
+        rw: [msi_enable, multiple_message_enable],
+        hwinit: [multiple_message_capable, address_64_bit_capable, per_vector_masking_capable],
         ro: [extended_message_data_capable, extended_message_data_enable],
     }
     0x04 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.3" { rw: [value[31:0]] }
@@ -121,9 +123,9 @@ register_block! {
     }
     0x00 capability_id: u8 as () = 0x05, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
-    0x02 message_control: u16 as MsiMessageControl = CONTROL_32_MASKED, "PCIe 6.2 section 7.7.1.2" {
-        rw: [enable, multiple_message_enable],
-        hwinit: [multiple_message_capable, address_64_bit, per_vector_masking],
+    0x02 message_control: u16 as MessageControl = CONTROL_32_MASKED, "PCIe 6.2 section 7.7.1.2" {
+        rw: [msi_enable, multiple_message_enable],
+        hwinit: [multiple_message_capable, address_64_bit_capable, per_vector_masking_capable],
         ro: [extended_message_data_capable, extended_message_data_enable],
     }
     0x04 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.3" { rw: [value[31:0]] }
@@ -142,9 +144,9 @@ register_block! {
     }
     0x00 capability_id: u8 as () = 0x05, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
-    0x02 message_control: u16 as MsiMessageControl = CONTROL_64_MASKED, "PCIe 6.2 section 7.7.1.2" {
-        rw: [enable, multiple_message_enable],
-        hwinit: [multiple_message_capable, address_64_bit, per_vector_masking],
+    0x02 message_control: u16 as MessageControl = CONTROL_64_MASKED, "PCIe 6.2 section 7.7.1.2" {
+        rw: [msi_enable, multiple_message_enable],
+        hwinit: [multiple_message_capable, address_64_bit_capable, per_vector_masking_capable],
         ro: [extended_message_data_capable, extended_message_data_enable],
     }
     0x04 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.3" { rw: [value[31:0]] }
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn control_keeps_what_the_composer_gave() {
         let mut msi = RegisterFile::new(Msi64Reg::CapabilityId);
-        let control = MsiMessageControl::from_bits(msi.get16(Msi64Reg::MessageControl));
+        let control = MessageControl::from_bits(msi.get16(Msi64Reg::MessageControl));
         msi.init(
             Msi64Reg::MessageControl,
             control.with_multiple_message_capable(2).into_bits(),
@@ -220,18 +222,21 @@ mod tests {
             );
         }
         for (control, bits) in [
-            (MsiMessageControl::new().with_enable(true), 0x0001), // PCI_MSI_FLAGS_ENABLE
+            (MessageControl::new().with_msi_enable(true), 0x0001), // PCI_MSI_FLAGS_ENABLE
             (
-                MsiMessageControl::new().with_multiple_message_capable(7),
+                MessageControl::new().with_multiple_message_capable(7),
                 0x000e,
             ), // PCI_MSI_FLAGS_QMASK
             (
-                MsiMessageControl::new().with_multiple_message_enable(7),
+                MessageControl::new().with_multiple_message_enable(7),
                 0x0070,
             ), // PCI_MSI_FLAGS_QSIZE
-            (MsiMessageControl::new().with_address_64_bit(true), 0x0080), // PCI_MSI_FLAGS_64BIT
             (
-                MsiMessageControl::new().with_per_vector_masking(true),
+                MessageControl::new().with_address_64_bit_capable(true),
+                0x0080,
+            ), // PCI_MSI_FLAGS_64BIT
+            (
+                MessageControl::new().with_per_vector_masking_capable(true),
                 0x0100,
             ), // PCI_MSI_FLAGS_MASKBIT
         ] {

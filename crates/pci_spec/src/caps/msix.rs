@@ -2,6 +2,7 @@
 //! a BAR.
 
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use open_enum::open_enum;
 use reg_table::register_block;
 use zerocopy::FromBytes;
@@ -38,6 +39,7 @@ pub enum MsixTableEntryIdx {
 }
 
 /// The Message Control register (PCIe 6.2 section 7.7.2.2).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct MsixMessageControl {
@@ -49,12 +51,13 @@ pub struct MsixMessageControl {
     /// Masks every vector.
     pub function_mask: bool,
     /// MSI-X is in use; the function does not assert INTx.
-    pub enable: bool,
+    pub msix_enable: bool,
 }
 
 const _: () = assert!(size_of::<MsixMessageControl>() == 2);
 
 /// Where the table or the pending bit array lies (PCIe 6.2 sections 7.7.2.3 and 7.7.2.4).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct MsixLocation {
@@ -69,6 +72,7 @@ pub struct MsixLocation {
 const _: () = assert!(size_of::<MsixLocation>() == 4);
 
 /// The Vector Control register of a table entry (PCIe 6.2 section 7.7.2.8).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct MsixVectorControl {
@@ -95,10 +99,10 @@ register_block! {
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.2.1" { ro: [value[7:0]] }
     0x02 message_control: u16 as MsixMessageControl = 0, "PCIe 6.2 section 7.7.2.2" {
         hwinit: [table_size],
-        rw: [function_mask, enable],
+        rw: [function_mask, msix_enable],
     }
-    0x04 table: u32 as MsixLocation = 0, "PCIe 6.2 section 7.7.2.3" { hwinit: [bir, offset] }
-    0x08 pending_bit_array: u32 as MsixLocation = 0, "PCIe 6.2 section 7.7.2.4" { hwinit: [bir, offset] }
+    0x04 table_offset: u32 as MsixLocation = 0, "PCIe 6.2 section 7.7.2.3" { hwinit: [bir, offset] }
+    0x08 pba_offset: u32 as MsixLocation = 0, "PCIe 6.2 section 7.7.2.4" { hwinit: [bir, offset] }
 }
 
 register_block! {
@@ -128,9 +132,9 @@ mod tests {
         let control = MsixMessageControl::new().with_table_size(64 - 1);
         msix.init(MsixReg::MessageControl, control.into_bits());
         let table = MsixLocation::new().with_bir(2);
-        msix.init(MsixReg::Table, table.into_bits());
+        msix.init(MsixReg::TableOffset, table.into_bits());
         msix.init(
-            MsixReg::PendingBitArray,
+            MsixReg::PbaOffset,
             table.with_offset(64 * 16 / 8).into_bits(),
         );
         assert_eq!(
@@ -163,7 +167,7 @@ mod tests {
         for (control, bits) in [
             (MsixMessageControl::new().with_table_size(0x7ff), 0x07ff), // PCI_MSIX_FLAGS_QSIZE
             (MsixMessageControl::new().with_function_mask(true), 0x4000), // PCI_MSIX_FLAGS_MASKALL
-            (MsixMessageControl::new().with_enable(true), 0x8000),      // PCI_MSIX_FLAGS_ENABLE
+            (MsixMessageControl::new().with_msix_enable(true), 0x8000), // PCI_MSIX_FLAGS_ENABLE
         ] {
             assert_eq!(control.into_bits(), bits, "{control:?}");
         }

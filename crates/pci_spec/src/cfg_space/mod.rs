@@ -21,6 +21,7 @@ pub use type1::TYPE1_HEADER;
 pub use type1::Type1HeaderReg;
 
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use open_enum::open_enum;
 use zerocopy::FromBytes;
 use zerocopy::Immutable;
@@ -46,6 +47,7 @@ pub enum CommonHeader {
 pub const COMMON_HEADER_SIZE: u16 = 0x10;
 
 /// The Command register (PCIe 6.2 section 7.5.1.1.3): what the function may do on the fabric.
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct Command {
@@ -78,6 +80,7 @@ pub struct Command {
 const _: () = assert!(size_of::<Command>() == 2);
 
 /// The Status register (PCIe 6.2 section 7.5.1.1.4).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct Status {
@@ -116,7 +119,8 @@ const _: () = assert!(size_of::<Status>() == 2);
 
 /// DEVSEL timing of conventional PCI.
 #[open_enum]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(debug)]
 #[repr(u16)]
 pub enum DevSel {
     /// One clock.
@@ -130,6 +134,7 @@ pub enum DevSel {
 bit_conversions!(DevSel, u16);
 
 /// The dword at 0x0C: BIST, Header Type, Latency Timer and Cache Line Size (PCIe 6.2 sections 7.5.1.1.7 to 7.5.1.1.10).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct BistHeader {
@@ -149,6 +154,7 @@ pub struct BistHeader {
 const _: () = assert!(size_of::<BistHeader>() == 4);
 
 /// The low bits of a base address register, which say what it maps (PCIe 6.2 section 7.5.1.2.1).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct BarEncodingBits {

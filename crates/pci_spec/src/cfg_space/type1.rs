@@ -7,6 +7,7 @@ use super::Command;
 use super::DevSel;
 use super::Status;
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use open_enum::open_enum;
 use reg_table::register_block;
 use zerocopy::FromBytes;
@@ -63,6 +64,7 @@ pub const MEMORY_BASE_LIMIT_ADDRESS_MASK: u16 = 0xfff0;
 pub const PREFETCH_MEMORY_BASE_LIMIT_64BIT: u16 = 0x1;
 
 /// The Secondary Status register (PCIe 6.2 section 7.5.1.3.7): as Status, for the secondary side.
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct SecondaryStatus {
@@ -94,6 +96,7 @@ pub struct SecondaryStatus {
 const _: () = assert!(size_of::<SecondaryStatus>() == 2);
 
 /// The Bridge Control register (PCIe 6.2 section 7.5.1.3.13).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct BridgeControl {

@@ -1,10 +1,12 @@
 //! The encodings of the capability's fields.
 
+use inspect::Inspect;
 use open_enum::open_enum;
 
 /// Device/Port Type (PCIe 6.2 section 7.5.3.2, table 7-19): what kind of function it is.
 #[open_enum]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(debug)]
 #[repr(u16)]
 pub enum DevicePortType {
     /// PCI Express Endpoint.
@@ -31,7 +33,8 @@ bit_conversions!(DevicePortType, u16);
 
 /// Link speed (PCIe 6.2 section 7.5.3.6): a position in the supported link speeds vector, counted from 1.
 #[open_enum]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(debug)]
 #[repr(u32)]
 pub enum LinkSpeed {
     /// 2.5 GT/s.
@@ -53,7 +56,8 @@ bit_conversions!(LinkSpeed, u32);
 /// Supported Link Speeds Vector (PCIe 6.2 section 7.5.3.18): bit 0 is 2.5 GT/s. A device supports every speed below
 /// its highest.
 #[open_enum]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(debug)]
 #[repr(u32)]
 pub enum SupportedLinkSpeedsVector {
     /// 2.5 GT/s.
@@ -74,7 +78,8 @@ bit_conversions!(SupportedLinkSpeedsVector, u32);
 
 /// Link width (PCIe 6.2 section 7.5.3.6), in lanes.
 #[open_enum]
-#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash)]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(debug)]
 #[repr(u32)]
 pub enum LinkWidth {
     /// One lane.

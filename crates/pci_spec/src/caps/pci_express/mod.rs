@@ -15,6 +15,7 @@ pub use table::PCI_EXPRESS;
 pub use table::PciExpressReg;
 
 use bitfield_struct::bitfield;
+use inspect::Inspect;
 use open_enum::open_enum;
 use zerocopy::FromBytes;
 use zerocopy::Immutable;
@@ -59,6 +60,7 @@ pub enum PciExpressCapabilityHeader {
 }
 
 /// The PCI Express Capabilities register (PCIe 6.2 section 7.5.3.2).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct PciExpressCapabilities {
@@ -82,6 +84,7 @@ pub struct PciExpressCapabilities {
 const _: () = assert!(size_of::<PciExpressCapabilities>() == 2);
 
 /// The Device Capabilities register (PCIe 6.2 section 7.5.3.3).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct DeviceCapabilities {
@@ -126,6 +129,7 @@ pub struct DeviceCapabilities {
 const _: () = assert!(size_of::<DeviceCapabilities>() == 4);
 
 /// The Device Control register (PCIe 6.2 section 7.5.3.4).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct DeviceControl {
@@ -160,6 +164,7 @@ pub struct DeviceControl {
 const _: () = assert!(size_of::<DeviceControl>() == 2);
 
 /// The Device Status register (PCIe 6.2 section 7.5.3.5).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct DeviceStatus {
@@ -182,13 +187,16 @@ pub struct DeviceStatus {
 const _: () = assert!(size_of::<DeviceStatus>() == 2);
 
 /// The Link Capabilities register (PCIe 6.2 section 7.5.3.6).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct LinkCapabilities {
     /// [`LinkSpeed`] as a number.
+    #[inspect(with = "|x| LinkSpeed(*x)")]
     #[bits(4)]
     pub max_link_speed: u32,
     /// [`LinkWidth`] as a number.
+    #[inspect(with = "|x| LinkWidth(*x)")]
     #[bits(6)]
     pub max_link_width: u32,
     /// Bit 0: L0s; bit 1: L1.
@@ -220,6 +228,7 @@ pub struct LinkCapabilities {
 const _: () = assert!(size_of::<LinkCapabilities>() == 4);
 
 /// The Link Control register (PCIe 6.2 section 7.5.3.7).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct LinkControl {
@@ -260,13 +269,16 @@ pub struct LinkControl {
 const _: () = assert!(size_of::<LinkControl>() == 2);
 
 /// The Link Status register (PCIe 6.2 section 7.5.3.8).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct LinkStatus {
     /// [`LinkSpeed`] as a number; undefined while the link is down.
+    #[inspect(with = "|x| LinkSpeed(u32::from(*x))")]
     #[bits(4)]
     pub current_link_speed: u16,
     /// [`LinkWidth`] as a number; undefined while the link is down.
+    #[inspect(with = "|x| LinkWidth(u32::from(*x))")]
     #[bits(6)]
     pub negotiated_link_width: u16,
     #[bits(1)]
@@ -286,6 +298,7 @@ pub struct LinkStatus {
 const _: () = assert!(size_of::<LinkStatus>() == 2);
 
 /// The Slot Capabilities register (PCIe 6.2 section 7.5.3.9).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct SlotCapabilities {
@@ -321,6 +334,7 @@ pub struct SlotCapabilities {
 const _: () = assert!(size_of::<SlotCapabilities>() == 4);
 
 /// The Slot Control register (PCIe 6.2 section 7.5.3.10).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct SlotControl {
@@ -359,6 +373,7 @@ pub struct SlotControl {
 const _: () = assert!(size_of::<SlotControl>() == 2);
 
 /// The Slot Status register (PCIe 6.2 section 7.5.3.11).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct SlotStatus {
@@ -390,6 +405,7 @@ pub struct SlotStatus {
 const _: () = assert!(size_of::<SlotStatus>() == 2);
 
 /// The Root Control register (PCIe 6.2 section 7.5.3.12).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct RootControl {
@@ -412,6 +428,7 @@ pub struct RootControl {
 const _: () = assert!(size_of::<RootControl>() == 2);
 
 /// The Root Capabilities register (PCIe 6.2 section 7.5.3.13).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct RootCapabilities {
@@ -424,11 +441,13 @@ pub struct RootCapabilities {
 const _: () = assert!(size_of::<RootCapabilities>() == 2);
 
 /// The Root Status register (PCIe 6.2 section 7.5.3.14).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct RootStatus {
     /// Bus, device and function that sent the last PME.
     #[bits(16)]
+    #[inspect(hex)]
     pub pme_requester_id: u32,
     /// A PME from that requester waits for software.
     pub pme_status: bool,
@@ -441,6 +460,7 @@ pub struct RootStatus {
 const _: () = assert!(size_of::<RootStatus>() == 4);
 
 /// The Device Capabilities 2 register (PCIe 6.2 section 7.5.3.15).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct DeviceCapabilities2 {
@@ -501,6 +521,7 @@ pub struct DeviceCapabilities2 {
 const _: () = assert!(size_of::<DeviceCapabilities2>() == 4);
 
 /// The Device Control 2 register (PCIe 6.2 section 7.5.3.16).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct DeviceControl2 {
@@ -535,6 +556,7 @@ pub struct DeviceControl2 {
 const _: () = assert!(size_of::<DeviceControl2>() == 2);
 
 /// The Device Status 2 register (PCIe 6.2 section 7.5.3.17): no bit is defined.
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct DeviceStatus2 {
@@ -545,12 +567,14 @@ pub struct DeviceStatus2 {
 const _: () = assert!(size_of::<DeviceStatus2>() == 2);
 
 /// The Link Capabilities 2 register (PCIe 6.2 section 7.5.3.18).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct LinkCapabilities2 {
     #[bits(1)]
     _reserved: u32,
     /// [`SupportedLinkSpeedsVector`] as a number.
+    #[inspect(with = "|x| SupportedLinkSpeedsVector(*x)")]
     #[bits(7)]
     pub supported_link_speeds_vector: u32,
     /// Crosslinks are supported.
@@ -574,10 +598,12 @@ pub struct LinkCapabilities2 {
 const _: () = assert!(size_of::<LinkCapabilities2>() == 4);
 
 /// The Link Control 2 register (PCIe 6.2 section 7.5.3.19).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct LinkControl2 {
     /// [`LinkSpeed`] as a number: the upper limit for downstream ports.
+    #[inspect(with = "|x| LinkSpeed(u32::from(*x))")]
     #[bits(4)]
     pub target_link_speed: u16,
     /// Forces the link into compliance mode.
@@ -602,6 +628,7 @@ pub struct LinkControl2 {
 const _: () = assert!(size_of::<LinkControl2>() == 2);
 
 /// The Link Status 2 register (PCIe 6.2 section 7.5.3.20).
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct LinkStatus2 {
@@ -639,6 +666,7 @@ pub struct LinkStatus2 {
 const _: () = assert!(size_of::<LinkStatus2>() == 2);
 
 /// The Slot Capabilities 2 register (PCIe 6.2 section 7.5.3.21).
+#[derive(Inspect)]
 #[bitfield(u32)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct SlotCapabilities2 {
@@ -651,6 +679,7 @@ pub struct SlotCapabilities2 {
 const _: () = assert!(size_of::<SlotCapabilities2>() == 4);
 
 /// The Slot Control 2 register (PCIe 6.2 section 7.5.3.22): no bit is defined.
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct SlotControl2 {
@@ -661,6 +690,7 @@ pub struct SlotControl2 {
 const _: () = assert!(size_of::<SlotControl2>() == 2);
 
 /// The Slot Status 2 register (PCIe 6.2 section 7.5.3.23): no bit is defined.
+#[derive(Inspect)]
 #[bitfield(u16)]
 #[derive(PartialEq, Eq, IntoBytes, Immutable, KnownLayout, FromBytes)]
 pub struct SlotStatus2 {
@@ -671,7 +701,10 @@ pub struct SlotStatus2 {
 const _: () = assert!(size_of::<SlotStatus2>() == 2);
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
+    use std::string::ToString;
 
     /// Each field filled with ones lies where the constant of `<linux/pci_regs.h>` beside it says.
     macro_rules! positions {
@@ -861,4 +894,27 @@ mod tests {
     positions!(slot_capabilities_2, SlotCapabilities2 {
         with_in_band_pd_disable_supported(true) = 0x0000_0001, // PCI_EXP_SLTCAP2_IBPD
     });
+
+    #[test]
+    fn inspection_names_the_fields_and_their_encodings() {
+        let show = |object: &dyn Inspect| inspect::inspect("", object).results().to_string();
+        let caps = PciExpressCapabilities::from_bits(0x0142);
+        assert_eq!(
+            show(&caps),
+            "{capability_version: 2, device_port_type: \"RootPort\", flit_mode_supported: false, \
+             interrupt_message_number: 0, slot_implemented: true}"
+        );
+        let shown = show(&LinkStatus::from_bits(0x0105));
+        assert!(
+            shown.contains("current_link_speed: \"Speed32_0GtS\""),
+            "{shown}"
+        );
+        assert!(shown.contains("negotiated_link_width: \"X16\""), "{shown}");
+        let shown = show(&LinkCapabilities2::from_bits(0x3e));
+        assert!(
+            shown.contains("supported_link_speeds_vector: \"UpToGen5\""),
+            "{shown}"
+        );
+        assert_eq!(show(&DeviceStatus2::from_bits(0xffff)), "{}");
+    }
 }
