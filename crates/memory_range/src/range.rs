@@ -53,7 +53,7 @@ impl MemoryRange {
     pub const EMPTY: Self = Self { start: 0, end: 0 };
 
     /// The highest end that a range can have: the last page of the 64-bit address space is out of reach.
-    pub const MAX_ADDRESS: u64 = u64::MAX & !(PAGE_SIZE_BYTES - 1);
+    pub const MAX_ADDRESS: u64 = !(PAGE_SIZE_BYTES - 1);
 
     /// The range with these bounds.
     ///
