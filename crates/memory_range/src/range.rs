@@ -375,6 +375,11 @@ impl Iterator for AlignedSubranges {
 mod tests {
     use super::*;
 
+    const REVERSED: Range<u64> = Range {
+        start: 0x2000,
+        end: 0x1000,
+    };
+
     fn range(start: u64, end: u64) -> MemoryRange {
         MemoryRange::new(start << 12..end << 12)
     }
@@ -395,7 +400,7 @@ mod tests {
             start: 0x2000,
             end: 0x1000,
         };
-        assert_eq!(MemoryRange::try_from(0x2000u64..0x1000), Err(reversed));
+        assert_eq!(MemoryRange::try_from(REVERSED), Err(reversed));
         assert_eq!(MemoryRange::try_from(0x1000usize..0x2000), Ok(range(1, 2)));
         assert_eq!(reversed.to_string(), "0x2000-0x1000 ends before it starts");
         let whole = MemoryRange::new(0..MemoryRange::MAX_ADDRESS);
@@ -412,7 +417,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "ends before it starts")]
     fn new_panics_if_reversed() {
-        MemoryRange::new(0x2000..0x1000);
+        MemoryRange::new(REVERSED);
     }
 
     #[test]
