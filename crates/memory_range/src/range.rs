@@ -53,7 +53,7 @@ impl MemoryRange {
     pub const EMPTY: Self = Self { start: 0, end: 0 };
 
     /// The highest end that a range can have: the last page of the 64-bit address space is out of reach.
-    pub const MAX_ADDRESS: u64 = u64::MAX & !(PAGE_SIZE_BYTES - 1);
+    pub const MAX_ADDRESS: u64 = !(PAGE_SIZE_BYTES - 1);
 
     /// The range with these bounds.
     ///
@@ -375,6 +375,11 @@ impl Iterator for AlignedSubranges {
 mod tests {
     use super::*;
 
+    const REVERSED: Range<u64> = Range {
+        start: 0x2000,
+        end: 0x1000,
+    };
+
     fn range(start: u64, end: u64) -> MemoryRange {
         MemoryRange::new(start << 12..end << 12)
     }
@@ -395,7 +400,7 @@ mod tests {
             start: 0x2000,
             end: 0x1000,
         };
-        assert_eq!(MemoryRange::try_from(0x2000u64..0x1000), Err(reversed));
+        assert_eq!(MemoryRange::try_from(REVERSED), Err(reversed));
         assert_eq!(MemoryRange::try_from(0x1000usize..0x2000), Ok(range(1, 2)));
         assert_eq!(reversed.to_string(), "0x2000-0x1000 ends before it starts");
         let whole = MemoryRange::new(0..MemoryRange::MAX_ADDRESS);
@@ -412,7 +417,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "ends before it starts")]
     fn new_panics_if_reversed() {
-        MemoryRange::new(0x2000..0x1000);
+        MemoryRange::new(REVERSED);
     }
 
     #[test]

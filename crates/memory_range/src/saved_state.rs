@@ -3,6 +3,7 @@
 use crate::MemoryRange;
 use mesh_protobuf::DescribedProtobuf;
 use mesh_protobuf::Error;
+use mesh_protobuf::FieldDescription;
 use mesh_protobuf::Key;
 use mesh_protobuf::Message;
 use mesh_protobuf::MessageDescription;
@@ -10,24 +11,32 @@ use mesh_protobuf::Protobuf;
 use mesh_protobuf::Reader;
 use mesh_protobuf::Writer;
 
-/// What is encoded. A range cannot be read field by field: only both bounds together are valid or not.
-#[derive(Protobuf)]
-#[mesh(package = "topology", rename = "MemoryRange")]
-struct Bounds {
-    #[mesh(1)]
-    start: u64,
-    #[mesh(2)]
-    end: u64,
-}
+/// What is encoded. Derived code would accept each bound by itself, but only both together are valid or not.
+type Bounds = (u64, u64);
 
 impl Message for MemoryRange {
     type Draft = <Bounds as Message>::Draft;
 
-    const MESSAGE: &'static MessageDescription<'static> = Bounds::MESSAGE;
+    const MESSAGE: &'static MessageDescription<'static> = &MessageDescription {
+        package: "topology",
+        name: "MemoryRange",
+        fields: &[
+            FieldDescription {
+                number: 1,
+                name: "start",
+                field_type: u64::TYPE,
+            },
+            FieldDescription {
+                number: 2,
+                name: "end",
+                field_type: u64::TYPE,
+            },
+        ],
+        one_of: false,
+    };
 
     fn write_fields(&self, writer: &mut Writer) {
-        let (start, end) = (self.start(), self.end());
-        Bounds { start, end }.write_fields(writer);
+        (self.start(), self.end()).write_fields(writer);
     }
 
     fn read_field(draft: &mut Self::Draft, key: Key, reader: &mut Reader<'_>) -> Result<(), Error> {
@@ -35,13 +44,13 @@ impl Message for MemoryRange {
     }
 
     fn finish_fields(draft: Self::Draft) -> Result<Self, Error> {
-        let Bounds { start, end } = Bounds::finish_fields(draft)?;
+        let (start, end) = Bounds::finish_fields(draft)?;
         Self::try_new(start..end).map_err(|error| Error::invalid_value(error.into()))
     }
 }
 
 impl DescribedProtobuf for MemoryRange {
-    const DESCRIPTION: &'static MessageDescription<'static> = Bounds::MESSAGE;
+    const DESCRIPTION: &'static MessageDescription<'static> = Self::MESSAGE;
 }
 
 #[cfg(test)]

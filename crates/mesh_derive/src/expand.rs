@@ -479,3 +479,161 @@ fn transparent_sequence(protobuf: &TokenStream, field: &TransparentField<'_>) ->
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Checks that deriving for `item` fails with `message`, pointing at `place`.
+    #[track_caller]
+    fn check_error(item: &str, place: &str, message: &str) {
+        let error = syn::parse_str(item)
+            .and_then(|input| protobuf(&input))
+            .expect_err("the item is refused");
+        assert_eq!(error.to_string(), message);
+        assert_eq!(error.span().source_text().as_deref(), Some(place));
+    }
+
+    #[test]
+    fn a_number_is_used_once() {
+        check_error(
+            "struct S { #[mesh(3)] a: u8, #[mesh(0x3)] b: u8 }",
+            "0x3",
+            "the number 3 is taken already",
+        );
+        // The position of `b` is 2.
+        check_error(
+            "struct S { #[mesh(2)] a: u8, b: u8 }",
+            "b",
+            "the number 2 is taken already",
+        );
+        check_error(
+            "struct S(#[mesh(2)] u8, u16);",
+            "u16",
+            "the number 2 is taken already",
+        );
+        check_error(
+            "enum E { #[mesh(2)] A, B }",
+            "B",
+            "the number 2 is taken already",
+        );
+        check_error(
+            "enum E { A { #[mesh(1)] a: u8, #[mesh(1)] b: u8 } }",
+            "1",
+            "the number 1 is taken already",
+        );
+        check_error(
+            "struct S { #[mesh(3, 4)] a: u8 }",
+            "4",
+            "this is given twice",
+        );
+    }
+
+    #[test]
+    fn a_package_demands_numbers() {
+        let message = "this needs a number, `#[mesh(N)]`, because the type has a package";
+        check_error(
+            r#"#[mesh(package = "p")] struct S { #[mesh(1)] a: u8, b: u8 }"#,
+            "b",
+            message,
+        );
+        check_error(
+            r#"#[mesh(package = "p")] enum E { #[mesh(1)] A, B }"#,
+            "B",
+            message,
+        );
+        check_error(
+            r#"#[mesh(package = "p")] enum E { #[mesh(1)] A { a: u8 } }"#,
+            "a",
+            message,
+        );
+        for accepted in [
+            r#"#[mesh(package = "p")] struct S;"#,
+            r#"#[mesh(package = "p")] struct S(u8);"#,
+            r#"#[mesh(package = "p.q_1")] enum E { #[mesh(1)] A(u8), #[mesh(2, transparent)] B { b: u8 } }"#,
+            "struct S { a: u8, b: u8 }",
+        ] {
+            protobuf(&syn::parse_str(accepted).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_number_is_one_that_protobuf_allows() {
+        let range = "a field number is between 1 and 536870911";
+        check_error("struct S { #[mesh(0)] a: u8 }", "0", range);
+        check_error(
+            "struct S { #[mesh(536_870_912)] a: u8 }",
+            "536_870_912",
+            range,
+        );
+        let reserved = "Protobuf reserves the field numbers 19000 to 19999";
+        check_error("struct S { #[mesh(19000)] a: u8 }", "19000", reserved);
+        check_error("enum E { #[mesh(19999)] A }", "19999", reserved);
+        for accepted in ["1", "18999", "20000", "536870911"] {
+            protobuf(
+                &syn::parse_str(&format!("struct S {{ #[mesh({accepted})] a: u8 }}")).unwrap(),
+            )
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn transparent_needs_one_field() {
+        let none = "`transparent` needs exactly one field, and here are 0";
+        let two = "`transparent` needs exactly one field, and here are 2";
+        check_error("#[mesh(transparent)] struct S;", "transparent", none);
+        check_error("#[mesh(transparent)] struct S(u8, u8);", "transparent", two);
+        check_error("enum E { #[mesh(transparent)] A }", "transparent", none);
+        check_error(
+            "#[mesh(transparent)] enum E { A }",
+            "transparent",
+            "an enum is not transparent; a variant may be",
+        );
+        check_error(
+            r#"#[mesh(transparent, package = "p")] struct S(u8);"#,
+            "transparent",
+            "a transparent type is no message of its own and has no package",
+        );
+    }
+
+    #[test]
+    fn attributes_are_known_and_in_their_place() {
+        check_error(
+            "#[mesh(resource)] struct S;",
+            "resource",
+            "`resource` means nothing on a type",
+        );
+        check_error(
+            "#[mesh(1)] struct S;",
+            "1",
+            "a number means nothing on a type",
+        );
+        check_error(
+            "struct S { #[mesh(transparent)] a: u8 }",
+            "transparent",
+            "`transparent` means nothing on a field",
+        );
+        check_error(
+            r#"struct S { #[mesh(rename = "b")] a: u8 }"#,
+            "rename",
+            "`rename = …` means nothing on a field",
+        );
+        check_error(
+            r#"enum E { #[mesh(encoding = "X")] A(u8) }"#,
+            "encoding",
+            "`encoding = …` means nothing on a variant",
+        );
+        let message = "a package is identifiers with dots between";
+        check_error(
+            r#"#[mesh(package = "a..b")] struct S;"#,
+            r#""a..b""#,
+            message,
+        );
+        check_error(r#"#[mesh(package = "a.1")] struct S;"#, r#""a.1""#, message);
+        check_error(
+            "union U { a: u8 }",
+            "union",
+            "Protobuf can be derived for a struct or an enum",
+        );
+    }
+}

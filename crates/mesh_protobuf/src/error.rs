@@ -102,7 +102,7 @@ pub enum ErrorKind {
         /// The type URL found.
         actual: String,
     },
-    /// The field's [`Encoding`](crate::Encoding) refuses the value.
+    /// The value's type, or the field's [`Encoding`](crate::Encoding), refuses the value.
     #[error("invalid value: {0}")]
     InvalidValue(#[source] BoxError),
 }
@@ -127,8 +127,7 @@ impl Error {
         location
     }
 
-    /// An error of an [`Encoding`](crate::Encoding).
-    #[doc(hidden)]
+    /// The fields are well-formed, but what they say stands for no value of the type.
     pub fn invalid_value(error: BoxError) -> Self {
         ErrorKind::InvalidValue(error).into()
     }

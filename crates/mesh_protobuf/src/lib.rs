@@ -49,6 +49,22 @@
 //! value wins; nested messages are merged and sequences are joined. Sequences of integers may be packed or not.
 //! An integer that is out of its Rust type's range is an error rather than truncated.
 //!
+//! Protobuf has no sequences of sequences and no optional ones, so such a field does not compile:
+//!
+//! ```compile_fail
+//! # use mesh_protobuf::{Protobuf, encode};
+//! #[derive(Protobuf)]
+//! struct Matrix(Vec<Vec<u16>>);
+//! encode(Matrix(vec![]));
+//! ```
+//!
+//! ```compile_fail
+//! # use mesh_protobuf::{Protobuf, encode};
+//! #[derive(Protobuf)]
+//! struct Sparse(Option<Vec<u16>>);
+//! encode(Sparse(None));
+//! ```
+//!
 //! # Hostile input
 //!
 //! A decoder never panics; its memory is bounded by the length of its input times the size of the types it fills, and
