@@ -80,7 +80,10 @@ impl BarMappings {
 
     /// The address of a BAR.
     pub fn get(&self, bar: u8) -> Option<u64> {
-        self.mappings.iter().find(|m| m.index == bar).map(|m| m.base_address)
+        self.mappings
+            .iter()
+            .find(|m| m.index == bar)
+            .map(|m| m.base_address)
     }
 
     /// All of them, in order of BAR number.
@@ -116,14 +119,25 @@ mod tests {
 
     #[test]
     fn odd_masks_do_no_harm() {
-        assert_eq!(BarMappings::parse(&[u32::MAX; 6], &[0; 6]), BarMappings::default());
+        assert_eq!(
+            BarMappings::parse(&[u32::MAX; 6], &[0; 6]),
+            BarMappings::default()
+        );
         let last = BarMappings::parse(&[0, 0, 0, 0, 0, 0xe000_0000], &[0, 0, 0, 0, 0, 0xffff_f004]);
-        assert_eq!(last.find(0xe000_0fff), Some((5, 0xfff)), "slot 5 has no upper half");
+        assert_eq!(
+            last.find(0xe000_0fff),
+            Some((5, 0xfff)),
+            "slot 5 has no upper half"
+        );
         let io = BarMappings::parse(&[0x1001, 0, 0, 0, 0, 0], &[0xffff_ff01, 0, 0, 0, 0, 0]);
         assert_eq!(io, BarMappings::default());
         let four_gib = BarMappings::parse(&[4, 1, 0, 0, 0, 0], &[4, 0xffff_ffff, 0, 0, 0, 0]);
         assert_eq!(four_gib.find(0x1_ffff_ffff), Some((0, 0xffff_ffff)));
         let whole = BarMappings::parse(&[4, 0, 0, 0, 0, 0], &[4, 0, 0, 0, 0, 0]);
-        assert_eq!(whole, BarMappings::default(), "no writable address bit, no BAR");
+        assert_eq!(
+            whole,
+            BarMappings::default(),
+            "no writable address bit, no BAR"
+        );
     }
 }

@@ -17,7 +17,10 @@ impl AssignedBusRange {
 
     /// Replaces both numbers at once.
     pub fn set_bus_range(&self, secondary: u8, subordinate: u8) {
-        self.0.store(u16::from_le_bytes([secondary, subordinate]), Ordering::Relaxed);
+        self.0.store(
+            u16::from_le_bytes([secondary, subordinate]),
+            Ordering::Relaxed,
+        );
     }
 
     /// `(secondary, subordinate)`.

@@ -39,7 +39,8 @@ pub trait PciChipsetDeviceExt: ChipsetDevice + PciConfigSpace {
             let _ = self.pci_cfg_read(offset, &mut value).now_or_never();
             value.to_le_bytes()
         };
-        let ([v0, v1, d0, d1], [revision_id, prog_if, sub_class, base_class]) = (read(0x00), read(0x08));
+        let ([v0, v1, d0, d1], [revision_id, prog_if, sub_class, base_class]) =
+            (read(0x00), read(0x08));
         let [sv0, sv1, ss0, ss1] = read(0x2c);
         HardwareIds {
             vendor_id: u16::from_le_bytes([v0, v1]),

@@ -133,7 +133,11 @@ impl MsiTarget {
         let signal = self.sinks.read().signal.clone();
         match signal {
             Some(signal) => signal.signal_msi(Some(bdf), address, data),
-            None => tracelimit::warn_ratelimited!(address, data, "MSI dropped: no interrupt controller connected"),
+            None => tracelimit::warn_ratelimited!(
+                address,
+                data,
+                "MSI dropped: no interrupt controller connected"
+            ),
         }
     }
 
@@ -161,7 +165,8 @@ impl MsiRoute {
 
     /// Sends `data` to `address` from now on, from the function itself.
     pub fn enable(&self, address: u64, data: u32) {
-        self.route.enable(address, data, Some(self.target.default_bdf()));
+        self.route
+            .enable(address, data, Some(self.target.default_bdf()));
     }
 
     /// As [`Self::enable`], from requester `rid`, whose bus must lie in the range; else the route is disabled.

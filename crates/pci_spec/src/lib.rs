@@ -28,7 +28,6 @@ macro_rules! bit_conversions {
 }
 
 pub mod bdf;
-pub mod bdf;
 pub mod caps;
 pub mod cfg_space;
 pub mod hwid;

@@ -49,11 +49,16 @@ impl Page {
     }
 
     /// Changes the dword at a byte offset in one step; offsets as in [`Self::load`].
-    #[expect(clippy::indexing_slicing, reason = "the index is masked to the array's length")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the index is masked to the array's length"
+    )]
     pub fn update(&self, offset: u16, change: impl Fn(u32) -> u32) {
         let word = &self.0[(offset as usize / 4) & (PAGE_WORDS - 1)];
         // The closure always answers, so this cannot fail.
-        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(change(old)));
+        let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+            Some(change(old))
+        });
     }
 
     /// Stores `value` in a range of words; words past the end are ignored.

@@ -13,14 +13,26 @@ impl<R: BlockRegister> Inspect for RegisterFile<R> {
             match entry.fields {
                 [] => {}
                 [field] => {
-                    resp.field(entry.name, FieldValue { bits: field.bits, value: field.extract(value) });
+                    resp.field(
+                        entry.name,
+                        FieldValue {
+                            bits: field.bits,
+                            value: field.extract(value),
+                        },
+                    );
                 }
                 fields => {
                     resp.child(entry.name, |req| {
                         let mut resp = req.respond();
                         resp.hex("raw", value);
                         for field in fields {
-                            resp.field(field.name, FieldValue { bits: field.bits, value: field.extract(value) });
+                            resp.field(
+                                field.name,
+                                FieldValue {
+                                    bits: field.bits,
+                                    value: field.extract(value),
+                                },
+                            );
                         }
                     });
                 }

@@ -52,7 +52,11 @@ pub trait PciCapability: Send + Sync + Inspect + ProtobufSaveRestore {
     /// at that, or a guest that writes a neighbouring byte clears them.
     fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
         let mask = enables.mask();
-        let merged = if enables.is_all() { val } else { (self.read_u32(offset) & !mask) | (val & mask) };
+        let merged = if enables.is_all() {
+            val
+        } else {
+            (self.read_u32(offset) & !mask) | (val & mask)
+        };
         self.write_u32(offset, merged);
     }
 

@@ -80,7 +80,10 @@ macro_rules! each {
 
 impl Registers {
     fn new(control: MessageControl) -> Self {
-        let mut registers = match (control.address_64_bit_capable(), control.per_vector_masking_capable()) {
+        let mut registers = match (
+            control.address_64_bit_capable(),
+            control.per_vector_masking_capable(),
+        ) {
             (false, false) => Self::Msi32(RegisterFile::new(Msi32Reg::MessageControl)),
             (true, false) => Self::Msi64(RegisterFile::new(Msi64Reg::MessageControl)),
             (false, true) => Self::Msi32Masked(RegisterFile::new(Msi32MaskedReg::MessageControl)),
@@ -92,7 +95,9 @@ impl Registers {
 
     /// log2 of the vectors the guest allocated.
     fn allocated(&self) -> u8 {
-        self.control().multiple_message_enable().min(MULTIPLE_MESSAGE_MAX)
+        self.control()
+            .multiple_message_enable()
+            .min(MULTIPLE_MESSAGE_MAX)
     }
 
     fn control(&self) -> MessageControl {
@@ -114,7 +119,8 @@ impl Registers {
     }
 
     fn set_address(&self, address: u64) {
-        let [low, high] = [address & 0xffff_ffff, address >> 32].map(|half| u32::try_from(half).unwrap_or(0));
+        let [low, high] =
+            [address & 0xffff_ffff, address >> 32].map(|half| u32::try_from(half).unwrap_or(0));
         each!(self, (file, Reg) => file.set(Reg::MessageAddress, low));
         match self {
             Self::Msi64(file) => file.set(Msi64Reg::MessageUpperAddress, high),
@@ -172,7 +178,10 @@ impl State {
     }
 
     fn pending(&self) -> u32 {
-        (0..).zip(&self.vectors).filter(|(_, vector)| vector.pending).fold(0, |bits, (n, _)| bits | (1 << n))
+        (0..)
+            .zip(&self.vectors)
+            .filter(|(_, vector)| vector.pending)
+            .fold(0, |bits, (n, _)| bits | (1 << n))
     }
 
     fn show_pending(&self) {
@@ -227,7 +236,9 @@ impl MsiCapability {
         Self {
             state: Arc::new(Mutex::new(State {
                 registers,
-                vectors: std::iter::repeat_with(Vector::default).take(vectors).collect(),
+                vectors: std::iter::repeat_with(Vector::default)
+                    .take(vectors)
+                    .collect(),
                 target: msi_target.clone(),
             })),
             multiple_message_capable,
@@ -337,7 +348,9 @@ impl PciCapability for MsiCapability {
             // A guest that allocates more vectors than there are gets those there are.
             let control = state.registers.control();
             if control.multiple_message_enable() > self.multiple_message_capable {
-                state.registers.set_control(control.with_multiple_message_enable(self.multiple_message_capable));
+                state.registers.set_control(
+                    control.with_multiple_message_enable(self.multiple_message_capable),
+                );
             }
             state.sync()
         });
@@ -439,7 +452,11 @@ mod save_restore {
                     .registers
                     .control()
                     .with_msi_enable(saved.enabled)
-                    .with_multiple_message_enable(saved.multiple_message_enable.min(self.multiple_message_capable));
+                    .with_multiple_message_enable(
+                        saved
+                            .multiple_message_enable
+                            .min(self.multiple_message_capable),
+                    );
                 state.registers.set_control(control);
                 state.registers.set_address(saved.address);
                 each!(&state.registers, (file, Reg) => file.set(Reg::MessageData, saved.data));
@@ -468,7 +485,10 @@ mod tests {
         let controller = TestPciInterruptController::new();
         let connection = MsiConnection::new(AssignedBusRange::new(), 0);
         connection.connect(controller.signal_msi());
-        (MsiCapability::new(mmc, wide, masked, connection.target()), controller)
+        (
+            MsiCapability::new(mmc, wide, masked, connection.target()),
+            controller,
+        )
     }
 
     #[test]
@@ -506,7 +526,10 @@ mod tests {
             msi.vector(index).unwrap().deliver();
         }
         let sent: Vec<_> = std::iter::from_fn(|| controller.get_next_interrupt()).collect();
-        assert_eq!(sent, [0x40, 0x41, 0x40, 0x41].map(|data| (0xfee0_0000, data)));
+        assert_eq!(
+            sent,
+            [0x40, 0x41, 0x40, 0x41].map(|data| (0xfee0_0000, data))
+        );
         assert!(msi.vector(4).is_none());
     }
 
@@ -557,7 +580,12 @@ mod tests {
         let (mut msi, _) = connected(5, true, false);
         let mut saved = msi.save().unwrap();
         saved.multiple_message_enable = 6;
-        assert!(msi.restore(saved).unwrap_err().to_string().contains("saved state"));
+        assert!(
+            msi.restore(saved)
+                .unwrap_err()
+                .to_string()
+                .contains("saved state")
+        );
         assert_eq!(msi.read_u32(0), 0x008a_0005);
     }
 }

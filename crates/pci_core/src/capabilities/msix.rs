@@ -161,7 +161,10 @@ impl State {
     #[must_use]
     fn sync(&mut self) -> Vec<Message> {
         let live = self.function_live();
-        self.entries.iter_mut().filter_map(|entry| entry.sync(live)).collect()
+        self.entries
+            .iter_mut()
+            .filter_map(|entry| entry.sync(live))
+            .collect()
     }
 }
 
@@ -189,7 +192,10 @@ impl MsixEmulator {
     /// # Panics
     ///
     /// Where [`Self::with_layout`] gives an error: `bar` above 5, `count` zero or above 2048.
-    #[expect(clippy::panic, reason = "documented; callers with values that are not constants use `with_layout`")]
+    #[expect(
+        clippy::panic,
+        reason = "documented; callers with values that are not constants use `with_layout`"
+    )]
     pub fn new(bar: u8, count: u16, msi_target: &MsiTarget) -> (Self, impl PciCapability + use<>) {
         match Self::with_layout(MsixLayout::packed(bar, count), msi_target) {
             Ok(made) => made,
@@ -210,13 +216,23 @@ impl MsixEmulator {
         let mut registers = RegisterFile::new(MsixReg::MessageControl);
         registers.init(
             MsixReg::MessageControl,
-            MsixMessageControl::new().with_table_size(layout.count - 1).into_bits(),
+            MsixMessageControl::new()
+                .with_table_size(layout.count - 1)
+                .into_bits(),
         );
-        registers.init(MsixReg::TableOffset, layout.table_offset | u32::from(layout.bar));
-        registers.init(MsixReg::PbaOffset, layout.pba_offset | u32::from(layout.bar));
+        registers.init(
+            MsixReg::TableOffset,
+            layout.table_offset | u32::from(layout.bar),
+        );
+        registers.init(
+            MsixReg::PbaOffset,
+            layout.pba_offset | u32::from(layout.bar),
+        );
         let state = Arc::new(Mutex::new(State {
             registers,
-            entries: std::iter::repeat_with(Entry::new).take(layout.count.into()).collect(),
+            entries: std::iter::repeat_with(Entry::new)
+                .take(layout.count.into())
+                .collect(),
             target: msi_target.clone(),
         }));
         let emulator = Self { state, layout };
@@ -250,12 +266,17 @@ impl MsixEmulator {
     pub fn read_u32(&self, offset: u64) -> u32 {
         let mut state = self.state.lock();
         match self.place(offset) {
-            Some(Place::Table { index, word }) => {
-                state.entries.get(index).and_then(|e| e.words.get(word)).copied().unwrap_or(0)
-            }
+            Some(Place::Table { index, word }) => state
+                .entries
+                .get(index)
+                .and_then(|e| e.words.get(word))
+                .copied()
+                .unwrap_or(0),
             Some(Place::Pending { first }) => {
                 let entries = state.entries.iter_mut().skip(first).take(32);
-                (0..).zip(entries).fold(0, |bits, (n, entry)| bits | (u32::from(entry.vector.poll_pending()) << n))
+                (0..).zip(entries).fold(0, |bits, (n, entry)| {
+                    bits | (u32::from(entry.vector.poll_pending()) << n)
+                })
             }
             None => 0,
         }
@@ -269,8 +290,12 @@ impl MsixEmulator {
         };
         change(&self.state, |state| {
             let live = state.function_live();
-            let Some(entry) = state.entries.get_mut(index) else { return Vec::new() };
-            if let (Some(value), Some(mask)) = (entry.words.get_mut(word), MSIX_TABLE_ENTRY.masks.get(word)) {
+            let Some(entry) = state.entries.get_mut(index) else {
+                return Vec::new();
+            };
+            if let (Some(value), Some(mask)) =
+                (entry.words.get_mut(word), MSIX_TABLE_ENTRY.masks.get(word))
+            {
                 *value = mask.write(*value, val, u32::MAX);
             }
             entry.sync(live).into_iter().collect()
@@ -291,7 +316,11 @@ impl MsixEmulator {
     pub fn set_pending_bit(&self, index: u16) {
         match self.state.lock().entries.get_mut(usize::from(index)) {
             Some(entry) => entry.vector.pending = true,
-            None => tracelimit::warn_ratelimited!(index, count = self.layout.count, "no such MSI-X vector"),
+            None => tracelimit::warn_ratelimited!(
+                index,
+                count = self.layout.count,
+                "no such MSI-X vector"
+            ),
         }
     }
 
@@ -310,14 +339,21 @@ struct MsixVector {
 impl InterruptTarget for MsixVector {
     fn deliver(&self) {
         change(&self.state, |state| {
-            let due = state.entries.get_mut(self.index).and_then(|entry| entry.vector.deliver());
+            let due = state
+                .entries
+                .get_mut(self.index)
+                .and_then(|entry| entry.vector.deliver());
             due.into_iter().collect()
         });
     }
 
     fn event(&self) -> Option<Arc<Event>> {
         let state = &mut *self.state.lock();
-        let route = state.entries.get_mut(self.index)?.vector.route(&state.target)?;
+        let route = state
+            .entries
+            .get_mut(self.index)?
+            .vector
+            .route(&state.target)?;
         Some(Arc::new(route.event().clone()))
     }
 }
@@ -371,7 +407,11 @@ impl PciCapability for MsixCapability {
             let before = state.function_live();
             state.registers.write(offset, val, enables.mask());
             // Every vector follows the function's two bits; nothing else here concerns them.
-            if state.function_live() == before { Vec::new() } else { state.sync() }
+            if state.function_live() == before {
+                Vec::new()
+            } else {
+                state.sync()
+            }
         });
     }
 
@@ -468,10 +508,12 @@ mod save_restore {
                     .control()
                     .with_msix_enable(saved.enabled)
                     .with_function_mask(saved.function_mask);
-                state.registers.set(MsixReg::MessageControl, control.into_bits());
+                state
+                    .registers
+                    .set(MsixReg::MessageControl, control.into_bits());
                 for (entry, saved) in state.entries.iter_mut().zip(saved.vectors) {
-                    let [low, high] =
-                        [saved.address & 0xffff_ffff, saved.address >> 32].map(|half| u32::try_from(half).unwrap_or(0));
+                    let [low, high] = [saved.address & 0xffff_ffff, saved.address >> 32]
+                        .map(|half| u32::try_from(half).unwrap_or(0));
                     entry.words = [low, high, saved.data, saved.control];
                     entry.vector.reset();
                     entry.vector.pending = saved.is_pending;
@@ -513,10 +555,16 @@ mod tests {
     fn the_capability_says_where_things_are() {
         let (emulator, mut capability, _) = connected(64);
         assert_eq!(emulator.bar_len(), 64 * 16 + 8);
-        assert_eq!([0, 4, 8].map(|o| capability.read_u32(o)), [0x003f_0011, 2, 0x402]);
+        assert_eq!(
+            [0, 4, 8].map(|o| capability.read_u32(o)),
+            [0x003f_0011, 2, 0x402]
+        );
         capability.write_u32(0, u32::MAX);
         capability.write_u32(4, u32::MAX);
-        assert_eq!([0, 4, 8].map(|o| capability.read_u32(o)), [0xc03f_0011, 2, 0x402]);
+        assert_eq!(
+            [0, 4, 8].map(|o| capability.read_u32(o)),
+            [0xc03f_0011, 2, 0x402]
+        );
     }
 
     #[test]
@@ -526,7 +574,11 @@ mod tests {
         emulator.interrupt(1).unwrap().deliver();
         assert_eq!(emulator.read_u32(3 * 16), 0x2, "disabled: pending");
         capability.write_u32(0, 0xc000_0000);
-        assert_eq!(controller.get_next_interrupt(), None, "the function mask holds it back");
+        assert_eq!(
+            controller.get_next_interrupt(),
+            None,
+            "the function mask holds it back"
+        );
         capability.write_u32(0, 0x8000_0000);
         assert_eq!(controller.get_next_interrupt(), Some((0x1_fee0_0000, 0x55)));
         assert_eq!(emulator.read_u32(3 * 16), 0);
@@ -560,24 +612,60 @@ mod tests {
         }
         assert_eq!(emulator.read_u32(12), 1);
         emulator.write_u32(12, 0x456);
-        assert_eq!(emulator.read_u32(12), 0x456, "reserved bits of vector control are kept");
+        assert_eq!(
+            emulator.read_u32(12),
+            0x456,
+            "reserved bits of vector control are kept"
+        );
     }
 
     #[test]
     fn layouts_are_checked() {
         let layout = MsixLayout::packed(0, 4);
         let error = |layout| MsixEmulator::with_layout(layout, &MsiTarget::disconnected()).err();
-        assert_eq!(error(MsixLayout { count: 0, ..layout }), Some(MsixLayoutError::Count(0)));
-        assert_eq!(error(MsixLayout { count: 2049, ..layout }), Some(MsixLayoutError::Count(2049)));
-        assert_eq!(error(MsixLayout { bar: 6, ..layout }), Some(MsixLayoutError::Bar(6)));
-        assert_eq!(error(MsixLayout { pba_offset: 0x44, ..layout }), Some(MsixLayoutError::Unaligned(0x44)));
         assert_eq!(
-            error(MsixLayout { pba_offset: 0x38, ..layout }),
-            Some(MsixLayoutError::Overlap { table: 0, pba: 0x38 })
+            error(MsixLayout { count: 0, ..layout }),
+            Some(MsixLayoutError::Count(0))
         );
-        let apart = MsixLayout { table_offset: 0x2000, pba_offset: 0x1000, ..layout };
-        let (emulator, capability) = MsixEmulator::with_layout(apart, &MsiTarget::disconnected()).unwrap();
-        assert_eq!((capability.read_u32(4), capability.read_u32(8)), (0x2000, 0x1000));
+        assert_eq!(
+            error(MsixLayout {
+                count: 2049,
+                ..layout
+            }),
+            Some(MsixLayoutError::Count(2049))
+        );
+        assert_eq!(
+            error(MsixLayout { bar: 6, ..layout }),
+            Some(MsixLayoutError::Bar(6))
+        );
+        assert_eq!(
+            error(MsixLayout {
+                pba_offset: 0x44,
+                ..layout
+            }),
+            Some(MsixLayoutError::Unaligned(0x44))
+        );
+        assert_eq!(
+            error(MsixLayout {
+                pba_offset: 0x38,
+                ..layout
+            }),
+            Some(MsixLayoutError::Overlap {
+                table: 0,
+                pba: 0x38
+            })
+        );
+        let apart = MsixLayout {
+            table_offset: 0x2000,
+            pba_offset: 0x1000,
+            ..layout
+        };
+        let (emulator, capability) =
+            MsixEmulator::with_layout(apart, &MsiTarget::disconnected()).unwrap();
+        assert_eq!(
+            (capability.read_u32(4), capability.read_u32(8)),
+            (0x2000, 0x1000)
+        );
         assert_eq!((emulator.read_u32(0x200c), emulator.bar_len()), (1, 0x2040));
     }
 
@@ -598,8 +686,15 @@ mod tests {
 
         let (_, mut smaller, _) = connected(1);
         let error = ProtobufSaveRestore::restore(&mut smaller, saved).unwrap_err();
-        assert!(format!("{error:?}").contains("2 vectors in the saved state; the function has 1"), "{error:?}");
-        assert_eq!(smaller.read_u32(0), 0x0000_0011, "a refused state changes nothing");
+        assert!(
+            format!("{error:?}").contains("2 vectors in the saved state; the function has 1"),
+            "{error:?}"
+        );
+        assert_eq!(
+            smaller.read_u32(0),
+            0x0000_0011,
+            "a refused state changes nothing"
+        );
     }
 
     #[derive(Clone, Default)]
@@ -612,7 +707,10 @@ mod tests {
 
     impl IrqFd for Routes {
         fn new_irqfd_route(&self) -> anyhow::Result<Box<dyn IrqFdRoute>> {
-            Ok(Box::new(Route { event: Event::new(), log: self.clone() }))
+            Ok(Box::new(Route {
+                event: Event::new(),
+                log: self.clone(),
+            }))
         }
     }
 
@@ -621,7 +719,10 @@ mod tests {
             &self.event
         }
         fn enable(&self, address: u64, data: u32, devid: Option<u32>) {
-            self.log.0.lock().push(format!("enable {address:#x} {data} {devid:?}"));
+            self.log
+                .0
+                .lock()
+                .push(format!("enable {address:#x} {data} {devid:?}"));
         }
         fn disable(&self) {
             self.log.0.lock().push("disable".into());

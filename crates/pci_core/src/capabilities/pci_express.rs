@@ -72,11 +72,19 @@ impl PciExpressCapability {
     /// The capability of a function or port of type `typ`, which has function-level reset if `flr_handler` is given.
     pub fn new(typ: DevicePortType, flr_handler: Option<Arc<dyn FlrHandler>>) -> Self {
         let mut registers = RegisterFile::new(PciExpressReg::CapabilityId);
-        let capabilities = PciExpressCapabilities::from_bits(registers.get16(PciExpressReg::Capabilities));
-        registers.init(PciExpressReg::Capabilities, capabilities.with_device_port_type(typ).into_bits());
+        let capabilities =
+            PciExpressCapabilities::from_bits(registers.get16(PciExpressReg::Capabilities));
+        registers.init(
+            PciExpressReg::Capabilities,
+            capabilities.with_device_port_type(typ).into_bits(),
+        );
         let flr = DeviceCapabilities::new().with_function_level_reset(flr_handler.is_some());
         registers.init(PciExpressReg::DeviceCapabilities, flr.into_bits());
-        if matches!(typ, DevicePortType::RootComplexIntegratedEndpoint | DevicePortType::RootComplexEventCollector) {
+        if matches!(
+            typ,
+            DevicePortType::RootComplexIntegratedEndpoint
+                | DevicePortType::RootComplexEventCollector
+        ) {
             // No link: its registers are reserved (PCIe 6.2 section 7.5.3).
             for register in [
                 PciExpressReg::LinkCapabilities,
@@ -107,11 +115,18 @@ impl PciExpressCapability {
     pub fn with_hotplug_support(mut self, slot_number: u32) -> Self {
         let typ = self.device_port_type();
         assert!(
-            matches!(typ, DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort),
+            matches!(
+                typ,
+                DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort
+            ),
             "Hotplug support is not valid for device port type {typ:?}"
         );
-        let capabilities = PciExpressCapabilities::from_bits(self.registers.get16(PciExpressReg::Capabilities));
-        self.registers.init(PciExpressReg::Capabilities, capabilities.with_slot_implemented(true).into_bits());
+        let capabilities =
+            PciExpressCapabilities::from_bits(self.registers.get16(PciExpressReg::Capabilities));
+        self.registers.init(
+            PciExpressReg::Capabilities,
+            capabilities.with_slot_implemented(true).into_bits(),
+        );
         self.slot_capabilities = SlotCapabilities::new()
             .with_hot_plug_surprise(true)
             .with_hot_plug_capable(true)
@@ -120,9 +135,13 @@ impl PciExpressCapability {
         let link = LinkCapabilities::from_bits(self.registers.get(PciExpressReg::LinkCapabilities));
         self.registers.init(
             PciExpressReg::LinkCapabilities,
-            link.with_data_link_layer_link_active_reporting(true).into_bits(),
+            link.with_data_link_layer_link_active_reporting(true)
+                .into_bits(),
         );
-        self.registers.init(PciExpressReg::SlotCapabilities, self.slot_capabilities.into_bits());
+        self.registers.init(
+            PciExpressReg::SlotCapabilities,
+            self.slot_capabilities.into_bits(),
+        );
         self.gate_slot_control();
         // An empty slot has no link.
         self.show_presence(false);
@@ -131,7 +150,8 @@ impl PciExpressCapability {
 
     /// Lets software turn on ARI forwarding in this downstream port (PCIe 6.2 section 7.5.3.15).
     pub fn with_ari_forwarding(mut self) -> Self {
-        let supported = DeviceCapabilities2::from_bits(self.registers.get(PciExpressReg::DeviceCapabilities2));
+        let supported =
+            DeviceCapabilities2::from_bits(self.registers.get(PciExpressReg::DeviceCapabilities2));
         self.registers.init(
             PciExpressReg::DeviceCapabilities2,
             supported.with_ari_forwarding_supported(true).into_bits(),
@@ -162,12 +182,14 @@ impl PciExpressCapability {
             .with_data_link_layer_state_changed_enable(true)
             .with_auto_slot_power_limit_enable(true)
             .with_in_band_pd_disable(true);
-        self.registers.narrow(PciExpressReg::SlotControl, writable.into_bits().into());
+        self.registers
+            .narrow(PciExpressReg::SlotControl, writable.into_bits().into());
     }
 
     /// The type of function or port.
     pub fn device_port_type(&self) -> DevicePortType {
-        PciExpressCapabilities::from_bits(self.registers.get16(PciExpressReg::Capabilities)).device_port_type()
+        PciExpressCapabilities::from_bits(self.registers.get16(PciExpressReg::Capabilities))
+            .device_port_type()
     }
 
     /// What the slot has.
@@ -191,12 +213,14 @@ impl PciExpressCapability {
     }
 
     fn slot_implemented(&self) -> bool {
-        PciExpressCapabilities::from_bits(self.registers.get16(PciExpressReg::Capabilities)).slot_implemented()
+        PciExpressCapabilities::from_bits(self.registers.get16(PciExpressReg::Capabilities))
+            .slot_implemented()
     }
 
     /// Whether the guest turned on ARI forwarding: functions above 7 are reached below this port.
     pub fn ari_forwarding_enabled(&self) -> bool {
-        DeviceControl2::from_bits(self.registers.get16(PciExpressReg::DeviceControl2)).ari_forwarding_enable()
+        DeviceControl2::from_bits(self.registers.get16(PciExpressReg::DeviceControl2))
+            .ari_forwarding_enable()
     }
 
     /// Whether the guest set Hot-Plug Interrupt Enable.
@@ -213,8 +237,12 @@ impl PciExpressCapability {
 
     /// Records that presence and link state changed, and interrupts if the guest wants that.
     pub fn set_hotplug_changed_bits(&self) {
-        let changed = SlotStatus::new().with_presence_detect_changed(true).with_data_link_layer_state_changed(true);
-        self.registers.update(PciExpressReg::SlotStatus, |status| status | u32::from(changed.into_bits()));
+        let changed = SlotStatus::new()
+            .with_presence_detect_changed(true)
+            .with_data_link_layer_state_changed(true);
+        self.registers.update(PciExpressReg::SlotStatus, |status| {
+            status | u32::from(changed.into_bits())
+        });
         self.evaluate_hot_plug_interrupt();
     }
 
@@ -229,15 +257,21 @@ impl PciExpressCapability {
 
     fn show_presence(&self, present: bool) {
         self.registers.update(PciExpressReg::SlotStatus, |status| {
-            let status = SlotStatus::from_bits(low_half(status)).with_presence_detect_state(present.into());
+            let status =
+                SlotStatus::from_bits(low_half(status)).with_presence_detect_state(present.into());
             status.into_bits().into()
         });
         self.registers.update(PciExpressReg::LinkStatus, |status| {
             let status = LinkStatus::from_bits(low_half(status));
-            let link = LinkCapabilities::from_bits(self.registers.get(PciExpressReg::LinkCapabilities));
+            let link =
+                LinkCapabilities::from_bits(self.registers.get(PciExpressReg::LinkCapabilities));
             let status = status
                 .with_current_link_speed(if present { self.target_speed() } else { 0 })
-                .with_negotiated_link_width(if present { low_half(link.max_link_width()) } else { 0 })
+                .with_negotiated_link_width(if present {
+                    low_half(link.max_link_width())
+                } else {
+                    0
+                })
                 .with_data_link_layer_link_active(present);
             status.into_bits().into()
         });
@@ -247,7 +281,9 @@ impl PciExpressCapability {
     fn target_speed(&self) -> u16 {
         let link = LinkCapabilities::from_bits(self.registers.get(PciExpressReg::LinkCapabilities));
         let control = LinkControl2::from_bits(self.registers.get16(PciExpressReg::LinkControl2));
-        control.target_link_speed().min(low_half(link.max_link_speed()))
+        control
+            .target_link_speed()
+            .min(low_half(link.max_link_speed()))
     }
 
     /// The guest changed the target speed, or a reset did: the target is kept within what the port can, and a link that is up
@@ -255,10 +291,16 @@ impl PciExpressCapability {
     fn retarget(&self) {
         let control = LinkControl2::from_bits(self.registers.get16(PciExpressReg::LinkControl2));
         let speed = self.target_speed();
-        self.registers.set(PciExpressReg::LinkControl2, control.with_target_link_speed(speed).into_bits());
+        self.registers.set(
+            PciExpressReg::LinkControl2,
+            control.with_target_link_speed(speed).into_bits(),
+        );
         let status = self.link_status();
         if status.negotiated_link_width() != 0 {
-            self.registers.set(PciExpressReg::LinkStatus, status.with_current_link_speed(speed).into_bits());
+            self.registers.set(
+                PciExpressReg::LinkStatus,
+                status.with_current_link_speed(speed).into_bits(),
+            );
         }
     }
 
@@ -271,7 +313,8 @@ impl PciExpressCapability {
                 || status.mrl_sensor_changed() && control.mrl_sensor_changed_enable()
                 || status.presence_detect_changed() && control.presence_detect_changed_enable()
                 || status.command_completed() && control.command_completed_interrupt_enable()
-                || status.data_link_layer_state_changed() && control.data_link_layer_state_changed_enable())
+                || status.data_link_layer_state_changed()
+                    && control.data_link_layer_state_changed_enable())
     }
 
     fn evaluate_hot_plug_interrupt(&self) {
@@ -301,16 +344,20 @@ impl PciExpressCapability {
             LinkControl2 => self.retarget(),
             // Retraining takes no time and ends as it began; the rest of Link Control, and what follows here, concerns the
             // wire or is the port's and root complex's to look at.
-            LinkControl | RootControl | DeviceControl2 | DeviceStatus | LinkStatus | RootStatus => {}
+            LinkControl | RootControl | DeviceControl2 | DeviceStatus | LinkStatus | RootStatus => {
+            }
             // Read-only.
-            CapabilityId | NextPointer | Capabilities | DeviceCapabilities | LinkCapabilities | SlotCapabilities
-            | RootCapabilities | DeviceCapabilities2 | DeviceStatus2 | LinkCapabilities2 | LinkStatus2
-            | SlotCapabilities2 | SlotControl2 | SlotStatus2 => {}
+            CapabilityId | NextPointer | Capabilities | DeviceCapabilities | LinkCapabilities
+            | SlotCapabilities | RootCapabilities | DeviceCapabilities2 | DeviceStatus2
+            | LinkCapabilities2 | LinkStatus2 | SlotCapabilities2 | SlotControl2 | SlotStatus2 => {}
         }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the caller asks for the low half")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the caller asks for the low half"
+)]
 fn low_half(value: u32) -> u16 {
     value as u16
 }
@@ -443,7 +490,8 @@ mod save_restore {
             set(PciExpressReg::SlotControl, state.slot_control);
             set(PciExpressReg::SlotStatus, state.slot_status);
             set(PciExpressReg::RootControl, state.root_control);
-            self.registers.set(PciExpressReg::RootStatus, state.root_status);
+            self.registers
+                .set(PciExpressReg::RootStatus, state.root_status);
             set(PciExpressReg::DeviceControl2, state.device_control_2);
             set(PciExpressReg::DeviceStatus2, state.device_status_2);
             set(PciExpressReg::LinkControl2, state.link_control_2);

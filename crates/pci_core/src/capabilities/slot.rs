@@ -35,14 +35,19 @@ impl ConfigSlot {
     pub fn attach_at<R: BlockRegister>(&self, offset: u16, file: &mut RegisterFile<R>) -> bool {
         let first = usize::from(offset) / 4;
         let link = if first == 0 { self.link } else { 0 };
-        first + file.masks().len() <= self.words && file.attach(&self.page, self.first + first, link)
+        first + file.masks().len() <= self.words
+            && file.attach(&self.page, self.first + first, link)
     }
 
     /// Fills the slot with words that never change.
     pub fn store(&self, words: impl IntoIterator<Item = u32>) {
         let slot = self.page.words().iter().skip(self.first).take(self.words);
         for (i, (to, word)) in slot.zip(words).enumerate() {
-            let link = if i == 0 { to.load(Ordering::Relaxed) & self.link } else { 0 };
+            let link = if i == 0 {
+                to.load(Ordering::Relaxed) & self.link
+            } else {
+                0
+            };
             to.store(word | link, Ordering::Relaxed);
         }
     }

@@ -24,7 +24,12 @@ pub enum BarMemoryKind {
 impl fmt::Debug for BarMemoryKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Intercept(control) => write!(f, "Intercept({:?}, {:?})", control.region_name(), control.addr()),
+            Self::Intercept(control) => write!(
+                f,
+                "Intercept({:?}, {:?})",
+                control.region_name(),
+                control.addr()
+            ),
             Self::SharedMem(_) => f.write_str("SharedMem"),
             Self::Dummy => f.write_str("Dummy"),
         }
@@ -148,14 +153,27 @@ pub(super) struct Bar {
 
 impl Bar {
     /// Checks what slot `index` of `count` asks for.
-    pub(super) fn new(index: usize, count: usize, definition: BarDefinition) -> Result<Self, ConfigSpaceError> {
+    pub(super) fn new(
+        index: usize,
+        count: usize,
+        definition: BarDefinition,
+    ) -> Result<Self, ConfigSpaceError> {
         let BarDefinition { kind, len, memory } = definition;
         if kind.is_64_bit() && index + 1 >= count {
             return Err(ConfigSpaceError::BarSlots { index, count });
         }
         match len.max(MIN_LEN).checked_next_power_of_two() {
-            Some(rounded) if rounded <= kind.max_len() => Ok(Self { kind, len: rounded, memory, mapped: None }),
-            _ => Err(ConfigSpaceError::BarTooLarge { index, len, max: kind.max_len() }),
+            Some(rounded) if rounded <= kind.max_len() => Ok(Self {
+                kind,
+                len: rounded,
+                memory,
+                mapped: None,
+            }),
+            _ => Err(ConfigSpaceError::BarTooLarge {
+                index,
+                len,
+                max: kind.max_len(),
+            }),
         }
     }
 
@@ -168,7 +186,10 @@ impl Bar {
     pub(super) fn writable(&self) -> [u32; 2] {
         let mask = (!(self.len - 1)).to_le_bytes();
         let [b0, b1, b2, b3, b4, b5, b6, b7] = mask;
-        [u32::from_le_bytes([b0, b1, b2, b3]), u32::from_le_bytes([b4, b5, b6, b7])]
+        [
+            u32::from_le_bytes([b0, b1, b2, b3]),
+            u32::from_le_bytes([b4, b5, b6, b7]),
+        ]
     }
 
     /// Maps it at `address`, or nowhere; nothing happens if it is there already.

@@ -58,7 +58,8 @@ impl Chain {
             label: c.label(),
             bytes: c.len(),
             header: c.read_u32(0),
-            expected: u32::from(c.extended_capability_id()) | (u32::from(c.capability_version()) << 16),
+            expected: u32::from(c.extended_capability_id())
+                | (u32::from(c.capability_version()) << 16),
             fixed_bits: u32::MAX,
         });
         let legacy_places = pack(legacy_items, COMMON_HEADER_END.into(), EXT_CAP_START.into())?;
@@ -68,11 +69,19 @@ impl Chain {
 
         let mut chain = Self::default();
         for (i, (capability, &(offset, end))) in legacy.iter_mut().zip(&legacy_places).enumerate() {
-            let slot = ConfigSlot::new(page.clone(), offset, usize::from(end - offset), LEGACY_LINK);
+            let slot =
+                ConfigSlot::new(page.clone(), offset, usize::from(end - offset), LEGACY_LINK);
             chain.push(Owner::Legacy(i), (offset, end), capability.attach(&slot));
         }
-        for (i, (capability, &(offset, end))) in extended.iter_mut().zip(&extended_places).enumerate() {
-            let slot = ConfigSlot::new(page.clone(), offset, usize::from(end - offset), EXTENDED_LINK);
+        for (i, (capability, &(offset, end))) in
+            extended.iter_mut().zip(&extended_places).enumerate()
+        {
+            let slot = ConfigSlot::new(
+                page.clone(),
+                offset,
+                usize::from(end - offset),
+                EXTENDED_LINK,
+            );
             chain.push(Owner::Extended(i), (offset, end), capability.attach(&slot));
         }
         Ok(chain)
@@ -80,13 +89,20 @@ impl Chain {
 
     fn push(&mut self, owner: Owner, (offset, end): (u16, u16), attached: bool) {
         self.foreign |= !attached;
-        self.placements.push(Placement { owner, offset, end, attached });
+        self.placements.push(Placement {
+            owner,
+            offset,
+            end,
+            attached,
+        });
     }
 
     /// The capability that covers a byte offset.
     pub(super) fn find(&self, offset: u16) -> Option<&Placement> {
         let after = self.placements.partition_point(|p| p.offset <= offset);
-        self.placements.get(after.checked_sub(1)?).filter(|p| offset < p.end)
+        self.placements
+            .get(after.checked_sub(1)?)
+            .filter(|p| offset < p.end)
     }
 
     /// The capability that must be called to read the dword at an offset.
@@ -126,17 +142,28 @@ fn pack<'a>(
         .map(|item| {
             let label = || item.label.to_string();
             if item.bytes == 0 || !item.bytes.is_multiple_of(4) {
-                return Err(ConfigSpaceError::CapabilityLength { label: label(), bytes: item.bytes });
+                return Err(ConfigSpaceError::CapabilityLength {
+                    label: label(),
+                    bytes: item.bytes,
+                });
             }
             if (item.header & item.fixed_bits) != item.expected {
-                return Err(ConfigSpaceError::CapabilityHeader { label: label(), header: item.header });
+                return Err(ConfigSpaceError::CapabilityHeader {
+                    label: label(),
+                    header: item.header,
+                });
             }
             let next = offset.saturating_add(item.bytes);
             let place = match (u16::try_from(offset), u16::try_from(next)) {
                 (Ok(offset), Ok(next)) if usize::from(next) <= end => (offset, next),
                 _ => {
                     let (label, bytes) = (label(), item.bytes);
-                    return Err(ConfigSpaceError::CapabilityOverflow { label, offset, bytes, end });
+                    return Err(ConfigSpaceError::CapabilityOverflow {
+                        label,
+                        offset,
+                        bytes,
+                        end,
+                    });
                 }
             };
             offset = next;
@@ -148,6 +175,8 @@ fn pack<'a>(
 /// Writes each one's offset into the one before it.
 fn link(page: &Page, places: &[(u16, u16)], bits: u32) {
     for (&(this, _), &(next, _)) in places.iter().zip(places.iter().skip(1)) {
-        page.update(this, |word| (word & !bits) | (u32::from(next) << bits.trailing_zeros()));
+        page.update(this, |word| {
+            (word & !bits) | (u32::from(next) << bits.trailing_zeros())
+        });
     }
 }

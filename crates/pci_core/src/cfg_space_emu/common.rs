@@ -49,9 +49,13 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     chain: Chain,
     #[inspect(skip)]
     hardware_ids: HardwareIds,
-    #[inspect(with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label().to_owned(), c)))")]
+    #[inspect(
+        with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label().to_owned(), c)))"
+    )]
     pub(super) capabilities: Vec<Box<dyn PciCapability>>,
-    #[inspect(with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label().to_owned(), c)))")]
+    #[inspect(
+        with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label().to_owned(), c)))"
+    )]
     pub(super) extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
     #[inspect(with = "inspect_bars")]
     bars: [Option<Bar>; N],
@@ -80,7 +84,10 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// # Panics
     ///
     /// Where [`Self::try_new`] gives an error, with its text.
-    #[expect(clippy::panic, reason = "documented; callers with values that are not constants use `try_new`")]
+    #[expect(
+        clippy::panic,
+        reason = "documented; callers with values that are not constants use `try_new`"
+    )]
     pub fn new(
         hardware_ids: HardwareIds,
         capabilities: Vec<Box<dyn PciCapability>>,
@@ -107,13 +114,22 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         let page = Page::new(0);
         if extended_capabilities.is_empty() {
             // As a function with 256 bytes of configuration space answers.
-            page.fill(usize::from(EXT_CAP_START) / 4..usize::from(EXT_CAP_END) / 4, u32::MAX);
+            page.fill(
+                usize::from(EXT_CAP_START) / 4..usize::from(EXT_CAP_END) / 4,
+                u32::MAX,
+            );
         }
-        let header_type = if N == TYPE1_BAR_COUNT { HeaderType::Type1 } else { HeaderType::Type0 };
+        let header_type = if N == TYPE1_BAR_COUNT {
+            HeaderType::Type1
+        } else {
+            HeaderType::Type0
+        };
         let mut header = Header::new(header_type, &hardware_ids, !capabilities.is_empty(), &page);
         let (bars, bar_masks) = compose_bars(&mut header, bars)?;
         let chain = Chain::new(&page, &mut capabilities, &mut extended_capabilities)?;
-        let is_pcie = capabilities.iter().any(|c| c.capability_id() == CapabilityId::PCI_EXPRESS);
+        let is_pcie = capabilities
+            .iter()
+            .any(|c| c.capability_id() == CapabilityId::PCI_EXPRESS);
         let mut emulator = Self {
             page,
             limit: if is_pcie { EXT_CAP_END } else { EXT_CAP_START },
@@ -173,9 +189,17 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     /// Gives the function an INTx pin, wired to `line`.
-    pub fn set_interrupt_pin(&mut self, pin: PciInterruptPin, line: LineInterrupt) -> Arc<IntxInterrupt> {
+    pub fn set_interrupt_pin(
+        &mut self,
+        pin: PciInterruptPin,
+        line: LineInterrupt,
+    ) -> Arc<IntxInterrupt> {
         each!(&mut self.header, (file, Reg) => file.init(Reg::InterruptPin, pin as u8 + 1));
-        let intx = Arc::new(IntxInterrupt::new(line, self.page.clone(), self.command().intx_disable()));
+        let intx = Arc::new(IntxInterrupt::new(
+            line,
+            self.page.clone(),
+            self.command().intx_disable(),
+        ));
         self.intx = Some(intx.clone());
         intx
     }
@@ -313,17 +337,27 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     #[cold]
     fn read_foreign(&self, offset: u16) -> u32 {
         let stored = self.page.load(offset);
-        let Some(place) = self.chain.find_foreign(offset) else { return stored };
+        let Some(place) = self.chain.find_foreign(offset) else {
+            return stored;
+        };
         let (relative, link) = (offset - place.offset, place.link_bits(offset));
         let value = match place.owner {
             Owner::Legacy(i) => self.capabilities.get(i).map(|c| c.read_u32(relative)),
-            Owner::Extended(i) => self.extended_capabilities.get(i).map(|c| c.read_u32(relative)),
+            Owner::Extended(i) => self
+                .extended_capabilities
+                .get(i)
+                .map(|c| c.read_u32(relative)),
         };
         value.map_or(stored, |value| (value & !link) | (stored & link))
     }
 
     /// Writes the enabled bytes of any dword, and lets the common part of the effects happen.
-    pub(super) fn write(&mut self, offset: u16, value: u32, enables: ByteEnables) -> Result<Effects, IoError> {
+    pub(super) fn write(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Result<Effects, IoError> {
         if offset >= self.limit || !offset.is_multiple_of(4) {
             return Err(IoError::InvalidRegister);
         }
@@ -405,7 +439,9 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         if enabled {
             let (mut addresses, mut masks) = ([0; TYPE0_BAR_COUNT], [0; TYPE0_BAR_COUNT]);
             let slots = addresses.iter_mut().zip(&mut masks);
-            for ((address, mask), (from, writable)) in slots.zip(self.base_addresses.iter().zip(&self.bar_masks)) {
+            for ((address, mask), (from, writable)) in
+                slots.zip(self.base_addresses.iter().zip(&self.bar_masks))
+            {
                 (*address, *mask) = (*from, *writable);
             }
             self.mappings = BarMappings::parse(&addresses, &masks);
@@ -444,12 +480,21 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
 type Bars<const N: usize> = ([Option<Bar>; N], [u32; N]);
 
 /// Composes the BAR registers of the header.
-fn compose_bars<const N: usize>(header: &mut Header, definitions: DeviceBars) -> Result<Bars<N>, ConfigSpaceError> {
+fn compose_bars<const N: usize>(
+    header: &mut Header,
+    definitions: DeviceBars,
+) -> Result<Bars<N>, ConfigSpaceError> {
     let mut bars = [const { None }; N];
     let mut registers = [(0, 0); N];
     for (index, definition) in definitions.slots.into_iter().enumerate().take(N) {
-        let Some(definition): Option<BarDefinition> = definition else { continue };
-        if index.checked_sub(1).and_then(|i| bars.get(i)?.as_ref()).is_some_and(|bar: &Bar| bar.kind.is_64_bit()) {
+        let Some(definition): Option<BarDefinition> = definition else {
+            continue;
+        };
+        if index
+            .checked_sub(1)
+            .and_then(|i| bars.get(i)?.as_ref())
+            .is_some_and(|bar: &Bar| bar.kind.is_64_bit())
+        {
             return Err(ConfigSpaceError::BarOccupied { index });
         }
         let bar = Bar::new(index, N, definition)?;
@@ -469,5 +514,8 @@ fn compose_bars<const N: usize>(header: &mut Header, definitions: DeviceBars) ->
     for (index, &(writable, encoding)) in registers.iter().enumerate() {
         header.init_bar(index, writable, encoding);
     }
-    Ok((bars, registers.map(|(writable, encoding)| writable | encoding)))
+    Ok((
+        bars,
+        registers.map(|(writable, encoding)| writable | encoding),
+    ))
 }

@@ -53,7 +53,12 @@ const TYPE1_BARS: [Type1HeaderReg; 2] = [Type1HeaderReg::Bar0, Type1HeaderReg::B
 
 impl Header {
     /// The header of a function, moved into its page.
-    pub(super) fn new(header_type: HeaderType, ids: &HardwareIds, has_capabilities: bool, page: &Arc<Page>) -> Self {
+    pub(super) fn new(
+        header_type: HeaderType,
+        ids: &HardwareIds,
+        has_capabilities: bool,
+        page: &Arc<Page>,
+    ) -> Self {
         let mut header = match header_type {
             HeaderType::Type0 => {
                 let mut file = RegisterFile::new(Type0HeaderReg::VendorId);
@@ -101,7 +106,11 @@ impl Header {
     /// Sets the software-writable bits of one BAR register.
     pub(super) fn set_bar(&self, index: usize, value: u32) {
         // The caller places the BARs afterwards.
-        let _ = self.write(0x10 + 4 * u16::try_from(index).unwrap_or(u16::MAX >> 2), value, u32::MAX);
+        let _ = self.write(
+            0x10 + 4 * u16::try_from(index).unwrap_or(u16::MAX >> 2),
+            value,
+            u32::MAX,
+        );
     }
 
     /// Software writes the enabled lanes of a dword.
@@ -137,9 +146,26 @@ fn type0_effect(register: Type0HeaderReg, effects: &mut Effects) {
         // Notes that software keeps for itself.
         InterruptLine | MinGnt => {}
         // Read-only.
-        VendorId | DeviceId | RevisionId | ProgrammingInterface | SubClass | BaseClass | CacheLineSize | LatencyTimer
-        | HeaderType | Bist | CardbusCisPointer | SubsystemVendorId | SubsystemId | ExpansionRomBaseAddress
-        | CapabilitiesPointer | Reserved35 | Reserved36 | Reserved38 | InterruptPin | MaxLat => {}
+        VendorId
+        | DeviceId
+        | RevisionId
+        | ProgrammingInterface
+        | SubClass
+        | BaseClass
+        | CacheLineSize
+        | LatencyTimer
+        | HeaderType
+        | Bist
+        | CardbusCisPointer
+        | SubsystemVendorId
+        | SubsystemId
+        | ExpansionRomBaseAddress
+        | CapabilitiesPointer
+        | Reserved35
+        | Reserved36
+        | Reserved38
+        | InterruptPin
+        | MaxLat => {}
     }
 }
 
@@ -149,16 +175,37 @@ fn type1_effect(register: Type1HeaderReg, effects: &mut Effects) {
         Command => effects.command = true,
         Bar0 | Bar1 => effects.bars = true,
         PrimaryBusNumber | SecondaryBusNumber | SubordinateBusNumber => effects.bus_numbers = true,
-        IoBase | IoLimit | IoBaseUpper | IoLimitUpper | MemoryBase | MemoryLimit | PrefetchableMemoryBase
-        | PrefetchableMemoryLimit | PrefetchableBaseUpper | PrefetchableLimitUpper => effects.windows = true,
+        IoBase
+        | IoLimit
+        | IoBaseUpper
+        | IoLimitUpper
+        | MemoryBase
+        | MemoryLimit
+        | PrefetchableMemoryBase
+        | PrefetchableMemoryLimit
+        | PrefetchableBaseUpper
+        | PrefetchableLimitUpper => effects.windows = true,
         BridgeControl => effects.bridge_control = true,
         // Error bits are only recorded.
         Status | SecondaryStatus => {}
         // A note that software keeps for itself.
         InterruptLine => {}
         // Read-only.
-        VendorId | DeviceId | RevisionId | ProgrammingInterface | SubClass | BaseClass | CacheLineSize
-        | LatencyTimer | HeaderType | Bist | SecondaryLatencyTimer | CapabilitiesPointer | Reserved35
-        | Reserved36 | ExpansionRomBaseAddress | InterruptPin => {}
+        VendorId
+        | DeviceId
+        | RevisionId
+        | ProgrammingInterface
+        | SubClass
+        | BaseClass
+        | CacheLineSize
+        | LatencyTimer
+        | HeaderType
+        | Bist
+        | SecondaryLatencyTimer
+        | CapabilitiesPointer
+        | Reserved35
+        | Reserved36
+        | ExpansionRomBaseAddress
+        | InterruptPin => {}
     }
 }

@@ -31,7 +31,10 @@ impl IntxInterrupt {
         Self {
             line,
             page,
-            level: Mutex::new(Level { interrupt_status: false, interrupt_disabled: disabled }),
+            level: Mutex::new(Level {
+                interrupt_status: false,
+                interrupt_disabled: disabled,
+            }),
         }
     }
 
@@ -52,8 +55,14 @@ impl IntxInterrupt {
     fn change(&self, change: impl FnOnce(&mut Level)) {
         let mut level = self.level.lock();
         change(&mut level);
-        let status = if level.interrupt_status { INTERRUPT_STATUS } else { 0 };
-        self.page.update(STATUS_COMMAND, |word| (word & !INTERRUPT_STATUS) | status);
-        self.line.set_level(level.interrupt_status && !level.interrupt_disabled);
+        let status = if level.interrupt_status {
+            INTERRUPT_STATUS
+        } else {
+            0
+        };
+        self.page
+            .update(STATUS_COMMAND, |word| (word & !INTERRUPT_STATUS) | status);
+        self.line
+            .set_level(level.interrupt_status && !level.interrupt_disabled);
     }
 }

@@ -97,7 +97,9 @@ pub struct Effects {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConfigSpaceError {
     /// A capability's length is not a positive multiple of 4.
-    #[error("capability '{label}' is {bytes} bytes long; a capability is a positive multiple of 4 bytes")]
+    #[error(
+        "capability '{label}' is {bytes} bytes long; a capability is a positive multiple of 4 bytes"
+    )]
     CapabilityLength {
         /// Its label.
         label: String,
@@ -118,7 +120,9 @@ pub enum ConfigSpaceError {
     },
     /// A capability's first dword has bits where the emulator puts the next pointer, or (of an extended capability) another
     /// ID or version than it says.
-    #[error("capability '{label}' begins with {header:#010x}: the next pointer must be zero, the ID and version its own")]
+    #[error(
+        "capability '{label}' begins with {header:#010x}: the next pointer must be zero, the ID and version its own"
+    )]
     CapabilityHeader {
         /// Its label.
         label: String,

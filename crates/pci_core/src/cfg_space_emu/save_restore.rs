@@ -92,7 +92,10 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             Header::Type1(file) => file.get(register),
             Header::Type0(_) => 0,
         };
-        let (byte, half) = (|value: u32| value.to_le_bytes()[0], |value: u32| (value & 0xffff) as u16);
+        let (byte, half) = (
+            |value: u32| value.to_le_bytes()[0],
+            |value: u32| (value & 0xffff) as u16,
+        );
         let mut state = state::SavedState {
             command: self.command().into_bits(),
             base_addresses,
@@ -104,8 +107,10 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             primary_bus_number: byte(type1(Type1HeaderReg::PrimaryBusNumber)),
             memory_base: half(type1(Type1HeaderReg::MemoryBase)),
             memory_limit: half(type1(Type1HeaderReg::MemoryLimit)),
-            prefetch_base: half(type1(Type1HeaderReg::PrefetchableMemoryBase)) & MEMORY_BASE_LIMIT_ADDRESS_MASK,
-            prefetch_limit: half(type1(Type1HeaderReg::PrefetchableMemoryLimit)) & MEMORY_BASE_LIMIT_ADDRESS_MASK,
+            prefetch_base: half(type1(Type1HeaderReg::PrefetchableMemoryBase))
+                & MEMORY_BASE_LIMIT_ADDRESS_MASK,
+            prefetch_limit: half(type1(Type1HeaderReg::PrefetchableMemoryLimit))
+                & MEMORY_BASE_LIMIT_ADDRESS_MASK,
             prefetch_base_upper: type1(Type1HeaderReg::PrefetchableBaseUpper),
             prefetch_limit_upper: type1(Type1HeaderReg::PrefetchableLimitUpper),
             bridge_control: half(type1(Type1HeaderReg::BridgeControl)),
@@ -114,9 +119,16 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             secondary_status: half(type1(Type1HeaderReg::SecondaryStatus)) & STATUS_RW1C,
             interrupt_status: self.intx.as_ref().is_some_and(|intx| intx.status()),
         };
-        state.capabilities = save_all(self.capabilities.iter_mut().map(|c| (c.label().to_owned(), c.as_mut() as _)))?;
-        state.extended_capabilities =
-            save_all(self.extended_capabilities.iter_mut().map(|c| (c.label().to_owned(), c.as_mut() as _)))?;
+        state.capabilities = save_all(
+            self.capabilities
+                .iter_mut()
+                .map(|c| (c.label().to_owned(), c.as_mut() as _)),
+        )?;
+        state.extended_capabilities = save_all(
+            self.extended_capabilities
+                .iter_mut()
+                .map(|c| (c.label().to_owned(), c.as_mut() as _)),
+        )?;
         Ok(state)
     }
 
@@ -131,14 +143,27 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
         let mut labels = Labels::default();
         for (label, blob) in &state.capabilities {
             let nth = labels.nth(label);
-            let found = self.capabilities.iter().filter(|c| c.label() == label).nth(nth);
+            let found = self
+                .capabilities
+                .iter()
+                .filter(|c| c.label() == label)
+                .nth(nth);
             check_one("capability", label, blob, found.map(|c| c.as_ref() as _))?;
         }
         let mut labels = Labels::default();
         for (label, blob) in &state.extended_capabilities {
             let nth = labels.nth(label);
-            let found = self.extended_capabilities.iter().filter(|c| c.label() == label).nth(nth);
-            check_one("extended capability", label, blob, found.map(|c| c.as_ref() as _))?;
+            let found = self
+                .extended_capabilities
+                .iter()
+                .filter(|c| c.label() == label)
+                .nth(nth);
+            check_one(
+                "extended capability",
+                label,
+                blob,
+                found.map(|c| c.as_ref() as _),
+            )?;
         }
         Ok(())
     }
@@ -146,7 +171,9 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
         // A capability from elsewhere may still refuse; then everything goes back.
-        let before = self.save().map_err(|error| RestoreError::Other(error.into()))?;
+        let before = self
+            .save()
+            .map_err(|error| RestoreError::Other(error.into()))?;
         let applied = self.apply(state);
         if applied.is_err() {
             self.apply(before)?;
@@ -160,15 +187,29 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         let mut labels = Labels::default();
         for (label, blob) in state.capabilities {
             let nth = labels.nth(&label);
-            if let Some(found) = self.capabilities.iter_mut().filter(|c| c.label() == label).nth(nth) {
-                found.restore(blob).map_err(|error| RestoreError::ChildError(label, error.into()))?;
+            if let Some(found) = self
+                .capabilities
+                .iter_mut()
+                .filter(|c| c.label() == label)
+                .nth(nth)
+            {
+                found
+                    .restore(blob)
+                    .map_err(|error| RestoreError::ChildError(label, error.into()))?;
             }
         }
         let mut labels = Labels::default();
         for (label, blob) in state.extended_capabilities {
             let nth = labels.nth(&label);
-            if let Some(found) = self.extended_capabilities.iter_mut().filter(|c| c.label() == label).nth(nth) {
-                found.restore(blob).map_err(|error| RestoreError::ChildError(label, error.into()))?;
+            if let Some(found) = self
+                .extended_capabilities
+                .iter_mut()
+                .filter(|c| c.label() == label)
+                .nth(nth)
+            {
+                found
+                    .restore(blob)
+                    .map_err(|error| RestoreError::ChildError(label, error.into()))?;
             }
         }
         // BARs move while nothing decodes, so that none passes through a place it is not meant for.
@@ -187,21 +228,47 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         match &self.header {
             Header::Type0(file) => file.set(Type0HeaderReg::MinGnt, state.latency_timer),
             Header::Type1(file) => {
-                let window = |register, value: u16| file.set(register, value & MEMORY_BASE_LIMIT_ADDRESS_MASK);
-                let prefetch = |register, value: u16| {
-                    file.set(register, value & MEMORY_BASE_LIMIT_ADDRESS_MASK | PREFETCH_MEMORY_BASE_LIMIT_64BIT);
+                let window = |register, value: u16| {
+                    file.set(register, value & MEMORY_BASE_LIMIT_ADDRESS_MASK)
                 };
-                file.set(Type1HeaderReg::SubordinateBusNumber, state.subordinate_bus_number);
-                file.set(Type1HeaderReg::SecondaryBusNumber, state.secondary_bus_number);
+                let prefetch = |register, value: u16| {
+                    file.set(
+                        register,
+                        value & MEMORY_BASE_LIMIT_ADDRESS_MASK | PREFETCH_MEMORY_BASE_LIMIT_64BIT,
+                    );
+                };
+                file.set(
+                    Type1HeaderReg::SubordinateBusNumber,
+                    state.subordinate_bus_number,
+                );
+                file.set(
+                    Type1HeaderReg::SecondaryBusNumber,
+                    state.secondary_bus_number,
+                );
                 file.set(Type1HeaderReg::PrimaryBusNumber, state.primary_bus_number);
                 window(Type1HeaderReg::MemoryBase, state.memory_base);
                 window(Type1HeaderReg::MemoryLimit, state.memory_limit);
                 prefetch(Type1HeaderReg::PrefetchableMemoryBase, state.prefetch_base);
-                prefetch(Type1HeaderReg::PrefetchableMemoryLimit, state.prefetch_limit);
-                file.set(Type1HeaderReg::PrefetchableBaseUpper, state.prefetch_base_upper);
-                file.set(Type1HeaderReg::PrefetchableLimitUpper, state.prefetch_limit_upper);
-                file.set(Type1HeaderReg::BridgeControl, state.bridge_control & BRIDGE_CONTROL_DEFINED);
-                file.set(Type1HeaderReg::SecondaryStatus, state.secondary_status & STATUS_RW1C);
+                prefetch(
+                    Type1HeaderReg::PrefetchableMemoryLimit,
+                    state.prefetch_limit,
+                );
+                file.set(
+                    Type1HeaderReg::PrefetchableBaseUpper,
+                    state.prefetch_base_upper,
+                );
+                file.set(
+                    Type1HeaderReg::PrefetchableLimitUpper,
+                    state.prefetch_limit_upper,
+                );
+                file.set(
+                    Type1HeaderReg::BridgeControl,
+                    state.bridge_control & BRIDGE_CONTROL_DEFINED,
+                );
+                file.set(
+                    Type1HeaderReg::SecondaryStatus,
+                    state.secondary_status & STATUS_RW1C,
+                );
             }
         }
         let command = Command::from_bits(state.command);
@@ -266,7 +333,9 @@ fn check_one(
     found: Option<&dyn save_restore::ProtobufSaveRestore>,
 ) -> Result<(), RestoreError> {
     match found {
-        Some(item) => item.check(blob).map_err(|error| RestoreError::ChildError(label.to_owned(), error.into())),
+        Some(item) => item
+            .check(blob)
+            .map_err(|error| RestoreError::ChildError(label.to_owned(), error.into())),
         None => Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
             "the saved state has {what} '{label}', which this function does not have, or not so often"
         ))),

@@ -65,7 +65,12 @@ impl ConfigSpaceType0Emulator {
         bars: DeviceBars,
     ) -> Self {
         Self {
-            common: ConfigSpaceCommonHeaderEmulatorType0::new(hardware_ids, capabilities, extended_capabilities, bars),
+            common: ConfigSpaceCommonHeaderEmulatorType0::new(
+                hardware_ids,
+                capabilities,
+                extended_capabilities,
+                bars,
+            ),
         }
     }
 
@@ -80,18 +85,28 @@ impl ConfigSpaceType0Emulator {
         extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
         bars: DeviceBars,
     ) -> Result<Self, ConfigSpaceError> {
-        let common =
-            ConfigSpaceCommonHeaderEmulatorType0::try_new(hardware_ids, capabilities, extended_capabilities, bars)?;
+        let common = ConfigSpaceCommonHeaderEmulatorType0::try_new(
+            hardware_ids,
+            capabilities,
+            extended_capabilities,
+            bars,
+        )?;
         Ok(Self { common })
     }
 
     /// Says in Header Type that the device has several functions, or has not.
     pub fn with_multi_function_bit(self, bit: bool) -> Self {
-        Self { common: self.common.with_multi_function_bit(bit) }
+        Self {
+            common: self.common.with_multi_function_bit(bit),
+        }
     }
 
     /// Gives the function an INTx pin, wired to `line`.
-    pub fn set_interrupt_pin(&mut self, pin: PciInterruptPin, line: LineInterrupt) -> Arc<IntxInterrupt> {
+    pub fn set_interrupt_pin(
+        &mut self,
+        pin: PciInterruptPin,
+        line: LineInterrupt,
+    ) -> Arc<IntxInterrupt> {
         self.common.set_interrupt_pin(pin, line)
     }
 
@@ -131,7 +146,12 @@ impl ConfigSpaceType0Emulator {
     /// # Errors
     ///
     /// As [`Self::read_u32`].
-    pub fn write_bytes(&mut self, offset: u16, value: u32, enables: ByteEnables) -> Result<Effects, IoError> {
+    pub fn write_bytes(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Result<Effects, IoError> {
         self.common.write(offset, value, enables)
     }
 
@@ -157,7 +177,12 @@ impl ConfigSpaceType0Emulator {
 
     /// Sets Presence Detect State in the PCI Express capability; without one, nothing happens.
     pub fn set_presence_detect_state(&mut self, present: bool) {
-        if let Some(pcie) = self.common.capabilities().iter().find_map(|c| c.as_pci_express()) {
+        if let Some(pcie) = self
+            .common
+            .capabilities()
+            .iter()
+            .find_map(|c| c.as_pci_express())
+        {
             pcie.set_presence_detect_state(present);
         }
     }

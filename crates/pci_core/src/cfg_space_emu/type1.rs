@@ -62,7 +62,12 @@ impl ConfigSpaceType1Emulator {
         capabilities: Vec<Box<dyn PciCapability>>,
         extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
     ) -> Self {
-        Self::new_with_bars(hardware_ids, capabilities, extended_capabilities, DeviceBars::new())
+        Self::new_with_bars(
+            hardware_ids,
+            capabilities,
+            extended_capabilities,
+            DeviceBars::new(),
+        )
     }
 
     /// Composes a bridge.
@@ -95,8 +100,12 @@ impl ConfigSpaceType1Emulator {
         extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
         bars: DeviceBars,
     ) -> Result<Self, ConfigSpaceError> {
-        let common =
-            ConfigSpaceCommonHeaderEmulatorType1::try_new(hardware_ids, capabilities, extended_capabilities, bars)?;
+        let common = ConfigSpaceCommonHeaderEmulatorType1::try_new(
+            hardware_ids,
+            capabilities,
+            extended_capabilities,
+            bars,
+        )?;
         Ok(Self::from_common(common))
     }
 
@@ -152,7 +161,12 @@ impl ConfigSpaceType1Emulator {
     /// # Errors
     ///
     /// As [`Self::read_u32`].
-    pub fn write_bytes(&mut self, offset: u16, value: u32, enables: ByteEnables) -> Result<Effects, IoError> {
+    pub fn write_bytes(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Result<Effects, IoError> {
         let effects = self.common.write(offset, value, enables)?;
         if effects.bus_numbers {
             self.publish_bus_range();
@@ -182,7 +196,11 @@ impl ConfigSpaceType1Emulator {
     /// The buses below: secondary to subordinate; `0..=0` while unprogrammed or when the guest wrote secondary above subordinate.
     pub fn assigned_bus_range(&self) -> RangeInclusive<u8> {
         let (secondary, subordinate) = self.bus_range.bus_range();
-        if secondary <= subordinate { secondary..=subordinate } else { 0..=0 }
+        if secondary <= subordinate {
+            secondary..=subordinate
+        } else {
+            0..=0
+        }
     }
 
     /// A handle on the bus numbers that follows them: what the guest wrote, sensible or not.
@@ -204,8 +222,14 @@ impl ConfigSpaceType1Emulator {
         let full = |low, upper| {
             (u64::from(self.get(upper)) << 32) | (u64::from(self.get(low) & address) << 16)
         };
-        let base = full(Type1HeaderReg::PrefetchableMemoryBase, Type1HeaderReg::PrefetchableBaseUpper);
-        let limit = full(Type1HeaderReg::PrefetchableMemoryLimit, Type1HeaderReg::PrefetchableLimitUpper) | 0xf_ffff;
+        let base = full(
+            Type1HeaderReg::PrefetchableMemoryBase,
+            Type1HeaderReg::PrefetchableBaseUpper,
+        );
+        let limit = full(
+            Type1HeaderReg::PrefetchableMemoryLimit,
+            Type1HeaderReg::PrefetchableLimitUpper,
+        ) | 0xf_ffff;
         (self.common.command().mmio_enabled() && base <= limit).then_some(base..=limit)
     }
 

@@ -47,7 +47,10 @@ impl AcsExtendedCapability {
         let mut registers = RegisterFile::new(AcsReg::Header);
         registers.init(AcsReg::Capabilities, capability_bits);
         registers.narrow(AcsReg::Control, capability_bits.into());
-        Self { registers, capability_bits }
+        Self {
+            registers,
+            capability_bits,
+        }
     }
 }
 
@@ -115,11 +118,14 @@ mod save_restore {
         type SavedState = state::SavedState;
 
         fn save(&mut self) -> Result<Self::SavedState, SaveError> {
-            Ok(state::SavedState { control: self.registers.get16(AcsReg::Control) })
+            Ok(state::SavedState {
+                control: self.registers.get16(AcsReg::Control),
+            })
         }
 
         fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-            self.registers.set(AcsReg::Control, state.control & self.capability_bits);
+            self.registers
+                .set(AcsReg::Control, state.control & self.capability_bits);
             Ok(())
         }
     }
@@ -135,7 +141,10 @@ mod tests {
     fn header_and_default_services() {
         let acs = AcsExtendedCapability::new();
         assert_extended_header_contract(&acs);
-        assert_eq!([0, 4, 8, 12].map(|o| acs.read_u32(o)), [0x0001_000d, 0x5f, 0, u32::MAX]);
+        assert_eq!(
+            [0, 4, 8, 12].map(|o| acs.read_u32(o)),
+            [0x0001_000d, 0x5f, 0, u32::MAX]
+        );
         assert_eq!((acs.label(), acs.len()), ("acs", 12));
     }
 

@@ -27,10 +27,14 @@ impl FixedExtendedCapability<DeviceSerialNumberReg> {
     /// A Device Serial Number (PCIe 6.2 section 7.9.3): an EUI-64 that all functions of a device share.
     pub fn device_serial_number(serial: u64) -> Self {
         let mut registers = RegisterFile::new(DeviceSerialNumberReg::Header);
-        let [low, high] = [serial & 0xffff_ffff, serial >> 32].map(|half| u32::try_from(half).unwrap_or(0));
+        let [low, high] =
+            [serial & 0xffff_ffff, serial >> 32].map(|half| u32::try_from(half).unwrap_or(0));
         registers.init(DeviceSerialNumberReg::SerialNumberLower, low);
         registers.init(DeviceSerialNumberReg::SerialNumberUpper, high);
-        Self { registers, id: ExtendedCapabilityId::DEVICE_SERIAL_NUMBER }
+        Self {
+            registers,
+            id: ExtendedCapabilityId::DEVICE_SERIAL_NUMBER,
+        }
     }
 }
 
@@ -39,8 +43,16 @@ impl FixedExtendedCapability<AriReg> {
     /// `next_function`; 0 ends the chain.
     pub fn ari(next_function: u8) -> Self {
         let mut registers = RegisterFile::new(AriReg::Header);
-        registers.init(AriReg::Capability, AriCapability::new().with_next_function_number(next_function).into_bits());
-        Self { registers, id: ExtendedCapabilityId::ARI }
+        registers.init(
+            AriReg::Capability,
+            AriCapability::new()
+                .with_next_function_number(next_function)
+                .into_bits(),
+        );
+        Self {
+            registers,
+            id: ExtendedCapabilityId::ARI,
+        }
     }
 }
 

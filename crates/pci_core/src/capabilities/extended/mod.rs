@@ -39,7 +39,11 @@ pub trait PciExtendedCapability: Send + Sync + Inspect + ProtobufSaveRestore {
     /// Writes the enabled bytes of a dword; see [`PciCapability::write_bytes`](super::PciCapability::write_bytes).
     fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
         let mask = enables.mask();
-        let merged = if enables.is_all() { val } else { (self.read_u32(offset) & !mask) | (val & mask) };
+        let merged = if enables.is_all() {
+            val
+        } else {
+            (self.read_u32(offset) & !mask) | (val & mask)
+        };
         self.write_u32(offset, merged);
     }
 
@@ -60,8 +64,14 @@ pub trait PciExtendedCapability: Send + Sync + Inspect + ProtobufSaveRestore {
 #[cfg(test)]
 pub(crate) fn assert_extended_header_contract(capability: &dyn PciExtendedCapability) {
     let header = capability.read_u32(0);
-    assert_eq!(header & 0xffff, u32::from(capability.extended_capability_id()));
-    assert_eq!((header >> 16) & 0xf, u32::from(capability.capability_version()));
+    assert_eq!(
+        header & 0xffff,
+        u32::from(capability.extended_capability_id())
+    );
+    assert_eq!(
+        (header >> 16) & 0xf,
+        u32::from(capability.capability_version())
+    );
     assert_eq!(header >> 20, 0, "the next pointer is the emulator's");
     assert!(capability.len() > 0 && capability.len().is_multiple_of(4));
 }
