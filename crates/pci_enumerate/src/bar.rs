@@ -52,7 +52,7 @@ pub struct Rom {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BarFault {
-    /// The address bits that can be written are not contiguous up to the top, so the size is no power of two.
+    /// The address bits that can be written are not one run up to the top bit, so the size is no power of two.
     #[error(
         "its writable address bits {mask:#x} are not contiguous, so its size is no power of two"
     )]
