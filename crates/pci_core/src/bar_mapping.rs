@@ -1,0 +1,143 @@
+//! Which BAR claims an address.
+
+use inspect::Inspect;
+
+/// Bits 3:0 of a memory BAR: its encoding, not its address (PCIe 6.2 section 7.5.1.2.1).
+const ENCODING_BITS: u64 = 0xf;
+const TYPE_64_BIT: u32 = 1 << 2;
+const IO_SPACE: u32 = 1 << 0;
+
+/// A memory BAR as the guest placed it.
+#[derive(Debug, Clone, PartialEq, Eq, Inspect)]
+pub struct BarMapping {
+    /// BAR number, 0 to 5; of a 64-bit BAR the lower of its two.
+    pub index: u8,
+    /// Guest physical address of its first byte.
+    #[inspect(hex)]
+    pub base_address: u64,
+    /// Length in bytes.
+    #[inspect(hex)]
+    pub len: u64,
+}
+
+/// The memory BARs of a function whose Memory Space Enable is set.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct BarMappings {
+    mappings: Vec<BarMapping>,
+}
+
+impl Inspect for BarMappings {
+    fn inspect(&self, req: inspect::Request<'_>) {
+        let mut resp = req.respond();
+        for bar in &self.mappings {
+            resp.field(
+                &format!("bar{}", bar.index),
+                format!("{:#010x}:{:#x}", bar.base_address, bar.len),
+            );
+        }
+    }
+}
+
+impl BarMappings {
+    /// Reads the six BAR registers with their masks of writable bits (what sizing reads back). A mask with bit 2 set makes a
+    /// 64-bit BAR of its slot and the next; in slot 5, which has no next, it is treated as a 32-bit one. I/O and absent
+    /// BARs are left out.
+    pub fn parse(base_addresses: &[u32; 6], bar_masks: &[u32; 6]) -> Self {
+        let mut mappings = Vec::new();
+        let mut slots = (0u8..).zip(base_addresses.iter().zip(bar_masks)).peekable();
+        while let Some((index, (&base, &mask))) = slots.next() {
+            if mask == 0 || mask & IO_SPACE != 0 {
+                continue;
+            }
+            let (mut base, mut wide) = (u64::from(base), u64::from(mask) | 0xffff_ffff_0000_0000);
+            if mask & TYPE_64_BIT != 0
+                && let Some((_, (&high_base, &high_mask))) = slots.next()
+            {
+                base |= u64::from(high_base) << 32;
+                wide = u64::from(mask) | (u64::from(high_mask) << 32);
+            }
+            let wide = wide & !ENCODING_BITS;
+            if wide == 0 {
+                continue;
+            }
+            mappings.push(BarMapping {
+                index,
+                base_address: base & wide,
+                len: (!wide).wrapping_add(1),
+            });
+        }
+        Self { mappings }
+    }
+
+    /// The first BAR that claims `address`: its number and the offset into it.
+    #[inline]
+    pub fn find(&self, address: u64) -> Option<(u8, u64)> {
+        self.mappings.iter().find_map(|bar| {
+            let offset = address.checked_sub(bar.base_address)?;
+            (offset < bar.len).then_some((bar.index, offset))
+        })
+    }
+
+    /// The address of a BAR.
+    pub fn get(&self, bar: u8) -> Option<u64> {
+        self.mappings
+            .iter()
+            .find(|m| m.index == bar)
+            .map(|m| m.base_address)
+    }
+
+    /// All of them, in order of BAR number.
+    pub fn iter(&self) -> impl Iterator<Item = &BarMapping> {
+        self.mappings.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_64_bit_pair_takes_two_slots() {
+        let bars = BarMappings::parse(
+            &[0x1000_0004, 0x2, 0xfe00_0000, 0, 0, 0],
+            &[0xffff_0004, 0xffff_ffff, 0xfff0_0000, 0, 0, 0],
+        );
+        assert_eq!(bars.find(0x2_1000_0000), Some((0, 0)));
+        assert_eq!(bars.find(0x2_1000_ffff), Some((0, 0xffff)));
+        assert_eq!(bars.find(0x2_1001_0000), None);
+        assert_eq!(bars.find(0xfe0f_ffff), Some((2, 0xf_ffff)));
+        assert_eq!(bars.get(0), Some(0x2_1000_0000));
+        assert_eq!(bars.get(1), None);
+        assert_eq!(bars.iter().count(), 2);
+    }
+
+    #[test]
+    fn offsets_keep_all_64_bits() {
+        let bars = BarMappings::parse(&[4, 0x10, 0, 0, 0, 0], &[4, 0xffff_fff0, 0, 0, 0, 0]);
+        assert_eq!(bars.find(0x1f_0000_0010), Some((0, 0xf_0000_0010)));
+    }
+
+    #[test]
+    fn odd_masks_do_no_harm() {
+        assert_eq!(
+            BarMappings::parse(&[u32::MAX; 6], &[0; 6]),
+            BarMappings::default()
+        );
+        let last = BarMappings::parse(&[0, 0, 0, 0, 0, 0xe000_0000], &[0, 0, 0, 0, 0, 0xffff_f004]);
+        assert_eq!(
+            last.find(0xe000_0fff),
+            Some((5, 0xfff)),
+            "slot 5 has no upper half"
+        );
+        let io = BarMappings::parse(&[0x1001, 0, 0, 0, 0, 0], &[0xffff_ff01, 0, 0, 0, 0, 0]);
+        assert_eq!(io, BarMappings::default());
+        let four_gib = BarMappings::parse(&[4, 1, 0, 0, 0, 0], &[4, 0xffff_ffff, 0, 0, 0, 0]);
+        assert_eq!(four_gib.find(0x1_ffff_ffff), Some((0, 0xffff_ffff)));
+        let whole = BarMappings::parse(&[4, 0, 0, 0, 0, 0], &[4, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            whole,
+            BarMappings::default(),
+            "no writable address bit, no BAR"
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! Extended capabilities that software cannot change: all their state is how they were composed.
+
+use super::PciExtendedCapability;
+use crate::capabilities::ConfigSlot;
+use crate::spec::caps::ExtendedCapabilityId;
+use crate::spec::caps::ari::AriCapability;
+use crate::spec::caps::ari::AriReg;
+use crate::spec::caps::device_serial_number::DeviceSerialNumberReg;
+use inspect::Inspect;
+use reg_table::BlockRegister;
+use reg_table::RegisterFile;
+use vmcore::save_restore::NoSavedState;
+use vmcore::save_restore::RestoreError;
+use vmcore::save_restore::SaveError;
+use vmcore::save_restore::SaveRestore;
+
+/// A read-only extended capability made of a register table.
+#[derive(Debug, Inspect)]
+pub struct FixedExtendedCapability<R: BlockRegister> {
+    #[inspect(flatten)]
+    registers: RegisterFile<R>,
+    #[inspect(skip)]
+    id: ExtendedCapabilityId,
+}
+
+impl FixedExtendedCapability<DeviceSerialNumberReg> {
+    /// A Device Serial Number (PCIe 6.2 section 7.9.3): an EUI-64 that all functions of a device share.
+    pub fn device_serial_number(serial: u64) -> Self {
+        let mut registers = RegisterFile::new(DeviceSerialNumberReg::Header);
+        let [low, high] =
+            [serial & 0xffff_ffff, serial >> 32].map(|half| u32::try_from(half).unwrap_or(0));
+        registers.init(DeviceSerialNumberReg::SerialNumberLower, low);
+        registers.init(DeviceSerialNumberReg::SerialNumberUpper, high);
+        Self {
+            registers,
+            id: ExtendedCapabilityId::DEVICE_SERIAL_NUMBER,
+        }
+    }
+}
+
+impl FixedExtendedCapability<AriReg> {
+    /// Alternative Routing-ID Interpretation (PCIe 6.2 section 7.8.8) of a function whose next function is
+    /// `next_function`; 0 ends the chain.
+    pub fn ari(next_function: u8) -> Self {
+        let mut registers = RegisterFile::new(AriReg::Header);
+        registers.init(
+            AriReg::Capability,
+            AriCapability::new()
+                .with_next_function_number(next_function)
+                .into_bits(),
+        );
+        Self {
+            registers,
+            id: ExtendedCapabilityId::ARI,
+        }
+    }
+}
+
+impl<R: BlockRegister> PciExtendedCapability for FixedExtendedCapability<R> {
+    fn label(&self) -> &str {
+        self.registers.block().name
+    }
+
+    fn extended_capability_id(&self) -> u16 {
+        self.id.0
+    }
+
+    fn capability_version(&self) -> u8 {
+        1
+    }
+
+    fn len(&self) -> usize {
+        self.registers.block().bytes.into()
+    }
+
+    fn read_u32(&self, offset: u16) -> u32 {
+        self.registers.read(offset)
+    }
+
+    fn write_u32(&mut self, _offset: u16, _val: u32) {}
+
+    fn reset(&mut self) {}
+
+    fn attach(&mut self, slot: &ConfigSlot) -> bool {
+        slot.attach(&mut self.registers)
+    }
+}
+
+impl<R: BlockRegister> SaveRestore for FixedExtendedCapability<R> {
+    type SavedState = NoSavedState;
+
+    fn save(&mut self) -> Result<Self::SavedState, SaveError> {
+        Ok(NoSavedState)
+    }
+
+    fn restore(&mut self, NoSavedState: Self::SavedState) -> Result<(), RestoreError> {
+        Ok(())
+    }
+}

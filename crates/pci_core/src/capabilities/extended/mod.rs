@@ -1,0 +1,77 @@
+//! Extended capabilities: the list from 0x100 up (PCIe 6.2 section 7.6).
+
+pub mod acs;
+pub mod fixed;
+
+use super::ConfigSlot;
+use chipset_device::pci::ByteEnables;
+use inspect::Inspect;
+use reg_table::Reset;
+use vmcore::save_restore::ProtobufSaveRestore;
+
+/// A capability of the extended list (PCIe 6.2 section 7.6.3).
+///
+/// The emulator calls with offsets relative to the capability, dword-aligned and below [`Self::len`], and holds the function's lock.
+/// An implementation must not block.
+pub trait PciExtendedCapability: Send + Sync + Inspect + ProtobufSaveRestore {
+    /// A label, the key in saved state and inspection.
+    fn label(&self) -> &str;
+
+    /// The extended capability ID.
+    fn extended_capability_id(&self) -> u16;
+
+    /// The version, 4 bits.
+    fn capability_version(&self) -> u8;
+
+    /// Length in bytes: not zero, a multiple of 4.
+    #[expect(clippy::len_without_is_empty, reason = "a capability is never empty")]
+    fn len(&self) -> usize;
+
+    /// Reads a dword. Offset 0 is `id | version << 16`; bits 31:20 must be zero: the emulator puts the next pointer there.
+    fn read_u32(&self, offset: u16) -> u32;
+
+    /// Writes a dword.
+    fn write_u32(&mut self, offset: u16, val: u32);
+
+    /// Resets to the state after power-on.
+    fn reset(&mut self);
+
+    /// Writes the enabled bytes of a dword; see [`PciCapability::write_bytes`](super::PciCapability::write_bytes).
+    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
+        let mask = enables.mask();
+        let merged = if enables.is_all() {
+            val
+        } else {
+            (self.read_u32(offset) & !mask) | (val & mask)
+        };
+        self.write_u32(offset, merged);
+    }
+
+    /// Resets as `kind` says; the default knows one kind only.
+    fn reset_by(&mut self, kind: Reset) {
+        let _ = kind;
+        self.reset();
+    }
+
+    /// Moves the registers into the function's configuration space; see [`PciCapability::attach`](super::PciCapability::attach).
+    fn attach(&mut self, slot: &ConfigSlot) -> bool {
+        let _ = slot;
+        false
+    }
+}
+
+/// What every extended capability's first dword must say.
+#[cfg(test)]
+pub(crate) fn assert_extended_header_contract(capability: &dyn PciExtendedCapability) {
+    let header = capability.read_u32(0);
+    assert_eq!(
+        header & 0xffff,
+        u32::from(capability.extended_capability_id())
+    );
+    assert_eq!(
+        (header >> 16) & 0xf,
+        u32::from(capability.capability_version())
+    );
+    assert_eq!(header >> 20, 0, "the next pointer is the emulator's");
+    assert!(capability.len() > 0 && capability.len().is_multiple_of(4));
+}

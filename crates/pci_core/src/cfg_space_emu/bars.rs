@@ -1,0 +1,208 @@
+//! BARs: what a device asks for, and what the guest maps.
+
+use super::ConfigSpaceError;
+use chipset_device::mmio::ControlMmioIntercept;
+use inspect::Inspect;
+use std::fmt;
+use vmcore::guest_memory::MappableGuestMemory;
+
+/// The smallest memory BAR: a page, so that a monitor can map each by itself.
+const MIN_LEN: u64 = 4096;
+
+/// What stands behind a BAR.
+#[derive(Inspect)]
+#[inspect(tag = "kind")]
+pub enum BarMemoryKind {
+    /// Accesses come to the device.
+    Intercept(#[inspect(rename = "control")] Box<dyn ControlMmioIntercept>),
+    /// The guest reaches memory without an exit.
+    SharedMem(#[inspect(skip)] Box<dyn MappableGuestMemory>),
+    /// Nothing is registered with the monitor; the device finds its accesses by address.
+    Dummy,
+}
+
+impl fmt::Debug for BarMemoryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Intercept(control) => write!(
+                f,
+                "Intercept({:?}, {:?})",
+                control.region_name(),
+                control.addr()
+            ),
+            Self::SharedMem(_) => f.write_str("SharedMem"),
+            Self::Dummy => f.write_str("Dummy"),
+        }
+    }
+}
+
+impl BarMemoryKind {
+    fn map(&mut self, address: u64) {
+        match self {
+            Self::Intercept(control) => control.map(address),
+            Self::SharedMem(memory) => {
+                if let Err(error) = memory.map_to_guest(address, true) {
+                    tracelimit::error_ratelimited!(address, error = %error, "BAR memory not mapped");
+                }
+            }
+            Self::Dummy => {}
+        }
+    }
+
+    fn unmap(&mut self) {
+        match self {
+            Self::Intercept(control) => control.unmap(),
+            Self::SharedMem(memory) => memory.unmap_from_guest(),
+            Self::Dummy => {}
+        }
+    }
+}
+
+/// Width and prefetchability of a memory BAR (PCIe 6.2 section 7.5.1.2.1).
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Inspect)]
+pub enum BarKind {
+    /// 32-bit, non-prefetchable.
+    Memory32,
+    /// 64-bit, non-prefetchable. Takes two slots.
+    Memory64,
+    /// 64-bit, prefetchable. Takes two slots.
+    Memory64Prefetchable,
+}
+
+impl BarKind {
+    /// Whether it takes the slot after its own as well.
+    pub const fn is_64_bit(self) -> bool {
+        matches!(self, Self::Memory64 | Self::Memory64Prefetchable)
+    }
+
+    /// Bits 3:0 of the register.
+    const fn encoding(self) -> u32 {
+        match self {
+            Self::Memory32 => 0b0000,
+            Self::Memory64 => 0b0100,
+            Self::Memory64Prefetchable => 0b1100,
+        }
+    }
+
+    const fn max_len(self) -> u64 {
+        match self {
+            Self::Memory32 => 1 << 31,
+            Self::Memory64 | Self::Memory64Prefetchable => 1 << 63,
+        }
+    }
+}
+
+/// A BAR that a device asks for.
+#[derive(Debug)]
+pub struct BarDefinition {
+    /// Its kind.
+    pub kind: BarKind,
+    /// Bytes; rounded up to a power of two of at least 4096.
+    pub len: u64,
+    /// What stands behind it.
+    pub memory: BarMemoryKind,
+}
+
+/// The BARs a device asks for.
+#[derive(Debug, Default)]
+pub struct DeviceBars {
+    pub(super) slots: [Option<BarDefinition>; 6],
+}
+
+impl DeviceBars {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A 64-bit BAR in slots 0 and 1.
+    pub fn bar0(self, len: u64, memory: BarMemoryKind) -> Self {
+        self.with(0, BarKind::Memory64, len, memory)
+    }
+
+    /// A 64-bit BAR in slots 2 and 3.
+    pub fn bar2(self, len: u64, memory: BarMemoryKind) -> Self {
+        self.with(2, BarKind::Memory64, len, memory)
+    }
+
+    /// A 64-bit BAR in slots 4 and 5.
+    pub fn bar4(self, len: u64, memory: BarMemoryKind) -> Self {
+        self.with(4, BarKind::Memory64, len, memory)
+    }
+
+    /// A BAR of any kind in slot `index`. There is no slot above 5, and a BAR asked for there is not made.
+    pub fn with(mut self, index: usize, kind: BarKind, len: u64, memory: BarMemoryKind) -> Self {
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = Some(BarDefinition { kind, len, memory });
+        }
+        self
+    }
+}
+
+/// A BAR of a composed function.
+#[derive(Debug, Inspect)]
+pub(super) struct Bar {
+    pub(super) kind: BarKind,
+    #[inspect(hex)]
+    pub(super) len: u64,
+    memory: BarMemoryKind,
+    /// Where it is mapped now.
+    #[inspect(hex)]
+    mapped: Option<u64>,
+}
+
+impl Bar {
+    /// Checks what slot `index` of `count` asks for.
+    pub(super) fn new(
+        index: usize,
+        count: usize,
+        definition: BarDefinition,
+    ) -> Result<Self, ConfigSpaceError> {
+        let BarDefinition { kind, len, memory } = definition;
+        if kind.is_64_bit() && index + 1 >= count {
+            return Err(ConfigSpaceError::BarSlots { index, count });
+        }
+        match len.max(MIN_LEN).checked_next_power_of_two() {
+            Some(rounded) if rounded <= kind.max_len() => Ok(Self {
+                kind,
+                len: rounded,
+                memory,
+                mapped: None,
+            }),
+            _ => Err(ConfigSpaceError::BarTooLarge {
+                index,
+                len,
+                max: kind.max_len(),
+            }),
+        }
+    }
+
+    /// Bits 3:0 of the register, the same after every reset.
+    pub(super) fn encoding(&self) -> u32 {
+        self.kind.encoding()
+    }
+
+    /// The writable bits of the register and, of a 64-bit BAR, of the next.
+    pub(super) fn writable(&self) -> [u32; 2] {
+        let mask = (!(self.len - 1)).to_le_bytes();
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = mask;
+        [
+            u32::from_le_bytes([b0, b1, b2, b3]),
+            u32::from_le_bytes([b4, b5, b6, b7]),
+        ]
+    }
+
+    /// Maps it at `address`, or nowhere; nothing happens if it is there already.
+    pub(super) fn place(&mut self, address: Option<u64>) {
+        if self.mapped == address {
+            return;
+        }
+        if self.mapped.is_some() {
+            self.memory.unmap();
+        }
+        if let Some(address) = address {
+            self.memory.map(address);
+        }
+        self.mapped = address;
+    }
+}

@@ -1,0 +1,521 @@
+//! What functions of both header types have: identity, Command and Status, BARs, capabilities.
+
+use super::BarDefinition;
+use super::CommonHeaderResult;
+use super::ConfigSpaceError;
+use super::DeviceBars;
+use super::Effects;
+use super::HeaderType;
+use super::IntxInterrupt;
+use super::bars::Bar;
+use super::chain::Chain;
+use super::chain::Owner;
+use super::header::Header;
+use super::header::each;
+use super::header_type_consts::TYPE0_BAR_COUNT;
+use super::header_type_consts::TYPE1_BAR_COUNT;
+use crate::PciInterruptPin;
+use crate::bar_mapping::BarMappings;
+use crate::capabilities::PciCapability;
+use crate::capabilities::PciExtendedCapability;
+use crate::spec::caps::COMMON_HEADER_END;
+use crate::spec::caps::CapabilityId;
+use crate::spec::caps::EXT_CAP_END;
+use crate::spec::caps::EXT_CAP_START;
+use crate::spec::cfg_space::Command;
+use crate::spec::hwid::HardwareIds;
+use chipset_device::io::IoError;
+use chipset_device::pci::ByteEnables;
+use inspect::Inspect;
+use reg_table::Page;
+use reg_table::Reset;
+use std::sync::Arc;
+use vmcore::line_interrupt::LineInterrupt;
+
+const BAR0: u16 = 0x10;
+
+/// The emulator that [`ConfigSpaceType0Emulator`](super::ConfigSpaceType0Emulator) (`N` = 6) and
+/// [`ConfigSpaceType1Emulator`](super::ConfigSpaceType1Emulator) (`N` = 2) are built on.
+#[derive(Inspect)]
+pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
+    /// The whole configuration space, registers and pointers as the guest reads them.
+    #[inspect(skip)]
+    page: Arc<Page>,
+    /// First offset that does not exist: 0x1000, or 0x100 for a function that is not PCI Express.
+    #[inspect(hex)]
+    limit: u16,
+    pub(super) header: Header,
+    #[inspect(skip)]
+    chain: Chain,
+    #[inspect(skip)]
+    hardware_ids: HardwareIds,
+    #[inspect(
+        with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label().to_owned(), c)))"
+    )]
+    pub(super) capabilities: Vec<Box<dyn PciCapability>>,
+    #[inspect(
+        with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label().to_owned(), c)))"
+    )]
+    pub(super) extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
+    #[inspect(with = "inspect_bars")]
+    bars: [Option<Bar>; N],
+    #[inspect(skip)]
+    bar_masks: [u32; N],
+    /// What the BAR registers read, as of the last change.
+    #[inspect(skip)]
+    base_addresses: [u32; N],
+    /// Where memory BARs answer; empty while Memory Space Enable is clear.
+    mappings: BarMappings,
+    pub(super) intx: Option<Arc<IntxInterrupt>>,
+}
+
+/// The common part of a Type 0 header.
+pub type ConfigSpaceCommonHeaderEmulatorType0 = ConfigSpaceCommonHeaderEmulator<TYPE0_BAR_COUNT>;
+/// The common part of a Type 1 header.
+pub type ConfigSpaceCommonHeaderEmulatorType1 = ConfigSpaceCommonHeaderEmulator<TYPE1_BAR_COUNT>;
+
+fn inspect_bars(bars: &[Option<Bar>]) -> impl Inspect + '_ {
+    inspect::iter_by_index(bars).prefix("bar")
+}
+
+impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
+    /// Composes a function. BARs asked for in slots from `N` on are left out.
+    ///
+    /// # Panics
+    ///
+    /// Where [`Self::try_new`] gives an error, with its text.
+    #[expect(
+        clippy::panic,
+        reason = "documented; callers with values that are not constants use `try_new`"
+    )]
+    pub fn new(
+        hardware_ids: HardwareIds,
+        capabilities: Vec<Box<dyn PciCapability>>,
+        extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
+        bars: DeviceBars,
+    ) -> Self {
+        match Self::try_new(hardware_ids, capabilities, extended_capabilities, bars) {
+            Ok(emulator) => emulator,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Composes a function. BARs asked for in slots from `N` on are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigSpaceError`] names the capability or BAR that cannot be.
+    pub fn try_new(
+        hardware_ids: HardwareIds,
+        mut capabilities: Vec<Box<dyn PciCapability>>,
+        mut extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
+        bars: DeviceBars,
+    ) -> Result<Self, ConfigSpaceError> {
+        let page = Page::new(0);
+        if extended_capabilities.is_empty() {
+            // As a function with 256 bytes of configuration space answers.
+            page.fill(
+                usize::from(EXT_CAP_START) / 4..usize::from(EXT_CAP_END) / 4,
+                u32::MAX,
+            );
+        }
+        let header_type = if N == TYPE1_BAR_COUNT {
+            HeaderType::Type1
+        } else {
+            HeaderType::Type0
+        };
+        let mut header = Header::new(header_type, &hardware_ids, !capabilities.is_empty(), &page);
+        let (bars, bar_masks) = compose_bars(&mut header, bars)?;
+        let chain = Chain::new(&page, &mut capabilities, &mut extended_capabilities)?;
+        let is_pcie = capabilities
+            .iter()
+            .any(|c| c.capability_id() == CapabilityId::PCI_EXPRESS);
+        let mut emulator = Self {
+            page,
+            limit: if is_pcie { EXT_CAP_END } else { EXT_CAP_START },
+            header,
+            chain,
+            hardware_ids,
+            capabilities,
+            extended_capabilities,
+            bars,
+            bar_masks,
+            base_addresses: [0; N],
+            mappings: BarMappings::default(),
+            intx: None,
+        };
+        emulator.place_bars();
+        Ok(emulator)
+    }
+
+    /// BARs of the header: `N`.
+    pub const fn bar_count(&self) -> usize {
+        N
+    }
+
+    /// The header's type.
+    ///
+    /// # Panics
+    ///
+    /// When `N` is neither 6 nor 2.
+    #[expect(clippy::panic, reason = "documented; N is a constant of the program")]
+    pub const fn header_type(&self) -> HeaderType {
+        match N {
+            TYPE0_BAR_COUNT => HeaderType::Type0,
+            TYPE1_BAR_COUNT => HeaderType::Type1,
+            _ => panic!("a header has 6 BARs or 2"),
+        }
+    }
+
+    /// Whether the header is of type `expected`.
+    pub fn validate_header_type(&self, expected: HeaderType) -> bool {
+        N == expected.bar_count()
+    }
+
+    /// Says in Header Type that the device has several functions, or has not.
+    pub fn with_multi_function_bit(mut self, multi_function: bool) -> Self {
+        let layout = match self.header {
+            Header::Type0(_) => 0,
+            Header::Type1(_) => 1,
+        };
+        let value = layout | (u8::from(multi_function) << 7);
+        each!(&mut self.header, (file, Reg) => file.init(Reg::HeaderType, value));
+        self
+    }
+
+    /// What Header Type says of several functions.
+    pub fn multi_function_bit(&self) -> bool {
+        each!(&self.header, (file, Reg) => file.get8(Reg::HeaderType)) & 0x80 != 0
+    }
+
+    /// Gives the function an INTx pin, wired to `line`.
+    pub fn set_interrupt_pin(
+        &mut self,
+        pin: PciInterruptPin,
+        line: LineInterrupt,
+    ) -> Arc<IntxInterrupt> {
+        each!(&mut self.header, (file, Reg) => file.init(Reg::InterruptPin, pin as u8 + 1));
+        let intx = Arc::new(IntxInterrupt::new(
+            line,
+            self.page.clone(),
+            self.command().intx_disable(),
+        ));
+        self.intx = Some(intx.clone());
+        intx
+    }
+
+    /// Resets to the state after power-on: registers, capabilities, BAR mappings; INTx goes low.
+    pub fn reset(&mut self) {
+        self.reset_by(Reset::Cold);
+    }
+
+    /// Resets as `kind` says: registers, capabilities, BAR mappings; INTx goes low.
+    pub fn reset_by(&mut self, kind: Reset) {
+        self.header.reset(kind);
+        for capability in &mut self.capabilities {
+            capability.reset_by(kind);
+        }
+        for capability in &mut self.extended_capabilities {
+            capability.reset_by(kind);
+        }
+        if let Some(intx) = &self.intx {
+            intx.set_level(false);
+        }
+        self.sync_command_register(self.command());
+    }
+
+    /// The identifiers it was composed with.
+    pub fn hardware_ids(&self) -> &HardwareIds {
+        &self.hardware_ids
+    }
+
+    /// The legacy capabilities, in order.
+    pub fn capabilities(&self) -> &[Box<dyn PciCapability>] {
+        &self.capabilities
+    }
+
+    /// The legacy capabilities, in order.
+    pub fn capabilities_mut(&mut self) -> &mut [Box<dyn PciCapability>] {
+        &mut self.capabilities
+    }
+
+    /// The extended capabilities, in order.
+    pub fn extended_capabilities(&self) -> &[Box<dyn PciExtendedCapability>] {
+        &self.extended_capabilities
+    }
+
+    /// The extended capabilities, in order.
+    pub fn extended_capabilities_mut(&mut self) -> &mut [Box<dyn PciExtendedCapability>] {
+        &mut self.extended_capabilities
+    }
+
+    /// The Command register.
+    pub fn command(&self) -> Command {
+        Command::from_bits(each!(&self.header, (file, Reg) => file.get16(Reg::Command)))
+    }
+
+    /// The BAR registers.
+    pub fn base_addresses(&self) -> &[u32; N] {
+        &self.base_addresses
+    }
+
+    /// Interrupt Line.
+    pub fn interrupt_line(&self) -> u8 {
+        each!(&self.header, (file, Reg) => file.get8(Reg::InterruptLine))
+    }
+
+    /// Interrupt Pin: 0 for none, 1 to 4 for INTA to INTD.
+    pub fn interrupt_pin(&self) -> u8 {
+        each!(&self.header, (file, Reg) => file.get8(Reg::InterruptPin))
+    }
+
+    /// Sets Interrupt Line.
+    pub fn set_interrupt_line(&mut self, interrupt_line: u8) {
+        each!(&self.header, (file, Reg) => file.set(Reg::InterruptLine, interrupt_line));
+    }
+
+    /// Sets the Command register, without the effects; see [`Self::sync_command_register`].
+    pub fn set_command(&mut self, command: Command) {
+        each!(&self.header, (file, Reg) => file.set(Reg::Command, command.into_bits()));
+    }
+
+    /// Whether it has a PCI Express capability.
+    pub fn is_pcie_device(&self) -> bool {
+        self.limit == EXT_CAP_END
+    }
+
+    /// The page that holds the configuration space. It may be read at any time, and mapped read-only for the guest to read.
+    pub fn page(&self) -> &Arc<Page> {
+        &self.page
+    }
+
+    /// Whether both header types have the register at `offset`.
+    fn is_common(offset: u16) -> bool {
+        matches!(offset, 0x00..0x0c | 0x34)
+            || (BAR0..BAR0 + 4 * u16::try_from(N).unwrap_or(0)).contains(&offset)
+            || offset >= COMMON_HEADER_END
+    }
+
+    /// Reads a dword of the common part.
+    pub fn read_u32(&self, offset: u16, value: &mut u32) -> CommonHeaderResult {
+        if !Self::is_common(offset) {
+            return CommonHeaderResult::Unhandled;
+        }
+        match self.read(offset) {
+            Ok(read) => {
+                *value = read;
+                CommonHeaderResult::Handled
+            }
+            Err(error) => CommonHeaderResult::Failed(error),
+        }
+    }
+
+    /// Writes a dword of the common part. Vendor and Device ID are left to the header type, as a write to them has no meaning.
+    pub fn write_u32(&mut self, offset: u16, val: u32) -> CommonHeaderResult {
+        if !Self::is_common(offset) || offset == 0 {
+            return CommonHeaderResult::Unhandled;
+        }
+        match self.write(offset, val, ByteEnables::ALL) {
+            Ok(_) => CommonHeaderResult::Handled,
+            Err(error) => CommonHeaderResult::Failed(error),
+        }
+    }
+
+    /// Reads any dword.
+    #[inline]
+    pub(super) fn read(&self, offset: u16) -> Result<u32, IoError> {
+        if offset >= self.limit || !offset.is_multiple_of(4) {
+            return Err(IoError::InvalidRegister);
+        }
+        if self.chain.foreign {
+            return Ok(self.read_foreign(offset));
+        }
+        Ok(self.page.load(offset))
+    }
+
+    /// Reads a dword that may belong to a capability outside of the page.
+    #[cold]
+    fn read_foreign(&self, offset: u16) -> u32 {
+        let stored = self.page.load(offset);
+        let Some(place) = self.chain.find_foreign(offset) else {
+            return stored;
+        };
+        let (relative, link) = (offset - place.offset, place.link_bits(offset));
+        let value = match place.owner {
+            Owner::Legacy(i) => self.capabilities.get(i).map(|c| c.read_u32(relative)),
+            Owner::Extended(i) => self
+                .extended_capabilities
+                .get(i)
+                .map(|c| c.read_u32(relative)),
+        };
+        value.map_or(stored, |value| (value & !link) | (stored & link))
+    }
+
+    /// Writes the enabled bytes of any dword, and lets the common part of the effects happen.
+    pub(super) fn write(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Result<Effects, IoError> {
+        if offset >= self.limit || !offset.is_multiple_of(4) {
+            return Err(IoError::InvalidRegister);
+        }
+        if offset < COMMON_HEADER_END {
+            let before = self.command();
+            let effects = self.header.write(offset, value, enables.mask());
+            if effects.command {
+                self.command_changed(before);
+            }
+            if effects.bars {
+                self.place_bars();
+            }
+            return Ok(effects);
+        }
+        // Space that no capability covers is reserved: writes have no effect (PCIe 6.2 section 7.4).
+        if let Some(&place) = self.chain.find(offset) {
+            let relative = offset - place.offset;
+            match place.owner {
+                Owner::Legacy(i) => {
+                    if let Some(capability) = self.capabilities.get_mut(i) {
+                        capability.write_bytes(relative, value, enables);
+                    }
+                }
+                Owner::Extended(i) => {
+                    if let Some(capability) = self.extended_capabilities.get_mut(i) {
+                        capability.write_bytes(relative, value, enables);
+                    }
+                }
+            }
+        }
+        Ok(Effects::default())
+    }
+
+    fn command_changed(&mut self, before: Command) {
+        let now = self.command();
+        if now.intx_disable() != before.intx_disable() {
+            self.update_intx_disable(now.intx_disable());
+        }
+        if now.mmio_enabled() != before.mmio_enabled() {
+            self.update_mmio_enabled(now.mmio_enabled());
+        }
+    }
+
+    /// Applies all effects of `command`, changed or not.
+    pub fn sync_command_register(&mut self, command: Command) {
+        self.update_intx_disable(command.intx_disable());
+        self.update_mmio_enabled(command.mmio_enabled());
+    }
+
+    /// Applies Interrupt Disable to the line.
+    pub fn update_intx_disable(&mut self, disabled: bool) {
+        if let Some(intx) = &self.intx {
+            intx.set_disabled(disabled);
+        }
+    }
+
+    /// Maps the BARs where the registers say, or unmaps them all.
+    pub fn update_mmio_enabled(&mut self, enabled: bool) {
+        self.place_bars_if(enabled);
+    }
+
+    /// Sets the BAR registers; encoding bits and bits below a BAR's size stay.
+    pub fn set_base_addresses(&mut self, base_addresses: &[u32; N]) {
+        for (index, &value) in base_addresses.iter().enumerate() {
+            self.header.set_bar(index, value);
+        }
+        self.place_bars();
+    }
+
+    fn place_bars(&mut self) {
+        self.place_bars_if(self.command().mmio_enabled());
+    }
+
+    fn place_bars_if(&mut self, enabled: bool) {
+        for (value, offset) in self.base_addresses.iter_mut().zip((BAR0..).step_by(4)) {
+            *value = self.page.load(offset);
+        }
+        self.mappings = BarMappings::default();
+        if enabled {
+            let (mut addresses, mut masks) = ([0; TYPE0_BAR_COUNT], [0; TYPE0_BAR_COUNT]);
+            let slots = addresses.iter_mut().zip(&mut masks);
+            for ((address, mask), (from, writable)) in
+                slots.zip(self.base_addresses.iter().zip(&self.bar_masks))
+            {
+                (*address, *mask) = (*from, *writable);
+            }
+            self.mappings = BarMappings::parse(&addresses, &masks);
+        }
+        for (index, bar) in (0u8..).zip(&mut self.bars) {
+            if let Some(bar) = bar {
+                bar.place(self.mappings.get(index));
+            }
+        }
+    }
+
+    /// Which BAR claims an address, and the offset into it; none while Memory Space Enable is clear.
+    #[inline]
+    pub fn find_bar(&self, address: u64) -> Option<(u8, u64)> {
+        self.mappings.find(address)
+    }
+
+    /// Where a BAR answers; none while Memory Space Enable is clear.
+    pub fn bar_address(&self, bar: u8) -> Option<u64> {
+        self.mappings.get(bar)
+    }
+
+    /// Where all memory BARs answer; none while Memory Space Enable is clear.
+    pub fn bar_mappings(&self) -> &BarMappings {
+        &self.mappings
+    }
+
+    /// What sizing the BARs reads.
+    #[cfg(test)]
+    pub fn bar_masks(&self) -> &[u32; N] {
+        &self.bar_masks
+    }
+}
+
+/// The composed BARs, and what sizing each register reads.
+type Bars<const N: usize> = ([Option<Bar>; N], [u32; N]);
+
+/// Composes the BAR registers of the header.
+fn compose_bars<const N: usize>(
+    header: &mut Header,
+    definitions: DeviceBars,
+) -> Result<Bars<N>, ConfigSpaceError> {
+    let mut bars = [const { None }; N];
+    let mut registers = [(0, 0); N];
+    for (index, definition) in definitions.slots.into_iter().enumerate().take(N) {
+        let Some(definition): Option<BarDefinition> = definition else {
+            continue;
+        };
+        if index
+            .checked_sub(1)
+            .and_then(|i| bars.get(i)?.as_ref())
+            .is_some_and(|bar: &Bar| bar.kind.is_64_bit())
+        {
+            return Err(ConfigSpaceError::BarOccupied { index });
+        }
+        let bar = Bar::new(index, N, definition)?;
+        let [low, high] = bar.writable();
+        if let Some(register) = registers.get_mut(index) {
+            *register = (low, bar.encoding());
+        }
+        if bar.kind.is_64_bit()
+            && let Some(register) = registers.get_mut(index + 1)
+        {
+            *register = (high, 0);
+        }
+        if let Some(slot) = bars.get_mut(index) {
+            *slot = Some(bar);
+        }
+    }
+    for (index, &(writable, encoding)) in registers.iter().enumerate() {
+        header.init_bar(index, writable, encoding);
+    }
+    Ok((
+        bars,
+        registers.map(|(writable, encoding)| writable | encoding),
+    ))
+}

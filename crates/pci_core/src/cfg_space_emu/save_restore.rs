@@ -1,0 +1,355 @@
+//! Saving and restoring a function's configuration space, both header types with one message.
+
+use super::ConfigSpaceCommonHeaderEmulator;
+use super::ConfigSpaceType0Emulator;
+use super::ConfigSpaceType1Emulator;
+use super::header::Header;
+use super::header::each;
+use crate::spec::cfg_space::Command;
+use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
+use crate::spec::cfg_space::PREFETCH_MEMORY_BASE_LIMIT_64BIT;
+use crate::spec::cfg_space::Type0HeaderReg;
+use crate::spec::cfg_space::Type1HeaderReg;
+use vmcore::save_restore;
+use vmcore::save_restore::RestoreError;
+use vmcore::save_restore::SaveError;
+use vmcore::save_restore::SaveRestore;
+use vmcore::save_restore::SavedStateBlob;
+
+/// Bits of Command that software can set.
+const COMMAND_WRITABLE: u16 = 0x077f;
+
+mod state {
+    use mesh_protobuf::Protobuf;
+    use vmcore::save_restore::SavedStateBlob;
+    use vmcore::save_restore::SavedStateRoot;
+
+    #[derive(Protobuf, SavedStateRoot)]
+    #[mesh(package = "pci.cfg_space_emu")]
+    pub struct SavedState {
+        #[mesh(1)]
+        pub command: u16,
+        #[mesh(2)]
+        pub base_addresses: [u32; 6],
+        #[mesh(3)]
+        pub interrupt_line: u8,
+        #[mesh(4)]
+        pub latency_timer: u8,
+        #[mesh(5)]
+        pub capabilities: Vec<(String, SavedStateBlob)>,
+        #[mesh(6)]
+        pub subordinate_bus_number: u8,
+        #[mesh(7)]
+        pub secondary_bus_number: u8,
+        #[mesh(8)]
+        pub primary_bus_number: u8,
+        #[mesh(9)]
+        pub memory_base: u16,
+        #[mesh(10)]
+        pub memory_limit: u16,
+        #[mesh(11)]
+        pub prefetch_base: u16,
+        #[mesh(12)]
+        pub prefetch_limit: u16,
+        #[mesh(13)]
+        pub prefetch_base_upper: u32,
+        #[mesh(14)]
+        pub prefetch_limit_upper: u32,
+        #[mesh(15)]
+        pub bridge_control: u16,
+        #[mesh(16)]
+        pub extended_capabilities: Vec<(String, SavedStateBlob)>,
+        /// Error bits of Status.
+        #[mesh(17)]
+        pub status: u16,
+        /// Error bits of Secondary Status.
+        #[mesh(18)]
+        pub secondary_status: u16,
+        /// The function's INTx interrupt is raised.
+        #[mesh(19)]
+        pub interrupt_status: bool,
+    }
+}
+
+/// Bits of Bridge Control that are defined.
+const BRIDGE_CONTROL_DEFINED: u16 = 0x0fff;
+/// Bits of Status and Secondary Status that software clears by writing one.
+const STATUS_RW1C: u16 = 0xf900;
+
+impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
+    type SavedState = state::SavedState;
+
+    fn save(&mut self) -> Result<Self::SavedState, SaveError> {
+        let mut base_addresses = [0; 6];
+        for (saved, address) in base_addresses.iter_mut().zip(self.base_addresses()) {
+            *saved = *address;
+        }
+        let type0 = |register: Type0HeaderReg| match &self.header {
+            Header::Type0(file) => file.get(register),
+            Header::Type1(_) => 0,
+        };
+        let type1 = |register: Type1HeaderReg| match &self.header {
+            Header::Type1(file) => file.get(register),
+            Header::Type0(_) => 0,
+        };
+        let (byte, half) = (
+            |value: u32| value.to_le_bytes()[0],
+            |value: u32| (value & 0xffff) as u16,
+        );
+        let mut state = state::SavedState {
+            command: self.command().into_bits(),
+            base_addresses,
+            interrupt_line: self.interrupt_line(),
+            latency_timer: byte(type0(Type0HeaderReg::MinGnt)),
+            capabilities: Vec::new(),
+            subordinate_bus_number: byte(type1(Type1HeaderReg::SubordinateBusNumber)),
+            secondary_bus_number: byte(type1(Type1HeaderReg::SecondaryBusNumber)),
+            primary_bus_number: byte(type1(Type1HeaderReg::PrimaryBusNumber)),
+            memory_base: half(type1(Type1HeaderReg::MemoryBase)),
+            memory_limit: half(type1(Type1HeaderReg::MemoryLimit)),
+            prefetch_base: half(type1(Type1HeaderReg::PrefetchableMemoryBase))
+                & MEMORY_BASE_LIMIT_ADDRESS_MASK,
+            prefetch_limit: half(type1(Type1HeaderReg::PrefetchableMemoryLimit))
+                & MEMORY_BASE_LIMIT_ADDRESS_MASK,
+            prefetch_base_upper: type1(Type1HeaderReg::PrefetchableBaseUpper),
+            prefetch_limit_upper: type1(Type1HeaderReg::PrefetchableLimitUpper),
+            bridge_control: half(type1(Type1HeaderReg::BridgeControl)),
+            extended_capabilities: Vec::new(),
+            status: each!(&self.header, (file, Reg) => file.get16(Reg::Status)) & STATUS_RW1C,
+            secondary_status: half(type1(Type1HeaderReg::SecondaryStatus)) & STATUS_RW1C,
+            interrupt_status: self.intx.as_ref().is_some_and(|intx| intx.status()),
+        };
+        state.capabilities = save_all(
+            self.capabilities
+                .iter_mut()
+                .map(|c| (c.label().to_owned(), c.as_mut() as _)),
+        )?;
+        state.extended_capabilities = save_all(
+            self.extended_capabilities
+                .iter_mut()
+                .map(|c| (c.label().to_owned(), c.as_mut() as _)),
+        )?;
+        Ok(state)
+    }
+
+    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        let unknown = state.command & !COMMAND_WRITABLE;
+        if unknown != 0 {
+            return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
+                "Command is {:#06x}; bits {unknown:#06x} cannot be set",
+                state.command
+            )));
+        }
+        let mut labels = Labels::default();
+        for (label, blob) in &state.capabilities {
+            let nth = labels.nth(label);
+            let found = self
+                .capabilities
+                .iter()
+                .filter(|c| c.label() == label)
+                .nth(nth);
+            check_one("capability", label, blob, found.map(|c| c.as_ref() as _))?;
+        }
+        let mut labels = Labels::default();
+        for (label, blob) in &state.extended_capabilities {
+            let nth = labels.nth(label);
+            let found = self
+                .extended_capabilities
+                .iter()
+                .filter(|c| c.label() == label)
+                .nth(nth);
+            check_one(
+                "extended capability",
+                label,
+                blob,
+                found.map(|c| c.as_ref() as _),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
+        self.check(&state)?;
+        // A capability from elsewhere may still refuse; then everything goes back.
+        let before = self
+            .save()
+            .map_err(|error| RestoreError::Other(error.into()))?;
+        let applied = self.apply(state);
+        if applied.is_err() {
+            self.apply(before)?;
+        }
+        applied
+    }
+}
+
+impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
+    fn apply(&mut self, state: state::SavedState) -> Result<(), RestoreError> {
+        let mut labels = Labels::default();
+        for (label, blob) in state.capabilities {
+            let nth = labels.nth(&label);
+            if let Some(found) = self
+                .capabilities
+                .iter_mut()
+                .filter(|c| c.label() == label)
+                .nth(nth)
+            {
+                found
+                    .restore(blob)
+                    .map_err(|error| RestoreError::ChildError(label, error.into()))?;
+            }
+        }
+        let mut labels = Labels::default();
+        for (label, blob) in state.extended_capabilities {
+            let nth = labels.nth(&label);
+            if let Some(found) = self
+                .extended_capabilities
+                .iter_mut()
+                .filter(|c| c.label() == label)
+                .nth(nth)
+            {
+                found
+                    .restore(blob)
+                    .map_err(|error| RestoreError::ChildError(label, error.into()))?;
+            }
+        }
+        // BARs move while nothing decodes, so that none passes through a place it is not meant for.
+        self.set_command(Command::new());
+        let mut base_addresses = [0; N];
+        for (address, saved) in base_addresses.iter_mut().zip(state.base_addresses) {
+            *address = saved;
+        }
+        self.set_base_addresses(&base_addresses);
+        each!(&self.header, (file, Reg) => {
+            file.set(Reg::InterruptLine, state.interrupt_line);
+            file.update(Reg::Status, |status| {
+                (status & !u32::from(STATUS_RW1C)) | u32::from(state.status & STATUS_RW1C)
+            });
+        });
+        match &self.header {
+            Header::Type0(file) => file.set(Type0HeaderReg::MinGnt, state.latency_timer),
+            Header::Type1(file) => {
+                let window = |register, value: u16| {
+                    file.set(register, value & MEMORY_BASE_LIMIT_ADDRESS_MASK)
+                };
+                let prefetch = |register, value: u16| {
+                    file.set(
+                        register,
+                        value & MEMORY_BASE_LIMIT_ADDRESS_MASK | PREFETCH_MEMORY_BASE_LIMIT_64BIT,
+                    );
+                };
+                file.set(
+                    Type1HeaderReg::SubordinateBusNumber,
+                    state.subordinate_bus_number,
+                );
+                file.set(
+                    Type1HeaderReg::SecondaryBusNumber,
+                    state.secondary_bus_number,
+                );
+                file.set(Type1HeaderReg::PrimaryBusNumber, state.primary_bus_number);
+                window(Type1HeaderReg::MemoryBase, state.memory_base);
+                window(Type1HeaderReg::MemoryLimit, state.memory_limit);
+                prefetch(Type1HeaderReg::PrefetchableMemoryBase, state.prefetch_base);
+                prefetch(
+                    Type1HeaderReg::PrefetchableMemoryLimit,
+                    state.prefetch_limit,
+                );
+                file.set(
+                    Type1HeaderReg::PrefetchableBaseUpper,
+                    state.prefetch_base_upper,
+                );
+                file.set(
+                    Type1HeaderReg::PrefetchableLimitUpper,
+                    state.prefetch_limit_upper,
+                );
+                file.set(
+                    Type1HeaderReg::BridgeControl,
+                    state.bridge_control & BRIDGE_CONTROL_DEFINED,
+                );
+                file.set(
+                    Type1HeaderReg::SecondaryStatus,
+                    state.secondary_status & STATUS_RW1C,
+                );
+            }
+        }
+        let command = Command::from_bits(state.command);
+        self.set_command(command);
+        if let Some(intx) = &self.intx {
+            intx.set_level(state.interrupt_status);
+        }
+        self.sync_command_register(command);
+        Ok(())
+    }
+}
+
+impl SaveRestore for ConfigSpaceType0Emulator {
+    type SavedState = state::SavedState;
+
+    fn save(&mut self) -> Result<Self::SavedState, SaveError> {
+        self.common.save()
+    }
+
+    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        self.common.check(state)
+    }
+
+    fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
+        self.common.restore(state)
+    }
+}
+
+impl SaveRestore for ConfigSpaceType1Emulator {
+    type SavedState = state::SavedState;
+
+    fn save(&mut self) -> Result<Self::SavedState, SaveError> {
+        self.common.save()
+    }
+
+    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        self.common.check(state)
+    }
+
+    fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
+        let restored = self.common.restore(state);
+        self.publish_bus_range();
+        restored
+    }
+}
+
+fn save_all<'a>(
+    items: impl Iterator<Item = (String, &'a mut dyn save_restore::ProtobufSaveRestore)>,
+) -> Result<Vec<(String, SavedStateBlob)>, SaveError> {
+    items
+        .map(|(label, item)| match item.save() {
+            Ok(blob) => Ok((label, blob)),
+            Err(error) => Err(SaveError::ChildError(label, error.into())),
+        })
+        .collect()
+}
+
+fn check_one(
+    what: &str,
+    label: &str,
+    blob: &SavedStateBlob,
+    found: Option<&dyn save_restore::ProtobufSaveRestore>,
+) -> Result<(), RestoreError> {
+    match found {
+        Some(item) => item
+            .check(blob)
+            .map_err(|error| RestoreError::ChildError(label.to_owned(), error.into())),
+        None => Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
+            "the saved state has {what} '{label}', which this function does not have, or not so often"
+        ))),
+    }
+}
+
+/// Counts how often each label came: the second state of a label belongs to the second capability of that label.
+#[derive(Default)]
+struct Labels(Vec<String>);
+
+impl Labels {
+    fn nth(&mut self, label: &str) -> usize {
+        let nth = self.0.iter().filter(|seen| *seen == label).count();
+        self.0.push(label.to_owned());
+        nth
+    }
+}

@@ -1,0 +1,385 @@
+//! One instance of a block: its values, and the one way software's writes reach them.
+
+use crate::Block;
+use crate::BlockRegister;
+use crate::Page;
+use crate::Register;
+use crate::Reset;
+use crate::WordMask;
+use crate::image::Words;
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
+
+/// The registers of one instance of a block.
+///
+/// Reading and hardware-side changes take `&self`: values are atomic words, so an interrupt line or a slot may change
+/// a status bit while a guest reads. Each change of one dword is atomic; a change of several is not, and callers that
+/// need it hold the lock of the device.
+pub struct RegisterFile<R> {
+    words: Words,
+    masks: Cow<'static, [WordMask]>,
+    /// Bits of word 0 that belong to whoever chains capabilities: neither shown, written, reset nor saved here.
+    link: u32,
+    _registers: PhantomData<fn() -> R>,
+}
+
+impl<R> fmt::Debug for RegisterFile<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.words.as_slice()).finish()
+    }
+}
+
+impl<R: BlockRegister> RegisterFile<R> {
+    /// The block of register `any` after a cold reset, in words of its own.
+    pub fn new(_any: R) -> Self {
+        Self {
+            words: Words::own(R::BLOCK.masks.iter().map(|mask| mask.reset)),
+            masks: Cow::Borrowed(R::BLOCK.masks),
+            link: 0,
+            _registers: PhantomData,
+        }
+    }
+
+    /// The table.
+    pub fn block(&self) -> &'static Block {
+        R::BLOCK
+    }
+
+    /// The access masks of this instance, a dword each: the table's, less what [`Self::narrow`] took away.
+    pub fn masks(&self) -> &[WordMask] {
+        &self.masks
+    }
+
+    /// Moves the values into a run of a function's page, from dword `first` on. From then on both show the same bits.
+    /// `link` names the bits of word 0 that hold the pointer to the next capability. Returns false, with nothing
+    /// changed, if the block sticks out of the page.
+    #[must_use]
+    pub fn attach(&mut self, page: &Arc<Page>, first: usize, link: u32) -> bool {
+        let Some(words) = Words::in_page(page.clone(), first, self.masks.len()) else {
+            return false;
+        };
+        for (i, (to, from)) in words
+            .as_slice()
+            .iter()
+            .zip(self.words.as_slice())
+            .enumerate()
+        {
+            let kept = if i == 0 {
+                to.load(Ordering::Relaxed) & link
+            } else {
+                0
+            };
+            to.store(
+                from.load(Ordering::Relaxed) & !if i == 0 { link } else { 0 } | kept,
+                Ordering::Relaxed,
+            );
+        }
+        self.words = words;
+        self.link = link;
+        true
+    }
+
+    /// Takes write access away from a register's bits outside `writable`, for features this instance does not have.
+    pub fn narrow(&mut self, register: R, writable: u32) {
+        let register = register.register();
+        let keep = !((register.mask() & !writable) << register.shift());
+        if let Some(mask) = self.masks.to_mut().get_mut(register.word()) {
+            for bits in [
+                &mut mask.rw,
+                &mut mask.rw1c,
+                &mut mask.rw1s,
+                &mut mask.strobe,
+            ] {
+                *bits &= keep;
+            }
+        }
+    }
+
+    /// Gives a register its value in this instance: now, and after every reset.
+    pub fn init(&mut self, register: R, value: impl Into<u32>) {
+        let value = value.into();
+        self.set(register, value);
+        let register = register.register();
+        if let Some(mask) = self.masks.to_mut().get_mut(register.word()) {
+            mask.reset = (mask.reset & !(register.mask() << register.shift()))
+                | ((value & register.mask()) << register.shift());
+        }
+    }
+
+    fn word(&self, register: &Register) -> Option<&AtomicU32> {
+        self.words.as_slice().get(register.word())
+    }
+
+    /// A register's value.
+    pub fn get(&self, register: R) -> u32 {
+        let register = register.register();
+        self.word(register).map_or(0, |word| {
+            (word.load(Ordering::Relaxed) >> register.shift()) & register.mask()
+        })
+    }
+
+    /// The low 16 bits of a register's value: all of it, for a register of two bytes.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "callers ask for the low half"
+    )]
+    pub fn get16(&self, register: R) -> u16 {
+        self.get(register) as u16
+    }
+
+    /// The low 8 bits of a register's value: all of it, for a register of one byte.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "callers ask for the low byte"
+    )]
+    pub fn get8(&self, register: R) -> u8 {
+        self.get(register) as u8
+    }
+
+    /// Changes a register from the hardware's side, past all access rights.
+    pub fn set(&self, register: R, value: impl Into<u32>) {
+        let value = value.into();
+        self.update(register, |_| value);
+    }
+
+    /// Sets and clears bits of a register from the hardware's side, in one step; returns the value before.
+    pub fn update(&self, register: R, change: impl Fn(u32) -> u32) -> u32 {
+        let register = register.register();
+        let (shift, mask) = (register.shift(), register.mask());
+        let Some(word) = self.word(register) else {
+            return 0;
+        };
+        let old = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+            Some((old & !(mask << shift)) | ((change((old >> shift) & mask) & mask) << shift))
+        });
+        (old.unwrap_or_else(|old| old) >> shift) & mask
+    }
+
+    /// Software reads the dword at a byte offset, rounded down; beyond the block, all-ones.
+    #[inline]
+    pub fn read(&self, offset: u16) -> u32 {
+        let index = offset as usize / 4;
+        match self.words.as_slice().get(index) {
+            Some(word) => word.load(Ordering::Relaxed) & !if index == 0 { self.link } else { 0 },
+            None => u32::MAX,
+        }
+    }
+
+    /// Software writes the dword at a byte offset, rounded down, where `lanes` has bits set. Returns what was written to
+    /// each register; beyond the block, nothing.
+    pub fn write(&self, offset: u16, value: u32, lanes: u32) -> Written<R> {
+        let index = offset as usize / 4;
+        let (Some(word), Some(mask)) = (self.words.as_slice().get(index), self.masks.get(index))
+        else {
+            return Written::nothing();
+        };
+        let lanes = lanes & !if index == 0 { self.link } else { 0 };
+        let old = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+            Some(mask.write(old, value, lanes))
+        });
+        let old = old.unwrap_or_else(|old| old);
+        Written {
+            old,
+            new: mask.write(old, value, lanes),
+            value,
+            lanes,
+            strobes: value & lanes & mask.strobe,
+            next: R::REGISTERS.partition_point(|r| r.word() < index),
+            end: R::REGISTERS.partition_point(|r| r.word() <= index),
+            _registers: PhantomData,
+        }
+    }
+
+    /// Resets every register as its access rights say.
+    pub fn reset(&self, kind: Reset) {
+        for (i, (word, mask)) in self
+            .words
+            .as_slice()
+            .iter()
+            .zip(self.masks.iter())
+            .enumerate()
+        {
+            let link = if i == 0 { self.link } else { 0 };
+            let reset = |old| (mask.reset(old, kind) & !link) | (old & link);
+            // The closure always answers, so this cannot fail.
+            let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(reset(old)));
+        }
+    }
+
+    /// Every dword, for saving.
+    pub fn save(&self) -> Vec<u32> {
+        (0..R::BLOCK.bytes)
+            .step_by(4)
+            .map(|offset| self.read(offset))
+            .collect()
+    }
+
+    /// Puts saved dwords back: what software or hardware can change is taken from `saved`, the rest stays as composed.
+    /// Missing dwords stay as they are.
+    pub fn restore(&self, saved: &[u32]) {
+        for (i, (word, &value)) in self.words.as_slice().iter().zip(saved).enumerate() {
+            let fixed = self.fixed_bits(i);
+            let _ = word.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+                Some((old & fixed) | (value & !fixed))
+            });
+        }
+    }
+
+    /// The first dword in which `saved` cannot have come from an instance composed like this one: `Err` with its
+    /// index, the bits of it that never change, and what they should be.
+    pub fn check(&self, saved: &[u32]) -> Result<(), RestoreMismatch> {
+        if saved.len() != self.masks.len() {
+            return Err(RestoreMismatch::Length {
+                block: R::BLOCK.name,
+                expected: self.masks.len(),
+                found: saved.len(),
+            });
+        }
+        for (i, &found) in saved.iter().enumerate() {
+            let fixed = self.fixed_bits(i);
+            let offset = i * 4;
+            let expected = self.read(u16::try_from(offset).unwrap_or(u16::MAX)) & fixed;
+            if found & fixed != expected {
+                return Err(RestoreMismatch::Fixed {
+                    block: R::BLOCK.name,
+                    offset,
+                    expected,
+                    found: found & fixed,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Bits that neither software nor hardware ever changes in this instance: reserved, hardware-initialised and those
+    /// of the capability chain.
+    fn fixed_bits(&self, index: usize) -> u32 {
+        let mut declared = 0;
+        let mut initialised = 0;
+        for register in R::REGISTERS.iter().filter(|r| r.word() == index) {
+            for field in register.fields {
+                let bits = field.mask() << register.shift();
+                declared |= bits;
+                if field.access == crate::Access::Hwinit {
+                    initialised |= bits;
+                }
+            }
+        }
+        !declared | initialised | if index == 0 { self.link } else { 0 }
+    }
+}
+
+/// A saved state that does not belong to this composition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreMismatch {
+    /// Another number of dwords.
+    #[error("block '{block}': the saved state has {found} dwords; the block has {expected}")]
+    Length {
+        /// The block.
+        block: &'static str,
+        /// Dwords of the block.
+        expected: usize,
+        /// Dwords saved.
+        found: usize,
+    },
+    /// Bits differ that are fixed when a function is composed.
+    #[error(
+        "block '{block}': the fixed bits at {offset:#x} are {found:#010x} in the saved state; they are {expected:#010x} here"
+    )]
+    Fixed {
+        /// The block.
+        block: &'static str,
+        /// Byte offset of the dword.
+        offset: usize,
+        /// The bits here.
+        expected: u32,
+        /// The bits saved.
+        found: u32,
+    },
+}
+
+/// What a write did, register by register; see [`RegisterFile::write`].
+#[derive(Clone, Debug)]
+pub struct Written<R> {
+    old: u32,
+    new: u32,
+    value: u32,
+    lanes: u32,
+    strobes: u32,
+    next: usize,
+    end: usize,
+    _registers: PhantomData<fn() -> R>,
+}
+
+impl<R> Written<R> {
+    fn nothing() -> Self {
+        Self {
+            old: 0,
+            new: 0,
+            value: 0,
+            lanes: 0,
+            strobes: 0,
+            next: 0,
+            end: 0,
+            _registers: PhantomData,
+        }
+    }
+}
+
+/// A register touched by a write. All values count from the register's own bit 0.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Change<R> {
+    /// The register.
+    pub register: R,
+    /// Its value before.
+    pub old: u32,
+    /// Its value now.
+    pub new: u32,
+    /// What software wrote, zero where no lane was enabled.
+    pub value: u32,
+    /// The bits whose lanes were enabled.
+    pub lanes: u32,
+    /// The strobe bits written with one.
+    pub strobes: u32,
+}
+
+impl<R> Change<R> {
+    /// Bits that went from 0 to 1.
+    pub fn rose(&self) -> u32 {
+        self.new & !self.old
+    }
+
+    /// Bits that went from 1 to 0.
+    pub fn fell(&self) -> u32 {
+        self.old & !self.new
+    }
+}
+
+impl<R: BlockRegister> Iterator for Written<R> {
+    type Item = Change<R>;
+
+    fn next(&mut self) -> Option<Change<R>> {
+        while self.next < self.end {
+            let register = *R::ALL.get(self.next)?;
+            self.next += 1;
+            let entry = register.register();
+            let own = |word: u32| (word >> entry.shift()) & entry.mask();
+            if own(self.lanes) != 0 {
+                return Some(Change {
+                    register,
+                    old: own(self.old),
+                    new: own(self.new),
+                    value: own(self.value & self.lanes),
+                    lanes: own(self.lanes),
+                    strobes: own(self.strobes),
+                });
+            }
+        }
+        None
+    }
+}
