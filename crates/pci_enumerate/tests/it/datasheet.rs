@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 use pci_enumerate::{
-    Apertures, Bdf, CapabilityId, EnumerateError, Hierarchy, HostBridge, Reserve, enumerate,
-    enumerate_all,
+    Apertures, Bdf, EnumerateError, Hierarchy, HostBridge, Reserve, enumerate, enumerate_all,
 };
+use pci_spec::caps::{CapabilityId, ExtendedCapabilityId};
 
 use crate::invariants;
 use crate::model::{DOWNSTREAM, Func, Machine, UPSTREAM};
@@ -792,19 +792,29 @@ fn capability_lists_with_loops_end() {
     endpoint.set(0x41, &[0x40]);
     endpoint.set(0x10a, &[0x01, 0x10]);
     let hierarchy = run(&mut Machine::new(vec![endpoint]), &host_bridge());
-    let ids: Vec<_> = hierarchy.functions[0]
-        .capabilities
-        .iter()
-        .map(|c| c.id)
-        .collect();
+    let function = &hierarchy.functions[0];
+    let ids: Vec<_> = function.capabilities.iter().map(|c| c.id).collect();
+    assert_eq!(ids, [CapabilityId::PCI_EXPRESS]);
+    let extended = function.extended_capabilities.iter();
+    let ids: Vec<_> = extended.map(|c| c.id).collect();
     assert_eq!(
         ids,
         [
-            CapabilityId::Legacy(0x10),
-            CapabilityId::Extended(0x0001),
-            CapabilityId::Extended(0x000b)
+            ExtendedCapabilityId::AER,
+            ExtendedCapabilityId::VENDOR_SPECIFIC
         ]
     );
+}
+
+#[test]
+fn a_capability_at_the_end_of_config_space_is_not_followed_past_it() {
+    let mut endpoint = Func::endpoint(0).extended(0x0001, &[0; 4]);
+    // A serial number in the last dword: its number would lie at 0x1000 and 0x1004.
+    endpoint.set(0x102, &[0xc1, 0xff]);
+    endpoint.set(0xffc, &[0x03, 0x00, 0x01, 0x00]);
+    let hierarchy = run(&mut Machine::new(vec![endpoint]), &host_bridge());
+    assert_eq!(hierarchy.functions[0].extended_capabilities.len(), 2);
+    assert_eq!(hierarchy.functions[0].serial_number, None);
 }
 
 #[test]
