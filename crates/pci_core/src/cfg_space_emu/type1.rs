@@ -207,7 +207,11 @@ impl ConfigSpaceType1Emulator {
     #[inline]
     pub fn bus_numbers(&self) -> (u8, u8) {
         let (secondary, subordinate) = self.bus_range.bus_range();
-        if secondary <= subordinate { (secondary, subordinate) } else { (0, 0) }
+        if secondary <= subordinate {
+            (secondary, subordinate)
+        } else {
+            (0, 0)
+        }
     }
 
     /// A handle on the bus numbers that follows them: what the guest wrote, sensible or not.
