@@ -1,5 +1,6 @@
 //! MSI (PCIe 6.2 section 7.7.1): 1 to 32 vectors, 32- or 64-bit address, with or without per-vector masking.
 
+use super::CapabilityRegisters;
 use super::ConfigSlot;
 use super::PciCapability;
 use super::vector::Message;
@@ -375,6 +376,13 @@ impl PciCapability for MsiCapability {
             let file: &mut RegisterFile<Reg> = file;
             slot.attach(file)
         })
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some(each!(&self.state.lock().registers, (file, Reg) => {
+            let file: &RegisterFile<Reg> = file;
+            file.into()
+        }))
     }
 
     fn as_msi_cap(&self) -> Option<&MsiCapability> {

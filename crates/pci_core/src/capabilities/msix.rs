@@ -1,5 +1,6 @@
 //! MSI-X (PCIe 6.2 section 7.7.2): the capability, and the vector table and pending bits that live in a BAR.
 
+use super::CapabilityRegisters;
 use super::ConfigSlot;
 use super::PciCapability;
 use super::vector::Message;
@@ -284,6 +285,11 @@ impl MsixEmulator {
 
     /// Writes the dword at an offset of the BAR. Elsewhere, and where the offset is not a multiple of 4, nothing happens.
     pub fn write_u32(&mut self, offset: u64, val: u32) {
+        self.write_bytes(offset, val, ByteEnables::ALL);
+    }
+
+    /// Writes the enabled bytes of the dword at an offset of the BAR; elsewhere as [`Self::write_u32`].
+    pub fn write_bytes(&mut self, offset: u64, val: u32, enables: ByteEnables) {
         let Some(Place::Table { index, word }) = self.place(offset) else {
             tracelimit::warn_ratelimited!(offset, val, "write outside of the MSI-X table");
             return;
@@ -296,7 +302,7 @@ impl MsixEmulator {
             if let (Some(value), Some(mask)) =
                 (entry.words.get_mut(word), MSIX_TABLE_ENTRY.masks.get(word))
             {
-                *value = mask.write(*value, val, u32::MAX);
+                *value = mask.write(*value, val, enables.mask());
             }
             entry.sync(live).into_iter().collect()
         });
@@ -430,6 +436,10 @@ impl PciCapability for MsixCapability {
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.0.state.lock().registers)
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.0.state.lock().registers).into())
     }
 }
 

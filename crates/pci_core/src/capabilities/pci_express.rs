@@ -3,6 +3,7 @@
 //! Not emulated: link retraining takes no time, and a slot has neither buttons, indicators nor a power controller unless it is
 //! composed with them.
 
+use super::CapabilityRegisters;
 use super::ConfigSlot;
 use super::PciCapability;
 use crate::spec::caps::CapabilityId;
@@ -401,6 +402,10 @@ impl PciCapability for PciExpressCapability {
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.registers)
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.registers).into())
     }
 
     fn as_pci_express(&self) -> Option<&PciExpressCapability> {

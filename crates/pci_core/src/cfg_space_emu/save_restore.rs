@@ -226,7 +226,10 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             });
         });
         match &self.header {
-            Header::Type0(file) => file.set(Type0HeaderReg::MinGnt, state.latency_timer),
+            Header::Type0(file) => {
+                file.set(Type0HeaderReg::MinGnt, state.latency_timer);
+                self.header.show_latency();
+            }
             Header::Type1(file) => {
                 let window = |register, value: u16| {
                     file.set(register, value & MEMORY_BASE_LIMIT_ADDRESS_MASK)
