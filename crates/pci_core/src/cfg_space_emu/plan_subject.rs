@@ -36,8 +36,8 @@ struct FunctionSubject {
 }
 
 enum Function {
-    Type0(ConfigSpaceType0Emulator),
-    Type1(ConfigSpaceType1Emulator),
+    Type0(Box<ConfigSpaceType0Emulator>),
+    Type1(Box<ConfigSpaceType1Emulator>),
 }
 
 /// Runs one expression on a function of whichever type it is.
@@ -115,11 +115,11 @@ impl Subject for FunctionSubject {
     }
 
     fn save(&mut self) -> Vec<u8> {
-        each!(&mut self.function, emulator => encoded(emulator))
+        each!(&mut self.function, emulator => encoded(emulator.as_mut()))
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
-        each!(&mut self.function, emulator => restore_encoded(emulator, saved))
+        each!(&mut self.function, emulator => restore_encoded(emulator.as_mut(), saved))
     }
 
     fn consequences(&self) -> &'static [Consequence] {
@@ -141,26 +141,25 @@ fn ids(base_class: ClassCode, sub_class: Subclass) -> HardwareIds {
 }
 
 fn endpoint(bars: DeviceBars) -> Function {
-    Function::Type0(
-        ConfigSpaceType0Emulator::new(
-            ids(ClassCode::MASS_STORAGE_CONTROLLER, Subclass::NONE),
-            vec![
-                Box::new(PciExpressCapability::new(DevicePortType::Endpoint, None)),
-                Box::new(MsiCapability::new(
-                    0,
-                    true,
-                    false,
-                    &MsiTarget::disconnected(),
-                )),
-            ],
-            vec![
-                Box::new(AcsExtendedCapability::new()),
-                Box::new(AcsExtendedCapability::with_capabilities(1)),
-            ],
-            bars,
-        )
-        .with_multi_function_bit(true),
+    let emulator = ConfigSpaceType0Emulator::new(
+        ids(ClassCode::MASS_STORAGE_CONTROLLER, Subclass::NONE),
+        vec![
+            Box::new(PciExpressCapability::new(DevicePortType::Endpoint, None)),
+            Box::new(MsiCapability::new(
+                0,
+                true,
+                false,
+                &MsiTarget::disconnected(),
+            )),
+        ],
+        vec![
+            Box::new(AcsExtendedCapability::new()),
+            Box::new(AcsExtendedCapability::with_capabilities(1)),
+        ],
+        bars,
     )
+    .with_multi_function_bit(true);
+    Function::Type0(Box::new(emulator))
 }
 
 fn every_bar_kind() -> DeviceBars {
@@ -176,7 +175,7 @@ fn every_bar_kind() -> DeviceBars {
 }
 
 fn bridge(bars: DeviceBars) -> Function {
-    Function::Type1(ConfigSpaceType1Emulator::new_with_bars(
+    Function::Type1(Box::new(ConfigSpaceType1Emulator::new_with_bars(
         ids(ClassCode::BRIDGE, Subclass::BRIDGE_PCI_TO_PCI),
         vec![Box::new(PciExpressCapability::new(
             DevicePortType::RootPort,
@@ -184,7 +183,7 @@ fn bridge(bars: DeviceBars) -> Function {
         ))],
         vec![Box::new(AcsExtendedCapability::new())],
         bars,
-    ))
+    )))
 }
 
 /// What is stored at 0x3E shows as the latency timer as well.

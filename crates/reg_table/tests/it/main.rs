@@ -254,7 +254,7 @@ impl Subject for ZooSubject {
         } else {
             words.len()
         };
-        self.file.restore(&words[..keep]);
+        self.file.restore(words.get(..keep).unwrap_or_default());
         Ok(())
     }
 }
