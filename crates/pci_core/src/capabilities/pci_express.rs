@@ -201,8 +201,7 @@ impl PciExpressCapability {
             .with_power_controller_control(has.power_controller_present())
             .with_electromechanical_interlock_control(has.electromechanical_interlock_present())
             .with_data_link_layer_state_changed_enable(true)
-            .with_auto_slot_power_limit_enable(true)
-            .with_in_band_pd_disable(true);
+            .with_auto_slot_power_limit_enable(true);
         self.registers
             .narrow(PciExpressReg::SlotControl, writable.into_bits().into());
     }
