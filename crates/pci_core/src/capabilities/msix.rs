@@ -234,6 +234,11 @@ impl MsixEmulator {
         table.max(u64::from(self.layout.pba_offset) + self.layout.pba_len())
     }
 
+    /// Whether the guest enabled MSI-X.
+    pub fn enabled(&self) -> bool {
+        self.state.lock().control().msix_enable()
+    }
+
     fn place(&self, offset: u64) -> Option<Place> {
         if !offset.is_multiple_of(4) {
             return None;

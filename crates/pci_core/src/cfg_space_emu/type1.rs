@@ -203,6 +203,13 @@ impl ConfigSpaceType1Emulator {
         }
     }
 
+    /// `(secondary, subordinate)` as [`Self::assigned_bus_range`] gives them.
+    #[inline]
+    pub fn bus_numbers(&self) -> (u8, u8) {
+        let (secondary, subordinate) = self.bus_range.bus_range();
+        if secondary <= subordinate { (secondary, subordinate) } else { (0, 0) }
+    }
+
     /// A handle on the bus numbers that follows them: what the guest wrote, sensible or not.
     pub fn bus_range(&self) -> AssignedBusRange {
         self.bus_range.clone()
