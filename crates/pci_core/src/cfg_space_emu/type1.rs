@@ -111,7 +111,7 @@ impl ConfigSpaceType1Emulator {
 
     fn from_common(common: ConfigSpaceCommonHeaderEmulatorType1) -> Self {
         Self {
-            common: common.with_multi_function_bit(false),
+            common,
             bus_range: AssignedBusRange::new(),
         }
     }
