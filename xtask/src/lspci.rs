@@ -95,11 +95,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement>> {
     let dump = match dump(workspace) {
         Ok(dump) => dump,
-        Err(error) => return Ok(all(|| Outcome::Failed(format!("{error:#}")))),
+        Err(error) => {
+            return Ok(vec![Judgement {
+                name: "lspci: the demo's dump",
+                outcome: Outcome::Failed(format!("{error:#}")),
+            }]);
+        }
     };
     let version = match install().and_then(|()| version()) {
         Ok(version) => version,
-        Err(error) => return Ok(all(|| Outcome::Skipped(format!("{error:#}")))),
+        Err(error) => return Ok(skipped(&format!("{error:#}"))),
     };
     let mut complaints = Vec::new();
     let mut judgements = Vec::new();
@@ -137,14 +142,15 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
     Ok(judgements)
 }
 
-fn all(outcome: impl Fn() -> Outcome) -> Vec<Judgement> {
+/// All of them, skipped.
+fn skipped(why: &str) -> Vec<Judgement> {
     VIEWS
         .iter()
         .map(|view| view.name)
         .chain([COMPLAINTS])
         .map(|name| Judgement {
             name,
-            outcome: outcome(),
+            outcome: Outcome::Skipped(why.to_string()),
         })
         .collect()
 }
