@@ -4,7 +4,20 @@ use crate::workspace::Workspace;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use std::fmt;
 use std::fmt::Write;
+
+/// A failure that the command has reported itself, so that its report stays the last thing on the screen.
+#[derive(Debug)]
+pub(crate) struct Reported(pub(crate) String);
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Reported {}
 
 /// One word.
 pub(crate) struct Command {

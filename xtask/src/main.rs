@@ -29,7 +29,9 @@ fn main() -> ExitCode {
     match commands::run(&word, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask {word}: {error:#}");
+            if !error.is::<commands::Reported>() {
+                eprintln!("xtask {word}: {error:#}");
+            }
             ExitCode::FAILURE
         }
     }

@@ -1,13 +1,13 @@
 //! `cargo xtask test`: everything a contributor needs to know about a change.
 
 use crate::commands::Options;
+use crate::commands::Reported;
 use crate::lspci;
 use crate::lspci::Outcome;
 use crate::process;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 use anyhow::Result;
-use anyhow::bail;
 
 pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     let mut tally = Tally::default();
@@ -46,7 +46,7 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     }
     println!("{tally}");
     if tally.failed > 0 {
-        bail!("something failed");
+        return Err(Reported(tally.to_string()).into());
     }
     Ok(())
 }
