@@ -1,5 +1,6 @@
 //! What a bus knows of a device attached to it.
 
+use crate::ManagedDevice;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
@@ -108,6 +109,11 @@ pub trait GenericPciBusDevice: 'static + Send {
                 device.pci_cfg_write_with_routing(secondary, target, function, offset, merged)
             },
         )
+    }
+
+    /// The device's lifecycle, where it belongs to the bus that the device is attached to.
+    fn managed(&mut self) -> Option<&mut dyn ManagedDevice> {
+        None
     }
 }
 

@@ -9,11 +9,14 @@
 mod address;
 mod bus;
 mod device;
+mod managed;
 
 pub use bus::GenericPciBus;
 pub use bus::PciSlotOccupiedError;
 pub use device::ConfigSpaceDevice;
 pub use device::GenericPciBusDevice;
+pub use managed::HotPlugPort;
+pub use managed::ManagedDevice;
 
 /// The ports of configuration mechanism #1 on a PC.
 pub mod standard_x86_io_ports {

@@ -1,6 +1,8 @@
 //! How enumeration reaches config space.
 
 use pci_spec::Bdf;
+use pci_spec::caps::EXT_CAP_END;
+use reg_table::BlockRegister;
 
 /// The size of a config access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +83,16 @@ impl<A: ConfigAccess + ?Sized> ConfigAccess for Box<A> {
     }
 }
 
+/// The config offset of a register of the header.
+pub(crate) fn header<R: BlockRegister>(register: R) -> u16 {
+    register.register().offset
+}
+
+/// The config offset of a register of the capability at `capability`.
+pub(crate) fn within<R: BlockRegister>(capability: u16, register: R) -> u16 {
+    capability + register.register().offset
+}
+
 /// One function's config space, in the sizes its registers have.
 pub(crate) struct Config<'a> {
     access: &'a mut dyn ConfigAccess,
@@ -156,7 +168,7 @@ impl<'a> Config<'a> {
 
 /// A capability may claim to start so late that its registers lie beyond the end of config space.
 fn reachable(offset: u16, width: Width) -> bool {
-    offset + width.bytes() <= 4096
+    offset + width.bytes() <= EXT_CAP_END
 }
 
 /// What a register held, and what it read after ones were written.

@@ -1,9 +1,9 @@
 //! Base Address registers and expansion ROMs: what they ask for (PCIe 6.2 sections 7.5.1.2.1 and 7.5.1.2.4).
 
+use pci_spec::cfg_space::Type0HeaderReg;
 use thiserror::Error;
 
-use crate::access::{Config, Probe};
-use crate::registers;
+use crate::access::{Config, Probe, header};
 use crate::shortfall::Resource;
 
 /// Bits 31:11 of an Expansion ROM Base Address register.
@@ -52,7 +52,7 @@ pub struct Rom {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BarFault {
-    /// The address bits that can be written are not contiguous up to the top, so the size is no power of two.
+    /// The address bits that can be written are not one run up to the top bit, so the size is no power of two.
     #[error(
         "its writable address bits {mask:#x} are not contiguous, so its size is no power of two"
     )]
@@ -88,7 +88,7 @@ pub(crate) struct Sized {
 
 /// The config offset of BAR `index`.
 pub(crate) fn offset(index: u8) -> u16 {
-    registers::BASE_ADDRESS_0 + 4 * u16::from(index)
+    header(Type0HeaderReg::Bar0) + 4 * u16::from(index)
 }
 
 /// Sizes the `count` BARs of a function whose decoding is off; they hold their old values afterwards.

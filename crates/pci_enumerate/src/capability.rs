@@ -2,84 +2,88 @@
 
 use std::collections::BTreeSet;
 
-use crate::access::Config;
-use crate::registers;
+use pci_spec::caps::{
+    COMMON_HEADER_END, CapabilityId, EXT_CAP_START, ExtendedCapabilityHeader, ExtendedCapabilityId,
+};
+use pci_spec::cfg_space::{Status, Type0HeaderReg};
+
+use crate::access::{Config, header};
 
 /// As many 4-byte structures as fit behind the 64-byte header in 256 bytes.
 const CAPABILITIES_MAX: usize = 48;
 /// As many 4-byte structures as fit in the 3,840 bytes of extended config space.
 const EXTENDED_CAPABILITIES_MAX: usize = 960;
+/// Pointers are to dwords; their two low bits are reserved.
+const POINTER_MASK: u16 = !3;
 
-/// Which structure a capability is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CapabilityId {
-    /// A capability in the first 256 bytes, by its Capability ID.
-    Legacy(u8),
-    /// An extended capability, by its PCI Express Extended Capability ID.
-    Extended(u16),
-}
-
-/// A capability that a function has.
+/// A capability in the first 256 bytes of config space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capability {
     /// Which it is.
     pub id: CapabilityId,
-    /// The Capability Version of an extended capability; 0 for others, whose version is their own matter.
+    /// Its offset in config space, in bytes.
+    pub offset: u16,
+}
+
+/// An extended capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtendedCapability {
+    /// Which it is.
+    pub id: ExtendedCapabilityId,
+    /// The version of its layout.
     pub version: u8,
     /// Its offset in config space, in bytes.
     pub offset: u16,
 }
 
 /// Lists the capabilities in the first 256 bytes, in list order; a loop ends the list.
-pub(crate) fn legacy(config: &mut Config<'_>) -> Vec<Capability> {
+pub(crate) fn capabilities(config: &mut Config<'_>) -> Vec<Capability> {
     let mut found = Vec::new();
-    if config.read_u16(registers::STATUS) & registers::STATUS_CAPABILITIES_LIST == 0 {
+    let status = Status::from_bits(config.read_u16(header(Type0HeaderReg::Status)));
+    if !status.capabilities_list() {
         return found;
     }
     let mut seen = BTreeSet::new();
-    let mut offset = config.read_u8(registers::CAPABILITIES_POINTER) & !3;
-    while offset >= 0x40 && seen.len() < CAPABILITIES_MAX && seen.insert(offset) {
-        let [id, next] = config.read_u16(offset.into()).to_le_bytes();
+    let pointer = config.read_u8(header(Type0HeaderReg::CapabilitiesPointer));
+    let mut offset = u16::from(pointer) & POINTER_MASK;
+    while offset >= COMMON_HEADER_END && seen.len() < CAPABILITIES_MAX && seen.insert(offset) {
+        let [id, next] = config.read_u16(offset).to_le_bytes();
         if id == 0xff {
             break;
         }
         // ID 0 is a null capability: it only links to the next.
         if id != 0 {
             found.push(Capability {
-                id: CapabilityId::Legacy(id),
-                version: 0,
-                offset: offset.into(),
+                id: CapabilityId(id),
+                offset,
             });
         }
-        offset = next & !3;
+        offset = u16::from(next) & POINTER_MASK;
     }
     found
 }
 
 /// Lists the extended capabilities, in list order; a loop ends the list.
-pub(crate) fn extended(config: &mut Config<'_>) -> Vec<Capability> {
+pub(crate) fn extended_capabilities(config: &mut Config<'_>) -> Vec<ExtendedCapability> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
-    let mut offset = registers::EXTENDED_CAPABILITIES;
-    while offset >= registers::EXTENDED_CAPABILITIES
-        && seen.len() < EXTENDED_CAPABILITIES_MAX
-        && seen.insert(offset)
-    {
+    let mut offset = EXT_CAP_START;
+    while offset >= EXT_CAP_START && seen.len() < EXTENDED_CAPABILITIES_MAX && seen.insert(offset) {
         let header = config.read_u32(offset);
         // All zeros, or an absent function's all ones, in the first header say that there are none.
         if header == 0 || header == u32::MAX {
             break;
         }
-        let id = (header & 0xffff) as u16;
+        let header = ExtendedCapabilityHeader::from_bits(header);
         // ID 0 is a null capability: it only links to the next.
-        if id != 0 {
-            found.push(Capability {
-                id: CapabilityId::Extended(id),
-                version: ((header >> 16) & 0xf) as u8,
+        if header.capability_id() != 0 {
+            found.push(ExtendedCapability {
+                id: ExtendedCapabilityId(header.capability_id()),
+                version: header.capability_version(),
                 offset,
             });
         }
-        offset = ((header >> 20) & 0xffc) as u16;
+        offset = header.next_offset() & POINTER_MASK;
     }
     found
 }

@@ -1,9 +1,10 @@
 //! What each window has to hold: the hierarchy seen as one kind of address space.
 
 use pci_spec::Bdf;
+use pci_spec::caps::pci_express::DevicePortType;
 
 use crate::bar::{Bar, BarKind};
-use crate::hierarchy::{AddressBits, Bridge, Function, PortType};
+use crate::hierarchy::{AddressBits, Bridge, Function};
 use crate::host_bridge::HostBridge;
 use crate::shortfall::{Obstacle, Resource, Shortfall, WindowKind};
 
@@ -138,7 +139,11 @@ impl Path {
             express: self.express
                 && matches!(
                     function.port_type,
-                    Some(PortType::RootPort | PortType::UpstreamPort | PortType::DownstreamPort)
+                    Some(
+                        DevicePortType::RootPort
+                            | DevicePortType::UpstreamSwitchPort
+                            | DevicePortType::DownstreamSwitchPort
+                    )
                 ),
         }
     }

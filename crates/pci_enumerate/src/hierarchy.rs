@@ -4,9 +4,11 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use pci_spec::Bdf;
+use pci_spec::caps::pci_express::DevicePortType;
+use pci_spec::caps::{CapabilityId, ExtendedCapabilityId};
 
 use crate::bar::{Bar, BarFault, Rom};
-use crate::capability::{Capability, CapabilityId};
+use crate::capability::{Capability, ExtendedCapability};
 use crate::number::Refusal;
 use crate::shortfall::{Resource, Shortfall, WindowKind};
 
@@ -43,13 +45,15 @@ pub struct Function {
     /// The layout of its header.
     pub header_type: HeaderType,
     /// The PCI Express device or port type; `None` without PCI Express capability.
-    pub port_type: Option<PortType>,
+    pub port_type: Option<DevicePortType>,
     /// The slot below it; `None` unless it is a root port or switch downstream port that implements one.
     pub slot: Option<Slot>,
     /// The device serial number (PCIe 6.2 section 7.9.3).
     pub serial_number: Option<u64>,
-    /// Its capabilities, in list order, the extended ones last.
+    /// Its capabilities in the first 256 bytes of config space, in list order.
     pub capabilities: Vec<Capability>,
+    /// Its extended capabilities, in list order.
+    pub extended_capabilities: Vec<ExtendedCapability>,
     /// The BARs that ask for address space, by number.
     pub bars: Vec<Bar>,
     /// The expansion ROM, if it asks for address space.
@@ -121,8 +125,8 @@ pub struct Window {
 /// A slot, from Slot Capabilities (PCIe 6.2 section 7.5.3.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
-    /// Physical Slot Number.
-    pub number: u16,
+    /// Physical Slot Number, 13 bits.
+    pub number: u32,
     /// Hot-Plug Capable.
     pub hot_plug: bool,
 }
@@ -136,31 +140,6 @@ pub enum HeaderType {
     Type1,
     /// A layout that PCI Express does not define; nothing but its identity was read, and nothing written.
     Other(u8),
-}
-
-/// Device/Port Type of the PCI Express Capabilities register (PCIe 6.2 section 7.5.3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortType {
-    /// PCI Express endpoint.
-    Endpoint,
-    /// Legacy PCI Express endpoint.
-    LegacyEndpoint,
-    /// Root port of a root complex.
-    RootPort,
-    /// Upstream port of a switch.
-    UpstreamPort,
-    /// Downstream port of a switch.
-    DownstreamPort,
-    /// PCI Express to PCI or PCI-X bridge.
-    ExpressToPciBridge,
-    /// PCI or PCI-X to PCI Express bridge.
-    PciToExpressBridge,
-    /// Root complex integrated endpoint.
-    RootComplexIntegratedEndpoint,
-    /// Root complex event collector.
-    RootComplexEventCollector,
-    /// An encoding that is reserved.
-    Reserved(u8),
 }
 
 impl Hierarchy {
@@ -188,12 +167,17 @@ impl Hierarchy {
 }
 
 impl Function {
-    /// The offset of the first capability `id`, in bytes.
+    /// The config offset of the first capability `id`, in bytes.
     pub fn capability(&self, id: CapabilityId) -> Option<u16> {
-        let found = self
-            .capabilities
-            .iter()
-            .find(|capability| capability.id == id);
+        let mut capabilities = self.capabilities.iter();
+        let found = capabilities.find(|capability| capability.id == id);
+        found.map(|capability| capability.offset)
+    }
+
+    /// The config offset of the first extended capability `id`, in bytes.
+    pub fn extended_capability(&self, id: ExtendedCapabilityId) -> Option<u16> {
+        let mut capabilities = self.extended_capabilities.iter();
+        let found = capabilities.find(|capability| capability.id == id);
         found.map(|capability| capability.offset)
     }
 
@@ -201,7 +185,7 @@ impl Function {
     pub fn is_downstream_port(&self) -> bool {
         matches!(
             self.port_type,
-            Some(PortType::RootPort | PortType::DownstreamPort)
+            Some(DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort)
         )
     }
 }
@@ -232,40 +216,6 @@ impl HeaderType {
             1 => Self::Type1,
             other => Self::Other(other),
         }
-    }
-}
-
-impl PortType {
-    pub(crate) fn from_bits(bits: u8) -> Self {
-        match bits & 0xf {
-            0 => Self::Endpoint,
-            1 => Self::LegacyEndpoint,
-            4 => Self::RootPort,
-            5 => Self::UpstreamPort,
-            6 => Self::DownstreamPort,
-            7 => Self::ExpressToPciBridge,
-            8 => Self::PciToExpressBridge,
-            9 => Self::RootComplexIntegratedEndpoint,
-            10 => Self::RootComplexEventCollector,
-            reserved => Self::Reserved(reserved),
-        }
-    }
-}
-
-impl fmt::Display for PortType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Endpoint => "endpoint",
-            Self::LegacyEndpoint => "legacy endpoint",
-            Self::RootPort => "root port",
-            Self::UpstreamPort => "upstream port",
-            Self::DownstreamPort => "downstream port",
-            Self::ExpressToPciBridge => "PCI Express to PCI bridge",
-            Self::PciToExpressBridge => "PCI to PCI Express bridge",
-            Self::RootComplexIntegratedEndpoint => "integrated endpoint",
-            Self::RootComplexEventCollector => "event collector",
-            Self::Reserved(bits) => return write!(f, "port type {bits}"),
-        })
     }
 }
 

@@ -68,12 +68,12 @@ mod demand;
 mod error;
 mod hierarchy;
 mod host_bridge;
+mod identify;
 mod listing;
 mod number;
 mod pack;
 mod place;
 mod program;
-mod registers;
 mod scan;
 mod shortfall;
 
@@ -81,9 +81,9 @@ use std::collections::BTreeMap;
 
 pub use access::{ConfigAccess, Width};
 pub use bar::{Bar, BarFault, BarKind, Rom};
-pub use capability::{Capability, CapabilityId};
+pub use capability::{Capability, ExtendedCapability};
 pub use error::EnumerateError;
-pub use hierarchy::{Bridge, BusNumbers, Function, HeaderType, Hierarchy, PortType, Slot, Window};
+pub use hierarchy::{Bridge, BusNumbers, Function, HeaderType, Hierarchy, Slot, Window};
 pub use host_bridge::{Apertures, HostBridge, Options, Reserve};
 pub use pci_spec::{Bdf, SegmentedBdf};
 pub use shortfall::{Obstacle, Resource, Shortfall, WindowKind};

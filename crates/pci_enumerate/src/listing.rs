@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use pci_spec::caps::pci_express::DevicePortType;
+
 use crate::bar::BarKind;
 use crate::hierarchy::{Bridge, Function, Hierarchy};
 use crate::shortfall::Bytes;
@@ -71,7 +73,7 @@ impl fmt::Display for Title<'_> {
             function.vendor_id, function.device_id, function.class_code
         )?;
         if let Some(port_type) = function.port_type {
-            write!(f, ", {port_type}")?;
+            write!(f, ", {}", PortName(port_type))?;
         }
         if let Some(slot) = function.slot {
             let kind = if slot.hot_plug {
@@ -85,6 +87,25 @@ impl fmt::Display for Title<'_> {
             write!(f, ", serial number {serial_number:016x}")?;
         }
         Ok(())
+    }
+}
+
+struct PortName(DevicePortType);
+
+impl fmt::Display for PortName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            DevicePortType::Endpoint => "endpoint",
+            DevicePortType::LegacyEndpoint => "legacy endpoint",
+            DevicePortType::RootPort => "root port",
+            DevicePortType::UpstreamSwitchPort => "upstream port",
+            DevicePortType::DownstreamSwitchPort => "downstream port",
+            DevicePortType::PcieToPciBridge => "PCI Express to PCI bridge",
+            DevicePortType::PciToPcieBridge => "PCI to PCI Express bridge",
+            DevicePortType::RootComplexIntegratedEndpoint => "integrated endpoint",
+            DevicePortType::RootComplexEventCollector => "event collector",
+            reserved => return write!(f, "port type {}", reserved.0),
+        })
     }
 }
 

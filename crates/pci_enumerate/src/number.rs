@@ -2,11 +2,11 @@
 //! (PCIe 6.2 sections 7.5.1.3.2 to 7.5.1.3.4).
 
 use pci_spec::Bdf;
+use pci_spec::cfg_space::Type1HeaderReg;
 
-use crate::access::{Config, ConfigAccess};
+use crate::access::{Config, ConfigAccess, header};
 use crate::hierarchy::{BusNumbers, Function};
 use crate::host_bridge::{HostBridge, Options};
-use crate::registers as r;
 use crate::shortfall::Shortfall;
 
 /// A bridge that the scan gave bus numbers to, and those behind it.
@@ -177,12 +177,12 @@ pub(crate) fn write(config: &mut Config<'_>, buses: BusNumbers) -> Result<(), Re
     } = buses;
     // Not as one dword: the fourth byte is another register, the Secondary Latency Timer.
     let lower = u16::from_le_bytes([primary, secondary]);
-    config.write_u16(r::TYPE1_PRIMARY_SECONDARY_BUS, lower);
-    config.write_u8(r::TYPE1_SUBORDINATE_BUS, subordinate);
+    config.write_u16(header(Type1HeaderReg::PrimaryBusNumber), lower);
+    config.write_u8(header(Type1HeaderReg::SubordinateBusNumber), subordinate);
     // Primary Bus Number may be read-only in a PCI Express bridge's emulation; nothing routes by it.
     let read = u16::from_le_bytes([
-        config.read_u8(r::TYPE1_SECONDARY_BUS),
-        config.read_u8(r::TYPE1_SUBORDINATE_BUS),
+        config.read_u8(header(Type1HeaderReg::SecondaryBusNumber)),
+        config.read_u8(header(Type1HeaderReg::SubordinateBusNumber)),
     ]);
     let written = u16::from_le_bytes([secondary, subordinate]);
     if read == written {
@@ -193,6 +193,6 @@ pub(crate) fn write(config: &mut Config<'_>, buses: BusNumbers) -> Result<(), Re
 
 /// Makes a bridge claim no bus.
 pub(crate) fn clear(config: &mut Config<'_>) {
-    config.write_u8(r::TYPE1_SUBORDINATE_BUS, 0);
-    config.write_u16(r::TYPE1_PRIMARY_SECONDARY_BUS, 0);
+    config.write_u8(header(Type1HeaderReg::SubordinateBusNumber), 0);
+    config.write_u16(header(Type1HeaderReg::PrimaryBusNumber), 0);
 }

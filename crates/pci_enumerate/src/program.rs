@@ -1,10 +1,12 @@
 //! Writes what was decided: BARs, expansion ROMs, windows, and the Command register last.
 
-use crate::access::{Config, ConfigAccess};
+use pci_spec::cfg_space::{Command, Type0HeaderReg, Type1HeaderReg};
+
+use crate::access::{Config, ConfigAccess, header};
 use crate::bar::{self, Bar, BarKind, ROM_ADDRESS_MASK, Rom};
 use crate::hierarchy::{AddressBits, Bridge, Function, HeaderType, Window};
 use crate::host_bridge::Options;
-use crate::registers as r;
+use crate::identify::IO_ADDRESS_MASK;
 use crate::shortfall::{Resource, Shortfall};
 
 /// Programs all functions, each bridge before what is behind it. Registers that do not take what is written are added
@@ -35,8 +37,8 @@ struct Programmer<'a> {
 impl Programmer<'_> {
     fn function(&mut self, function: &mut Function, options: &Options) {
         let rom_offset = match function.header_type {
-            HeaderType::Type0 => r::TYPE0_EXPANSION_ROM,
-            HeaderType::Type1 => r::TYPE1_EXPANSION_ROM,
+            HeaderType::Type0 => header(Type0HeaderReg::ExpansionRomBaseAddress),
+            HeaderType::Type1 => header(Type1HeaderReg::ExpansionRomBaseAddress),
             HeaderType::Other(_) => return,
         };
         for bar in &mut function.bars {
@@ -86,8 +88,9 @@ impl Programmer<'_> {
         }
         if bridge.implemented.memory {
             let written = memory_bits(bridge.memory);
-            self.config.write_u32(r::TYPE1_MEMORY_BASE, written);
-            let read = self.config.read_u32(r::TYPE1_MEMORY_BASE) & 0xfff0_fff0;
+            self.config
+                .write_u32(header(Type1HeaderReg::MemoryBase), written);
+            let read = self.config.read_u32(header(Type1HeaderReg::MemoryBase)) & 0xfff0_fff0;
             self.check("Memory Base and Limit", written.into(), read.into());
         }
         if let Some(bits) = bridge.implemented.prefetchable {
@@ -97,24 +100,31 @@ impl Programmer<'_> {
 
     fn io_window(&mut self, window: Option<Window>, bits: AddressBits) {
         // Not as one dword: the upper half of it is Secondary Status, whose bits a write of ones clears.
-        let nibble = |address: u64| (address >> 8 & 0xf0) as u8;
-        let (base, limit) = window.map_or((0xf0, 0), |window| {
+        let nibble = |address: u64| (address >> 8 & 0xff) as u8 & IO_ADDRESS_MASK;
+        let (base, limit) = window.map_or((IO_ADDRESS_MASK, 0), |window| {
             (nibble(window.base), nibble(window.limit))
         });
         let written = u16::from_le_bytes([base, limit]);
-        self.config.write_u16(r::TYPE1_IO_BASE, written);
+        self.config
+            .write_u16(header(Type1HeaderReg::IoBase), written);
         if bits == AddressBits::Long {
             // The I/O aperture ends at 64 KiB.
-            self.config.write_u32(r::TYPE1_IO_BASE_LIMIT_UPPER, 0);
+            self.config
+                .write_u32(header(Type1HeaderReg::IoBaseUpper), 0);
         }
-        let read = self.config.read_u16(r::TYPE1_IO_BASE) & 0xf0f0;
+        let read = self.config.read_u16(header(Type1HeaderReg::IoBase))
+            & u16::from_le_bytes([IO_ADDRESS_MASK; 2]);
         self.check("I/O Base and Limit", written.into(), read.into());
     }
 
     fn prefetchable_window(&mut self, window: Option<Window>, bits: AddressBits) {
         let written = memory_bits(window);
-        self.config.write_u32(r::TYPE1_PREFETCHABLE_BASE, written);
-        let read = self.config.read_u32(r::TYPE1_PREFETCHABLE_BASE) & 0xfff0_fff0;
+        self.config
+            .write_u32(header(Type1HeaderReg::PrefetchableMemoryBase), written);
+        let read = self
+            .config
+            .read_u32(header(Type1HeaderReg::PrefetchableMemoryBase))
+            & 0xfff0_fff0;
         self.check(
             "Prefetchable Memory Base and Limit",
             written.into(),
@@ -127,12 +137,12 @@ impl Programmer<'_> {
             (halves(window.base).1, halves(window.limit).1)
         });
         self.config
-            .write_u32(r::TYPE1_PREFETCHABLE_BASE_UPPER, base);
+            .write_u32(header(Type1HeaderReg::PrefetchableBaseUpper), base);
         self.config
-            .write_u32(r::TYPE1_PREFETCHABLE_LIMIT_UPPER, limit);
+            .write_u32(header(Type1HeaderReg::PrefetchableLimitUpper), limit);
         let read = [
-            r::TYPE1_PREFETCHABLE_BASE_UPPER,
-            r::TYPE1_PREFETCHABLE_LIMIT_UPPER,
+            header(Type1HeaderReg::PrefetchableBaseUpper),
+            header(Type1HeaderReg::PrefetchableLimitUpper),
         ]
         .map(|offset| u64::from(self.config.read_u32(offset)));
         let joined = |[base, limit]: [u64; 2]| limit << 32 | base;
@@ -171,15 +181,12 @@ impl Programmer<'_> {
         let io_decode = placed(true) && (has(true) || io_open);
         let memory_decode = placed(false) && (has(false) || memory_open);
         let bus_master = function.bridge.is_some() || options.endpoint_bus_master;
-        let mut set = 0;
-        for (on, bit) in [
-            (io_decode, r::COMMAND_IO_SPACE),
-            (memory_decode, r::COMMAND_MEMORY_SPACE),
-            (bus_master, r::COMMAND_BUS_MASTER),
-        ] {
-            set |= if on { bit } else { 0 };
-        }
-        self.config.update_u16(r::COMMAND, 0, set);
+        let set = Command::new()
+            .with_pio_enabled(io_decode)
+            .with_mmio_enabled(memory_decode)
+            .with_bus_master(bus_master);
+        self.config
+            .update_u16(header(Type0HeaderReg::Command), 0, set.into_bits());
         function.io_decode = io_decode;
         function.memory_decode = memory_decode;
     }

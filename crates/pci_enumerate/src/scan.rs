@@ -3,17 +3,18 @@
 //! Functions are left with decoding off and bridges with their windows closed.
 
 use pci_spec::Bdf;
-
-use crate::access::{Config, ConfigAccess};
-use crate::bar::{self, Sized};
-use crate::capability::{self, CapabilityId};
-use crate::hierarchy::{
-    AddressBits, Bridge, BusNumbers, Function, HeaderType, Implemented, PortType, Slot,
+use pci_spec::caps::ari::{AriCapability, AriReg};
+use pci_spec::caps::pci_express::{
+    DeviceCapabilities2, DeviceControl2, DevicePortType, PciExpressCapabilities, PciExpressReg,
 };
+use pci_spec::caps::{CapabilityId, ExtendedCapabilityId};
+use pci_spec::cfg_space::{Type0HeaderReg, Type1HeaderReg};
+
+use crate::access::{Config, ConfigAccess, header, within};
+use crate::hierarchy::{BusNumbers, Function};
 use crate::host_bridge::HostBridge;
+use crate::identify::{is_multi_function, read_function};
 use crate::number;
-use crate::registers as r;
-use crate::shortfall::Resource;
 
 /// What answered on a bus, and the devices that did not get ready.
 #[derive(Default)]
@@ -80,8 +81,7 @@ impl Scan<'_> {
         let Some(first) = self.function(Bdf::from_devfn(bus, devfn), found) else {
             return;
         };
-        let multi_function =
-            self.config(first.bdf).read_u8(r::HEADER_TYPE) & r::HEADER_TYPE_MULTI_FUNCTION != 0;
+        let multi_function = is_multi_function(&mut self.config(first.bdf));
         let ari_next = self.ari_next(&first);
         found.functions.push(first);
         match (above.ari, ari_next) {
@@ -114,24 +114,19 @@ impl Scan<'_> {
 
     /// The Next Function Number of an ARI device's function.
     fn ari_next(&mut self, function: &Function) -> Option<u8> {
-        let ari = function.capability(CapabilityId::Extended(r::EXTENDED_CAPABILITY_ID_ARI))?;
-        let [_, next] = self
-            .config(function.bdf)
-            .read_u16(ari + r::ARI_CAPABILITY)
-            .to_le_bytes();
-        Some(next)
+        let ari = function.extended_capability(ExtendedCapabilityId::ARI)?;
+        let mut config = self.config(function.bdf);
+        let capability = config.read_u16(within(ari, AriReg::Capability));
+        Some(AriCapability::from_bits(capability).next_function_number())
     }
 
     fn forward_ari(&mut self, (port, express): (Bdf, u16), on: bool) {
-        self.config(port).update_u16(
-            express + r::EXPRESS_DEVICE_CONTROL_2,
-            r::EXPRESS_DEVICE_CONTROL_2_ARI,
-            if on {
-                r::EXPRESS_DEVICE_CONTROL_2_ARI
-            } else {
-                0
-            },
-        );
+        let enable = DeviceControl2::new()
+            .with_ari_forwarding_enable(true)
+            .into_bits();
+        let set = if on { enable } else { 0 };
+        let device_control_2 = within(express, PciExpressReg::DeviceControl2);
+        self.config(port).update_u16(device_control_2, enable, set);
     }
 
     fn function(&mut self, bdf: Bdf, found: &mut Bus) -> Option<Function> {
@@ -153,7 +148,7 @@ impl Scan<'_> {
         let attempts = self.ready_attempts;
         let mut config = self.config(bdf);
         for attempt in 1..=attempts {
-            let id = config.read_u32(r::VENDOR_ID);
+            let id = config.read_u32(header(Type0HeaderReg::VendorId));
             let (vendor_id, device_id) = ((id & 0xffff) as u16, (id >> 16) as u16);
             match vendor_id {
                 0x0001 if attempt < attempts => config.wait(),
@@ -197,8 +192,10 @@ impl Scan<'_> {
         self.next_bus += 1;
         let behind = self.bus(secondary, above);
         buses.subordinate = u8::try_from(self.next_bus - 1).unwrap_or(self.last_bus);
-        self.config(function.bdf)
-            .write_u8(r::TYPE1_SUBORDINATE_BUS, buses.subordinate);
+        self.config(function.bdf).write_u8(
+            header(Type1HeaderReg::SubordinateBusNumber),
+            buses.subordinate,
+        );
         bridge.buses = Some(buses);
         bridge.functions = behind.functions;
         bridge.not_ready = behind.not_ready;
@@ -206,159 +203,26 @@ impl Scan<'_> {
 
     fn port_above(&mut self, function: &Function) -> PortAbove {
         let downstream = function.is_downstream_port();
-        let express = function.capability(CapabilityId::Legacy(r::CAPABILITY_ID_PCI_EXPRESS));
+        let express = function.capability(CapabilityId::PCI_EXPRESS);
         let ari = express.filter(|express| downstream && self.supports_ari(function.bdf, *express));
         PortAbove {
-            link: downstream || function.port_type == Some(PortType::PciToExpressBridge),
+            link: downstream || function.port_type == Some(DevicePortType::PciToPcieBridge),
             ari: ari.map(|express| (function.bdf, express)),
         }
     }
 
     fn supports_ari(&mut self, port: Bdf, express: u16) -> bool {
         let mut config = self.config(port);
+        let capabilities = config.read_u16(within(express, PciExpressReg::Capabilities));
         // The registers of version 1 end before Device Capabilities 2.
-        let version =
-            config.read_u16(express + r::EXPRESS_CAPABILITIES) & r::EXPRESS_CAPABILITIES_VERSION;
-        let capabilities = config.read_u32(express + r::EXPRESS_DEVICE_CAPABILITIES_2);
-        version >= 2 && capabilities & r::EXPRESS_DEVICE_CAPABILITIES_2_ARI != 0
+        if PciExpressCapabilities::from_bits(capabilities).capability_version() < 2 {
+            return false;
+        }
+        let capabilities = config.read_u32(within(express, PciExpressReg::DeviceCapabilities2));
+        DeviceCapabilities2::from_bits(capabilities).ari_forwarding_supported()
     }
 
     fn config(&mut self, bdf: Bdf) -> Config<'_> {
         Config::new(self.access, bdf)
-    }
-}
-
-/// Reads what a function is and asks for, turning its decoding off.
-fn read_function(config: &mut Config<'_>, vendor_id: u16, device_id: u16) -> Function {
-    let class = config.read_u32(r::REVISION_ID_CLASS_CODE);
-    let header_type = HeaderType::from_bits(config.read_u8(r::HEADER_TYPE));
-    let mut function = Function {
-        bdf: config.bdf,
-        vendor_id,
-        device_id,
-        revision_id: (class & 0xff) as u8,
-        class_code: class >> 8,
-        subsystem: None,
-        header_type,
-        port_type: None,
-        slot: None,
-        serial_number: None,
-        capabilities: Vec::new(),
-        bars: Vec::new(),
-        rom: None,
-        io_decode: false,
-        memory_decode: false,
-        bridge: None,
-        faults: Vec::new(),
-    };
-    let (bars, rom) = match header_type {
-        HeaderType::Type0 => (6, r::TYPE0_EXPANSION_ROM),
-        HeaderType::Type1 => (2, r::TYPE1_EXPANSION_ROM),
-        HeaderType::Other(_) => return function,
-    };
-    config.update_u16(r::COMMAND, r::COMMAND_IO_SPACE | r::COMMAND_MEMORY_SPACE, 0);
-    read_capabilities(config, &mut function);
-    read_resources(config, &mut function, bars, rom);
-    if header_type == HeaderType::Type1 {
-        number::clear(config);
-        function.bridge = Some(Bridge {
-            buses: None,
-            io: None,
-            memory: None,
-            prefetchable: None,
-            functions: Vec::new(),
-            not_ready: Vec::new(),
-            refusal: None,
-            implemented: probe_windows(config),
-        });
-    }
-    function
-}
-
-fn read_capabilities(config: &mut Config<'_>, function: &mut Function) {
-    function.capabilities = capability::legacy(config);
-    let express = function.capability(CapabilityId::Legacy(r::CAPABILITY_ID_PCI_EXPRESS));
-    if let Some(express) = express {
-        function.capabilities.extend(capability::extended(config));
-        read_express(config, function, express);
-    }
-    let subsystem = match function.header_type {
-        HeaderType::Type0 => Some(r::TYPE0_SUBSYSTEM),
-        _ => function
-            .capability(CapabilityId::Legacy(r::CAPABILITY_ID_SUBSYSTEM))
-            .map(|offset| offset + r::SUBSYSTEM_VENDOR_ID),
-    };
-    function.subsystem = subsystem.map(|offset| {
-        let id = config.read_u32(offset);
-        ((id & 0xffff) as u16, (id >> 16) as u16)
-    });
-    let serial = CapabilityId::Extended(r::EXTENDED_CAPABILITY_ID_SERIAL_NUMBER);
-    function.serial_number = function.capability(serial).map(|offset| {
-        let lower = config.read_u32(offset + r::SERIAL_NUMBER_LOWER);
-        let upper = config.read_u32(offset + r::SERIAL_NUMBER_UPPER);
-        u64::from(upper) << 32 | u64::from(lower)
-    });
-}
-
-fn read_express(config: &mut Config<'_>, function: &mut Function, express: u16) {
-    let capabilities = config.read_u16(express + r::EXPRESS_CAPABILITIES);
-    function.port_type = Some(PortType::from_bits((capabilities >> 4 & 0xf) as u8));
-    if function.is_downstream_port() && capabilities & r::EXPRESS_CAPABILITIES_SLOT_IMPLEMENTED != 0
-    {
-        let slot = config.read_u32(express + r::EXPRESS_SLOT_CAPABILITIES);
-        function.slot = Some(Slot {
-            number: (slot >> 19) as u16,
-            hot_plug: slot & r::EXPRESS_SLOT_CAPABILITIES_HOT_PLUG != 0,
-        });
-    }
-    if function.port_type == Some(PortType::RootPort)
-        && config.read_u16(express + r::EXPRESS_ROOT_CAPABILITIES)
-            & r::EXPRESS_ROOT_CAPABILITIES_RRS_VISIBILITY
-            != 0
-    {
-        // Without it a device that is not ready would look absent.
-        config.update_u16(
-            express + r::EXPRESS_ROOT_CONTROL,
-            0,
-            r::EXPRESS_ROOT_CONTROL_RRS_VISIBILITY,
-        );
-    }
-}
-
-fn read_resources(config: &mut Config<'_>, function: &mut Function, bars: u8, rom: u16) {
-    let Sized { bars, faults } = bar::size_bars(config, bars);
-    function.bars = bars;
-    function.faults = faults;
-    match bar::size_rom(config, rom) {
-        Ok(rom) => function.rom = rom,
-        Err(fault) => function.faults.push((Resource::Rom, fault)),
-    }
-}
-
-/// Finds out which windows a bridge implements and closes them (PCIe 6.2 sections 7.5.1.3.6 to 7.5.1.3.9): the address
-/// bits of a window that is not implemented are read-only zero.
-fn probe_windows(config: &mut Config<'_>) -> Implemented {
-    // Each limit first, so that no window is open in between.
-    config.write_u8(r::TYPE1_IO_LIMIT, 0);
-    config.write_u8(r::TYPE1_IO_BASE, 0xf0);
-    let io = config.read_u8(r::TYPE1_IO_BASE);
-    let mut implemented = |limit: u16, base: u16| {
-        config.write_u16(limit, 0);
-        config.write_u16(base, 0xfff0);
-        config.read_u16(base)
-    };
-    let memory = implemented(r::TYPE1_MEMORY_LIMIT, r::TYPE1_MEMORY_BASE);
-    let prefetchable = implemented(r::TYPE1_PREFETCHABLE_LIMIT, r::TYPE1_PREFETCHABLE_BASE);
-    let address_bits = |bits: u16| {
-        if bits & 0xf == 1 {
-            AddressBits::Long
-        } else {
-            AddressBits::Short
-        }
-    };
-    Implemented {
-        io: (io & 0xf0 == 0xf0).then(|| address_bits(io.into())),
-        memory: memory & 0xfff0 == 0xfff0,
-        prefetchable: (prefetchable & 0xfff0 == 0xfff0).then(|| address_bits(prefetchable)),
     }
 }

@@ -111,7 +111,7 @@ impl ConfigSpaceType1Emulator {
 
     fn from_common(common: ConfigSpaceCommonHeaderEmulatorType1) -> Self {
         Self {
-            common: common.with_multi_function_bit(false),
+            common,
             bus_range: AssignedBusRange::new(),
         }
     }
@@ -200,6 +200,17 @@ impl ConfigSpaceType1Emulator {
             secondary..=subordinate
         } else {
             0..=0
+        }
+    }
+
+    /// `(secondary, subordinate)` as [`Self::assigned_bus_range`] gives them.
+    #[inline]
+    pub fn bus_numbers(&self) -> (u8, u8) {
+        let (secondary, subordinate) = self.bus_range.bus_range();
+        if secondary <= subordinate {
+            (secondary, subordinate)
+        } else {
+            (0, 0)
         }
     }
 

@@ -1,0 +1,758 @@
+//! A downstream port: a root port, or a switch's downstream port, with what is attached to it.
+
+mod bar;
+mod save_restore;
+
+pub(crate) use save_restore::ConfigState;
+pub(crate) use save_restore::CxlState;
+pub(crate) use save_restore::PortState;
+pub(crate) use save_restore::state::LinkedDeviceState;
+
+use bar::PortBar;
+use chipset_device::io::IoError;
+use chipset_device::io::IoResult;
+use chipset_device::mmio::ControlMmioIntercept;
+use chipset_device::mmio::RegisterMmioIntercept;
+use chipset_device::pci::ByteEnables;
+use cxl_spec::CxlComponentRegisters;
+use cxl_spec::CxlFlexBusPortDvsecExtendedCapability;
+use cxl_spec::CxlPortDvsecExtendedCapability;
+use cxl_spec::CxlRegisterLocatorDvsecExtendedCapability;
+use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
+use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBir;
+use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBlockIdentifier;
+use cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES;
+use inspect::Inspect;
+use inspect::InspectMut;
+use pci_bus::GenericPciBusDevice;
+use pci_bus::HotPlugPort;
+use pci_core::bus_range::AssignedBusRange;
+use pci_core::capabilities::PciCapability;
+use pci_core::capabilities::extended::PciExtendedCapability;
+use pci_core::capabilities::extended::acs::AcsExtendedCapability;
+use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
+use pci_core::capabilities::msi_cap::MsiCapability;
+use pci_core::capabilities::msix::MsixEmulator;
+use pci_core::capabilities::msix::MsixLayoutError;
+use pci_core::capabilities::pci_express::PciExpressCapability;
+use pci_core::cfg_space_emu::BarMemoryKind;
+use pci_core::cfg_space_emu::ConfigSpaceError;
+use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
+use pci_core::cfg_space_emu::DeviceBars;
+use pci_core::cfg_space_emu::Effects;
+use pci_core::msi::MsiTarget;
+use pci_core::spec::caps::pci_express::DevicePortType;
+use pci_core::spec::hwid::HardwareIds;
+use reg_table::Reset;
+use std::sync::Arc;
+use vmcore::interrupt::Interrupt;
+
+/// Function numbers from here on exist below a port only while it forwards by ARI: without, they would be devices other than 0.
+const FIRST_ARI_FUNCTION: u8 = 8;
+
+/// Settings of a port.
+#[derive(Debug, Default, Clone)]
+pub struct PciePortSettings {
+    /// Access Control Services the port offers, as in the ACS Capability register; those a port of its type cannot have are
+    /// left out. 0 for no ACS.
+    pub acs_capabilities_supported: u16,
+    /// What the port says of CXL; with cache or memory capability it becomes a CXL port.
+    pub cxl_flex_bus_port_capability: Option<CxlFlexBusPortDvsecCapability>,
+}
+
+/// Further settings of a port.
+#[derive(Debug, Default, Clone)]
+pub struct PortOptions {
+    /// The Device Serial Number, an EUI-64. `None` for no such capability.
+    pub serial_number: Option<u64>,
+    /// Lets the guest turn on ARI forwarding, and reach functions above 7 behind the port.
+    pub ari_forwarding: bool,
+    /// What a CXL port has beyond its DVSECs.
+    pub cxl: CxlPortOptions,
+}
+
+/// The component registers of a CXL port. They are in the port's BAR.
+#[derive(Debug, Default, Clone)]
+pub struct CxlPortOptions {
+    /// The CXL RAS capability (CXL 3.1 section 8.2.4.17).
+    pub ras: bool,
+    /// The CXL Link capability (CXL 3.1 section 8.2.4.19).
+    pub link: bool,
+}
+
+/// A BAR of a port.
+#[derive(Clone, Debug)]
+pub struct PortBarDefinition {
+    /// The BAR's number. A port's BAR is 64 bits wide and takes both slots of its header, so this is 0.
+    pub index: u8,
+    /// Bytes; rounded up to a power of two of at least 4096.
+    pub size_bytes: u64,
+    /// What lies in it. The rest reads zero.
+    pub subregions: Vec<PortBarSubregionDefinition>,
+}
+
+/// A part of a port's BAR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortBarSubregionDefinition {
+    /// What it is.
+    pub kind: PortBarSubregionKind,
+    /// Bytes from the start of the BAR.
+    pub offset: u64,
+    /// Bytes.
+    pub size_bytes: u64,
+}
+
+/// What lies in a part of a port's BAR.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum PortBarSubregionKind {
+    /// CXL component registers (CXL 3.1 section 8.2.3): 64 KiB, 64-KiB aligned.
+    CxlComponentRegisters,
+    /// The MSI-X table: 16 bytes a vector.
+    MsiXTable,
+    /// The MSI-X pending bits: 8 bytes for 64 vectors.
+    MsiXPba,
+}
+
+/// A port that cannot be composed.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// The BAR is not number 0.
+    #[error(
+        "port '{port}': BAR{index} asked for; a port's BAR is 64 bits wide and can only be BAR0"
+    )]
+    BarIndex {
+        /// The port.
+        port: String,
+        /// The BAR.
+        index: u8,
+    },
+    /// A part of the BAR sticks out of it.
+    #[error(
+        "port '{port}': {kind:?} of {size:#x} bytes at {offset:#x} do not fit in a BAR of {bar:#x} bytes"
+    )]
+    Subregion {
+        /// The port.
+        port: String,
+        /// The part.
+        kind: PortBarSubregionKind,
+        /// Its offset.
+        offset: u64,
+        /// Its size.
+        size: u64,
+        /// Bytes of the BAR.
+        bar: u64,
+    },
+    /// Two parts of the BAR share bytes, or one is there twice.
+    #[error("port '{port}': {first:?} and {second:?} collide in BAR0")]
+    SubregionCollision {
+        /// The port.
+        port: String,
+        /// One part.
+        first: PortBarSubregionKind,
+        /// The other.
+        second: PortBarSubregionKind,
+    },
+    /// The component registers are misplaced.
+    #[error(
+        "port '{port}': CXL component registers at {offset:#x}, {size:#x} bytes; they are 64 KiB at a multiple of 64 KiB"
+    )]
+    ComponentRegisters {
+        /// The port.
+        port: String,
+        /// Their offset.
+        offset: u64,
+        /// Their size.
+        size: u64,
+    },
+    /// A CXL port whose BAR has no component registers.
+    #[error("port '{port}': a CXL port's BAR needs a part for the component registers")]
+    NoComponentRegisters {
+        /// The port.
+        port: String,
+    },
+    /// The MSI-X table came without pending bits, or the other way round.
+    #[error("port '{port}': MSI-X needs both a table and pending bits in the BAR")]
+    MsixHalf {
+        /// The port.
+        port: String,
+    },
+    /// The MSI-X table or pending bits are misplaced.
+    #[error("port '{port}': {source}")]
+    Msix {
+        /// The port.
+        port: String,
+        /// What is wrong.
+        source: MsixLayoutError,
+    },
+    /// The BAR cannot be registered.
+    #[error("port '{port}': a port with a BAR needs MMIO registration, and none was given")]
+    NoMmioRegistration {
+        /// The port.
+        port: String,
+    },
+    /// The configuration space cannot be composed.
+    #[error("port '{port}': {source}")]
+    ConfigSpace {
+        /// The port.
+        port: String,
+        /// What is wrong.
+        source: ConfigSpaceError,
+    },
+}
+
+/// What a port is composed from.
+pub(crate) struct PortDefinition {
+    pub(crate) name: String,
+    pub(crate) hardware_ids: HardwareIds,
+    pub(crate) port_type: DevicePortType,
+    pub(crate) multi_function: bool,
+    pub(crate) hotplug_slot_number: Option<u32>,
+    pub(crate) settings: PciePortSettings,
+    pub(crate) bar: Option<PortBarDefinition>,
+    pub(crate) options: PortOptions,
+}
+
+impl PortDefinition {
+    fn is_cxl(&self) -> bool {
+        self.settings
+            .cxl_flex_bus_port_capability
+            .is_some_and(|cxl| cxl.cache_capable() || cxl.mem_capable())
+    }
+
+    /// What the contract's constructor promises: CXL that cannot be is left out, with a warning.
+    fn without_impossible_cxl(mut self, can_register: bool) -> Self {
+        if self.bar.is_none() && self.is_cxl() {
+            self.bar = Some(cxl_component_bar());
+        }
+        let port = &self.name;
+        let problem = match &self.bar {
+            None => return self,
+            Some(_) if !can_register => Some(PortError::NoMmioRegistration { port: port.clone() }),
+            Some(bar) => bar::check(port, bar, self.is_cxl()).err(),
+        };
+        if let Some(error) = problem {
+            tracelimit::warn_ratelimited!(error = %error, "the port goes without its BAR and CXL");
+            self.bar = None;
+            self.settings.cxl_flex_bus_port_capability = None;
+        }
+        self
+    }
+}
+
+/// The BAR of a CXL port that was given none.
+fn cxl_component_bar() -> PortBarDefinition {
+    PortBarDefinition {
+        index: 0,
+        size_bytes: CXL_COMPONENT_REGISTERS_SIZE_BYTES,
+        subregions: vec![PortBarSubregionDefinition {
+            kind: PortBarSubregionKind::CxlComponentRegisters,
+            offset: 0,
+            size_bytes: CXL_COMPONENT_REGISTERS_SIZE_BYTES,
+        }],
+    }
+}
+
+/// A root port or a switch's downstream port.
+#[derive(Inspect)]
+pub(crate) struct PcieDownstreamPort {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its configuration space.
+    pub(crate) cfg_space: ConfigSpaceType1Emulator,
+    /// The device behind it, and that device's name.
+    #[inspect(with = "|link| link.as_ref().map(|(name, _)| name.to_string())")]
+    pub(crate) link: Option<(Arc<str>, Box<dyn GenericPciBusDevice>)>,
+    bar: Option<PortBar>,
+    cxl_component_registers: Option<CxlComponentRegisters>,
+}
+
+impl PcieDownstreamPort {
+    /// Composes a port. `hotplug_slot_number` gives it a hot-plug slot. CXL and the BAR are left out, with a warning, where
+    /// they cannot be: without `register_mmio`, or when `bar` is not a 64-KiB-aligned BAR0.
+    ///
+    /// # Panics
+    ///
+    /// When `port_type` is not that of a downstream port and a slot is asked for.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "callers know it so; `PortDefinition` is the better way"
+    )]
+    #[expect(
+        clippy::panic,
+        reason = "documented; the builders of root complex and switch give errors"
+    )]
+    pub(crate) fn new(
+        name: impl Into<String>,
+        hardware_ids: HardwareIds,
+        port_type: DevicePortType,
+        multi_function: bool,
+        hotplug_slot_number: Option<u32>,
+        msi_target: &MsiTarget,
+        settings: PciePortSettings,
+        register_mmio: Option<&mut dyn RegisterMmioIntercept>,
+        bar: Option<PortBarDefinition>,
+    ) -> Self {
+        let definition = PortDefinition {
+            name: name.into(),
+            hardware_ids,
+            port_type,
+            multi_function,
+            hotplug_slot_number,
+            settings,
+            bar,
+            options: PortOptions::default(),
+        };
+        match Self::compose(
+            definition.without_impossible_cxl(register_mmio.is_some()),
+            msi_target,
+            register_mmio,
+        ) {
+            Ok(port) => port,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Composes a port.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] names the port and what cannot be.
+    pub(crate) fn compose(
+        mut definition: PortDefinition,
+        msi_target: &MsiTarget,
+        register_mmio: Option<&mut dyn RegisterMmioIntercept>,
+    ) -> Result<Self, PortError> {
+        let is_cxl = definition.is_cxl();
+        if is_cxl && definition.bar.is_none() {
+            definition.bar = Some(cxl_component_bar());
+        }
+        let PortDefinition {
+            name,
+            hardware_ids,
+            port_type,
+            multi_function,
+            hotplug_slot_number,
+            settings,
+            bar,
+            options,
+        } = definition;
+        if let Some(bar) = &bar {
+            bar::check(&name, bar, is_cxl)?;
+        }
+
+        let msi = MsiCapability::new(0, true, false, msi_target);
+        let (msix, msix_capability) = match bar
+            .as_ref()
+            .map(|bar| bar::msix(&name, bar, msi_target))
+            .transpose()?
+        {
+            Some(Some((msix, capability))) => (Some(msix), Some(capability)),
+            Some(None) | None => (None, None),
+        };
+        let mut pcie = PciExpressCapability::new(port_type, None);
+        if let Some(slot) = hotplug_slot_number {
+            pcie = pcie.with_hotplug_support(slot);
+        }
+        if options.ari_forwarding {
+            pcie = pcie.with_ari_forwarding();
+        }
+        pcie.set_hot_plug_interrupt(event_interrupt(&msi, msix.as_ref()));
+
+        let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
+        capabilities.extend(msix_capability);
+        let component_offset = bar
+            .as_ref()
+            .filter(|_| is_cxl)
+            .and_then(bar::component_registers_offset);
+        let extended = extended_capabilities(&port_type, &settings, &options, component_offset);
+        let mut bars = DeviceBars::new();
+        if let Some(bar) = &bar {
+            let Some(register_mmio) = register_mmio else {
+                return Err(PortError::NoMmioRegistration { port: name });
+            };
+            let region: Box<dyn ControlMmioIntercept> = register_mmio.new_io_region(
+                &format!("{name}-bar{}", bar.index),
+                bar.size_bytes
+                    .checked_next_power_of_two()
+                    .unwrap_or(bar.size_bytes)
+                    .max(crate::PAGE_SIZE),
+            );
+            bars = bars.bar0(bar.size_bytes, BarMemoryKind::Intercept(region));
+        }
+        let cfg_space =
+            ConfigSpaceType1Emulator::try_new(hardware_ids, capabilities, extended, bars)
+                .map_err(|source| PortError::ConfigSpace {
+                    port: name.clone(),
+                    source,
+                })?
+                .with_multi_function_bit(multi_function);
+        Ok(Self {
+            name,
+            cfg_space,
+            link: None,
+            cxl_component_registers: is_cxl.then(|| component_registers(&options.cxl)),
+            bar: bar.map(|definition| PortBar::new(definition, msix)),
+        })
+    }
+
+    /// A handle on the bus numbers the guest gave to the port.
+    pub(crate) fn bus_range(&self) -> AssignedBusRange {
+        self.cfg_space.bus_range()
+    }
+
+    fn pci_express(&self) -> Option<&PciExpressCapability> {
+        self.cfg_space.pci_express()
+    }
+
+    /// Whether the port has a hot-plug slot.
+    pub(crate) fn is_hot_plug_capable(&self) -> bool {
+        self.pci_express()
+            .is_some_and(|pcie| pcie.slot_capabilities().hot_plug_capable())
+    }
+
+    /// Attaches a device before the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// - `port_name` is not this port's name;
+    /// - a device is attached already.
+    pub(crate) fn add_pcie_device(
+        &mut self,
+        port_name: &str,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            port_name == self.name,
+            "device '{device_name}' is for port '{port_name}'; this is '{}'",
+            self.name
+        );
+        self.ensure_vacant(device_name)?;
+        self.link = Some((device_name.into(), device));
+        self.cfg_space.set_presence_detect_state(true);
+        Ok(())
+    }
+
+    fn ensure_vacant(&self, device_name: &str) -> anyhow::Result<()> {
+        if let Some((existing, _)) = &self.link {
+            anyhow::bail!(
+                "port '{}' is occupied by '{existing}'; '{device_name}' cannot be attached",
+                self.name
+            );
+        }
+        Ok(())
+    }
+
+    /// Attaches a device while the guest runs, and tells it so.
+    ///
+    /// # Errors
+    ///
+    /// - the port has no hot-plug slot;
+    /// - a device is attached already.
+    pub(crate) fn hotplug_add_device(
+        &mut self,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.is_hot_plug_capable(),
+            "port '{}' is not hot-plug capable",
+            self.name
+        );
+        self.ensure_vacant(device_name)?;
+        self.link = Some((device_name.into(), device));
+        if let Some(pcie) = self.pci_express() {
+            pcie.set_hotplug_state(true);
+        }
+        Ok(())
+    }
+
+    /// Takes the device away while the guest runs, and tells it so.
+    ///
+    /// # Errors
+    ///
+    /// - the port has no hot-plug slot;
+    /// - no device is attached.
+    pub(crate) fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.is_hot_plug_capable(),
+            "port '{}' is not hot-plug capable",
+            self.name
+        );
+        anyhow::ensure!(self.link.is_some(), "port '{}' is empty", self.name);
+        self.link = None;
+        if let Some(pcie) = self.pci_express() {
+            pcie.set_hotplug_state(false);
+        }
+        Ok(())
+    }
+
+    /// Reads a dword of a function on a bus below the port. What nobody answers leaves `value` as it is.
+    #[cfg(test)]
+    pub(crate) fn forward_cfg_read_with_routing(
+        &mut self,
+        bus: &u8,
+        function: &u8,
+        cfg_offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
+        match self.secondary_toward(*bus) {
+            Some(secondary) => self.forward_read(secondary, *bus, *function, cfg_offset, value),
+            None => IoResult::Ok,
+        }
+    }
+
+    /// Writes a dword of a function on a bus below the port. What nobody answers is dropped.
+    #[cfg(test)]
+    pub(crate) fn forward_cfg_write_with_routing(
+        &mut self,
+        bus: &u8,
+        function: &u8,
+        cfg_offset: u16,
+        value: u32,
+    ) -> IoResult {
+        match self.secondary_toward(*bus) {
+            Some(secondary) => self.forward_write(
+                secondary,
+                *bus,
+                *function,
+                cfg_offset,
+                value,
+                ByteEnables::ALL,
+            ),
+            None => IoResult::Ok,
+        }
+    }
+
+    /// The port's secondary bus, if `bus` is below the port. Nothing is while the bus numbers are unassigned.
+    #[cfg(test)]
+    fn secondary_toward(&self, bus: u8) -> Option<u8> {
+        let range = self.cfg_space.assigned_bus_range();
+        (range != (0..=0) && range.contains(&bus)).then(|| *range.start())
+    }
+
+    /// Reads a dword of a function on `bus`, which lies below the port. What nobody answers leaves `value` as it is.
+    #[inline]
+    pub(crate) fn forward_read(
+        &mut self,
+        secondary: u8,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
+        if !self.passes(secondary, bus, function) {
+            return IoResult::Ok;
+        }
+        let Some((_, device)) = &mut self.link else {
+            return IoResult::Ok;
+        };
+        device
+            .pci_cfg_read_with_routing(secondary, bus, function, offset, value)
+            .unwrap_or(IoResult::Ok)
+    }
+
+    /// Writes the enabled bytes of a dword of a function on `bus`, which lies below the port. What nobody answers is dropped.
+    pub(crate) fn forward_write(
+        &mut self,
+        secondary: u8,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> IoResult {
+        if !self.passes(secondary, bus, function) {
+            return IoResult::Ok;
+        }
+        let Some((_, device)) = &mut self.link else {
+            return IoResult::Ok;
+        };
+        device
+            .pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables)
+            .unwrap_or(IoResult::Ok)
+    }
+
+    /// A link has one device, number 0: on the secondary bus, other device numbers end at the port unless it forwards by ARI
+    /// (PCIe 6.2 section 7.3.1).
+    #[inline]
+    fn passes(&self, secondary: u8, bus: u8, function: u8) -> bool {
+        function < FIRST_ARI_FUNCTION || bus != secondary || self.forwards_ari()
+    }
+
+    #[cold]
+    fn forwards_ari(&self) -> bool {
+        self.pci_express()
+            .is_some_and(|pcie| pcie.ari_forwarding_enabled())
+    }
+
+    /// Writes the port's own configuration space.
+    pub(crate) fn write_config(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Result<Effects, IoError> {
+        self.cfg_space.write_bytes(offset, value, enables)
+    }
+
+    /// Resets the port and the device behind it.
+    pub(crate) fn reset(&mut self, kind: Reset) {
+        self.cfg_space.reset_by(kind);
+        if let Some(registers) = &mut self.cxl_component_registers {
+            registers.reset();
+        }
+        if let Some(device) = self.link.as_mut().and_then(|(_, device)| device.managed()) {
+            device.reset(kind);
+        }
+    }
+
+    /// The port of this name: this one, or one below it.
+    pub(crate) fn find_port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
+        if self.name == name {
+            return Some(self);
+        }
+        self.link.as_mut()?.1.managed()?.port(name)
+    }
+
+    /// Reads memory that the port's BAR or a device below claims.
+    pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        if let Some((bar, offset)) = self.find_bar(address) {
+            return Some(self.bar_mmio_read(bar, offset, data));
+        }
+        self.link.as_mut()?.1.managed()?.mmio_read(address, data)
+    }
+
+    /// Writes memory that the port's BAR or a device below claims.
+    pub(crate) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        if let Some((bar, offset)) = self.find_bar(address) {
+            return Some(self.bar_mmio_write(bar, offset, data));
+        }
+        self.link.as_mut()?.1.managed()?.mmio_write(address, data)
+    }
+}
+
+impl HotPlugPort for PcieDownstreamPort {
+    fn hotplug_add_device(
+        &mut self,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        self.hotplug_add_device(device_name, device)
+    }
+
+    fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
+        self.hotplug_remove_device()
+    }
+}
+
+impl InspectMut for PcieDownstreamPort {
+    fn inspect_mut(&mut self, req: inspect::Request<'_>) {
+        let mut resp = req.respond();
+        resp.merge(&*self);
+        if let Some(device) = self.link.as_mut().and_then(|(_, device)| device.managed()) {
+            resp.child("device", |req| device.inspect_mut(req));
+        }
+    }
+}
+
+/// The interrupt of the port's own events: MSI-X while the guest has it enabled, else MSI.
+fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>) -> Interrupt {
+    let msi = msi.interrupt().unwrap_or_default();
+    let Some((emulator, vector)) = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)))
+    else {
+        return msi;
+    };
+    Interrupt::from_fn(move || {
+        if emulator.enabled() {
+            vector.deliver()
+        } else {
+            msi.deliver()
+        }
+    })
+}
+
+/// The port's extended capabilities, in order.
+fn extended_capabilities(
+    port_type: &DevicePortType,
+    settings: &PciePortSettings,
+    options: &PortOptions,
+    component_offset: Option<u64>,
+) -> Vec<Box<dyn PciExtendedCapability>> {
+    let mut extended: Vec<Box<dyn PciExtendedCapability>> = Vec::new();
+    let acs = filter_acs_capabilities_for_bridge(port_type, settings.acs_capabilities_supported);
+    if acs != 0 {
+        extended.push(Box::new(AcsExtendedCapability::with_capabilities(acs)));
+    }
+    if let (Some(cxl), Some(offset)) = (settings.cxl_flex_bus_port_capability, component_offset) {
+        extended.push(Box::new(CxlPortDvsecExtendedCapability::new()));
+        extended.push(Box::new(flex_bus(cxl)));
+        extended.extend(build_cxl_register_locator_extended_capability(
+            CxlRegisterLocatorRegisterBir::BAR_10H,
+            offset,
+        ));
+    }
+    if let Some(serial) = options.serial_number {
+        extended.push(Box::new(FixedExtendedCapability::device_serial_number(
+            serial,
+        )));
+    }
+    extended
+}
+
+fn flex_bus(cxl: CxlFlexBusPortDvsecCapability) -> CxlFlexBusPortDvsecExtendedCapability {
+    CxlFlexBusPortDvsecExtendedCapability::new()
+        .with_optional_capabilities(
+            cxl.cache_capable(),
+            cxl.cxl_68b_flit_and_vh_capable(),
+            cxl.cxl_multi_logical_device_capable(),
+            cxl.cxl_latency_optimized_256b_flit_capable(),
+            cxl.cxl_pbr_flit_capable(),
+        )
+        .with_mem_capable(cxl.mem_capable())
+}
+
+/// A register locator with the component registers at `offset` of BAR `bir`; `None` unless the offset is 64-KiB aligned.
+pub(crate) fn build_cxl_register_locator_extended_capability(
+    bir: CxlRegisterLocatorRegisterBir,
+    offset: u64,
+) -> Option<Box<dyn PciExtendedCapability>> {
+    CxlRegisterLocatorDvsecExtendedCapability::new()
+        .with_register_block(
+            bir,
+            CxlRegisterLocatorRegisterBlockIdentifier::COMPONENT_REGISTERS,
+            offset,
+        )
+        .ok()
+        .map(|locator| Box::new(locator) as _)
+}
+
+/// The component registers a CXL port starts with.
+fn component_registers(options: &CxlPortOptions) -> CxlComponentRegisters {
+    let mut registers = CxlComponentRegisters::new();
+    if options.ras {
+        registers.add_register(Box::new(
+            cxl_spec::component_registers::CxlRasCapability::new(),
+        ));
+    }
+    if options.link {
+        registers.add_register(Box::new(
+            cxl_spec::component_registers::CxlLinkCapability::new(),
+        ));
+    }
+    registers
+}
+
+/// The ACS services that a port of this type can have, of those `requested` (PCIe 6.2 section 6.12.1).
+pub(crate) fn filter_acs_capabilities_for_bridge(
+    port_type: &DevicePortType,
+    requested: u16,
+) -> u16 {
+    /// The defined services but egress control, whose vector is not emulated.
+    const EMULATED: u16 = 0x00df;
+    let of_type = match *port_type {
+        DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort => 0x00ff,
+        _ => 0,
+    };
+    requested & EMULATED & of_type
+}

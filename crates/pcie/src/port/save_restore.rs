@@ -1,0 +1,154 @@
+//! Saving and restoring what a port has besides its configuration space: component registers, and the device behind it.
+
+use super::PcieDownstreamPort;
+use anyhow::anyhow;
+use cxl_spec::CxlComponentRegisters;
+use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
+use vmcore::save_restore::RestoreError;
+use vmcore::save_restore::SaveError;
+use vmcore::save_restore::SaveRestore;
+
+/// A port's configuration space.
+pub(crate) type ConfigState = <ConfigSpaceType1Emulator as SaveRestore>::SavedState;
+/// A port's component registers.
+pub(crate) type CxlState = <CxlComponentRegisters as SaveRestore>::SavedState;
+
+pub(crate) mod state {
+    use mesh_protobuf::Protobuf;
+    use vmcore::save_restore::SavedStateBlob;
+
+    /// A device whose lifecycle is its port's.
+    #[derive(Clone, Protobuf)]
+    #[mesh(package = "pcie.port")]
+    pub struct LinkedDeviceState {
+        #[mesh(1)]
+        pub name: String,
+        #[mesh(2)]
+        pub device: SavedStateBlob,
+    }
+}
+
+use state::LinkedDeviceState;
+
+/// What is saved of a port.
+pub(crate) struct PortState {
+    pub(crate) cfg_space: ConfigState,
+    pub(crate) cxl_component_registers: Option<CxlState>,
+    pub(crate) device: Option<LinkedDeviceState>,
+}
+
+fn invalid(error: anyhow::Error) -> RestoreError {
+    RestoreError::InvalidSavedState(error)
+}
+
+impl PcieDownstreamPort {
+    pub(crate) fn save_state(&mut self) -> Result<PortState, SaveError> {
+        Ok(PortState {
+            cfg_space: self.cfg_space.save()?,
+            cxl_component_registers: self.save_cxl_component_registers_state()?,
+            device: self.save_device()?,
+        })
+    }
+
+    /// Says whether the port would take a state.
+    pub(crate) fn check_state(&mut self, state: &PortState) -> Result<(), RestoreError> {
+        self.cfg_space.check(&state.cfg_space)?;
+        self.check_cxl(state.cxl_component_registers.as_ref())?;
+        self.check_device(state.device.as_ref())
+    }
+
+    /// Restores a state that was checked.
+    pub(crate) fn restore_state(&mut self, state: PortState) -> Result<(), RestoreError> {
+        self.cfg_space.restore(state.cfg_space)?;
+        self.restore_cxl_component_registers_state(state.cxl_component_registers)?;
+        match (
+            state.device,
+            self.link.as_mut().and_then(|(_, device)| device.managed()),
+        ) {
+            (Some(saved), Some(device)) => device
+                .restore(saved.device)
+                .map_err(|e| e.in_child(saved.name)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The state of the component registers, where the port has them.
+    pub(crate) fn save_cxl_component_registers_state(
+        &mut self,
+    ) -> Result<Option<CxlState>, SaveError> {
+        self.cxl_component_registers
+            .as_mut()
+            .map(|registers| registers.save())
+            .transpose()
+    }
+
+    /// Restores the component registers.
+    ///
+    /// # Errors
+    ///
+    /// - the port has them and the state does not, or the other way round;
+    /// - the registers refuse the state.
+    pub(crate) fn restore_cxl_component_registers_state(
+        &mut self,
+        state: Option<CxlState>,
+    ) -> Result<(), RestoreError> {
+        self.check_cxl(state.as_ref())?;
+        match (state, &mut self.cxl_component_registers) {
+            (Some(state), Some(registers)) => registers.restore(state),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_cxl(&self, state: Option<&CxlState>) -> Result<(), RestoreError> {
+        let port = &self.name;
+        match (state, &self.cxl_component_registers) {
+            (Some(state), Some(registers)) => registers.check(state),
+            (None, None) => Ok(()),
+            (Some(_), None) => Err(invalid(anyhow!(
+                "port '{port}' has no CXL component registers; the saved state has"
+            ))),
+            (None, Some(_)) => Err(invalid(anyhow!(
+                "port '{port}' has CXL component registers; the saved state has not"
+            ))),
+        }
+    }
+
+    fn save_device(&mut self) -> Result<Option<LinkedDeviceState>, SaveError> {
+        let Some((name, device)) = &mut self.link else {
+            return Ok(None);
+        };
+        let Some(device) = device.managed() else {
+            return Ok(None);
+        };
+        let device = device.save().map_err(|e| e.in_child(name.to_string()))?;
+        Ok(Some(LinkedDeviceState {
+            name: name.to_string(),
+            device,
+        }))
+    }
+
+    fn check_device(&mut self, state: Option<&LinkedDeviceState>) -> Result<(), RestoreError> {
+        let port = &self.name;
+        let live = self
+            .link
+            .as_mut()
+            .and_then(|(name, device)| Some((name, device.managed()?)));
+        match (state, live) {
+            (None, None) => Ok(()),
+            (Some(saved), None) => Err(invalid(anyhow!(
+                "port '{port}' must hold device '{}', as it did when saved",
+                saved.name
+            ))),
+            (None, Some((name, _))) => Err(invalid(anyhow!(
+                "port '{port}' holds device '{name}', which it did not when saved"
+            ))),
+            (Some(saved), Some((name, _))) if saved.name != **name => Err(invalid(anyhow!(
+                "port '{port}' holds device '{name}'; it held '{}' when saved",
+                saved.name
+            ))),
+            (Some(saved), Some((name, device))) => device
+                .check(&saved.device)
+                .map_err(|e| e.in_child(name.to_string())),
+        }
+    }
+}

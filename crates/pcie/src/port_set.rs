@@ -1,0 +1,450 @@
+//! The functions of one bus, and the way to the buses below: what a root complex and a switch have in common.
+
+use crate::MAX_FUNCTIONS_PER_BUS;
+use crate::port::PcieDownstreamPort;
+use crate::port::PortState;
+use crate::root::DownstreamPortInfo;
+use chipset_device::io::IoResult;
+use chipset_device::pci::ByteEnables;
+use inspect::InspectMut;
+use pci_bus::GenericPciBusDevice;
+use pci_bus::HotPlugPort;
+use pci_core::cfg_space_emu::Effects;
+use reg_table::Reset;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+/// What a function of the bus is.
+pub(crate) enum Occupant {
+    /// A port to buses below.
+    Port(PcieDownstreamPort),
+    /// An endpoint on the bus itself.
+    Integrated {
+        /// Its name.
+        name: Arc<str>,
+        /// The endpoint.
+        device: Box<dyn GenericPciBusDevice>,
+    },
+}
+
+/// A function and its place.
+pub(crate) struct Function {
+    pub(crate) devfn: u8,
+    pub(crate) occupant: Occupant,
+}
+
+/// Where the accesses for a bus go: the port in [`PortSet::functions`], and that port's secondary bus.
+#[derive(Copy, Clone)]
+struct Route {
+    index: u16,
+    secondary: u8,
+}
+
+impl Route {
+    const NOWHERE: Self = Self {
+        index: NOWHERE,
+        secondary: 0,
+    };
+}
+
+/// In a table: nothing is there.
+const NOWHERE: u16 = u16::MAX;
+
+/// The functions of one bus, in order of device and function number, with a table of them and a table of the buses below.
+///
+/// A bus that several ports claim goes to the one with the lowest device and function number. A port whose secondary number
+/// is above its subordinate claims nothing, and neither does one with both zero.
+pub(crate) struct PortSet {
+    functions: Vec<Function>,
+    by_devfn: Box<[u16; MAX_FUNCTIONS_PER_BUS]>,
+    by_bus: Box<[Route; 256]>,
+    /// Accesses that nobody answered (PCIe 6.2 section 2.3.1: Unsupported Request).
+    unsupported_requests: u64,
+}
+
+impl PortSet {
+    /// The functions of a bus. Of two in one place, the first stays; callers refuse such before.
+    pub(crate) fn new(mut functions: Vec<Function>) -> Self {
+        functions.sort_by_key(|f| f.devfn);
+        functions.dedup_by_key(|f| f.devfn);
+        let mut by_devfn = Box::new([NOWHERE; MAX_FUNCTIONS_PER_BUS]);
+        for (index, function) in (0u16..).zip(&functions) {
+            if let Some(entry) = by_devfn.get_mut(usize::from(function.devfn)) {
+                *entry = index;
+            }
+        }
+        Self {
+            functions,
+            by_devfn,
+            by_bus: Box::new([Route::NOWHERE; 256]),
+            unsupported_requests: 0,
+        }
+    }
+
+    /// Makes the bus table anew from the ports' bus numbers, for the buses in `below`.
+    pub(crate) fn refresh(&mut self, below: RangeInclusive<u8>) {
+        self.claim_nothing();
+        // From the last to the first: what the first claims, it gets.
+        for (index, function) in self.functions.iter().enumerate().rev() {
+            let (Occupant::Port(port), Ok(index)) = (&function.occupant, u16::try_from(index))
+            else {
+                continue;
+            };
+            let (secondary, subordinate) = port.bus_range().bus_range();
+            if (secondary, subordinate) == (0, 0) {
+                continue;
+            }
+            for bus in secondary.max(*below.start())..=subordinate.min(*below.end()) {
+                if let Some(route) = self.by_bus.get_mut(usize::from(bus)) {
+                    *route = Route { index, secondary };
+                }
+            }
+        }
+    }
+
+    /// Empties the bus table.
+    pub(crate) fn claim_nothing(&mut self) {
+        self.by_bus.fill(Route::NOWHERE);
+    }
+
+    /// The ports, for whoever attaches devices.
+    pub(crate) fn port_infos(&self) -> Vec<DownstreamPortInfo> {
+        self.ports()
+            .map(|(devfn, port)| DownstreamPortInfo {
+                port_number: devfn,
+                name: port.name.as_str().into(),
+                bus_range: port.bus_range(),
+            })
+            .collect()
+    }
+
+    pub(crate) fn ports(&self) -> impl Iterator<Item = (u8, &PcieDownstreamPort)> {
+        self.functions.iter().filter_map(|f| match &f.occupant {
+            Occupant::Port(port) => Some((f.devfn, port)),
+            Occupant::Integrated { .. } => None,
+        })
+    }
+
+    pub(crate) fn ports_mut(&mut self) -> impl Iterator<Item = (u8, &mut PcieDownstreamPort)> {
+        self.functions
+            .iter_mut()
+            .filter_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => Some((f.devfn, port)),
+                Occupant::Integrated { .. } => None,
+            })
+    }
+
+    /// The port at a place.
+    pub(crate) fn port_at(&mut self, devfn: u8) -> Option<&mut PcieDownstreamPort> {
+        match self.at(devfn)? {
+            Occupant::Port(port) => Some(port),
+            Occupant::Integrated { .. } => None,
+        }
+    }
+
+    #[inline]
+    fn at(&mut self, devfn: u8) -> Option<&mut Occupant> {
+        let index = *self.by_devfn.get(usize::from(devfn))?;
+        self.functions
+            .get_mut(usize::from(index))
+            .map(|f| &mut f.occupant)
+    }
+
+    #[inline]
+    fn toward(&mut self, bus: u8) -> Option<(u8, &mut PcieDownstreamPort)> {
+        let route = *self.by_bus.get(usize::from(bus))?;
+        match &mut self.functions.get_mut(usize::from(route.index))?.occupant {
+            Occupant::Port(port) => Some((route.secondary, port)),
+            Occupant::Integrated { .. } => None,
+        }
+    }
+
+    /// Reads a function of the bus itself. What nobody answers leaves `value` as it is.
+    #[inline]
+    pub(crate) fn read_local(
+        &mut self,
+        bus: u8,
+        devfn: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
+        match self.at(devfn) {
+            Some(Occupant::Port(port)) => port.cfg_space.read_u32(offset, value),
+            Some(Occupant::Integrated { device, .. }) => device
+                .pci_cfg_read_with_routing(bus, bus, 0, offset, value)
+                .unwrap_or(IoResult::Ok),
+            None => self.unsupported(),
+        }
+    }
+
+    /// Writes a function of the bus itself. Where that changed bus numbers, the caller refreshes.
+    pub(crate) fn write_local(
+        &mut self,
+        bus: u8,
+        devfn: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> (IoResult, Effects) {
+        match self.at(devfn) {
+            Some(Occupant::Port(port)) => match port.write_config(offset, value, enables) {
+                Ok(effects) => (IoResult::Ok, effects),
+                Err(error) => (IoResult::Err(error), Effects::default()),
+            },
+            Some(Occupant::Integrated { device, .. }) => {
+                let result =
+                    device.pci_cfg_write_bytes_with_routing(bus, bus, 0, offset, value, enables);
+                (result.unwrap_or(IoResult::Ok), Effects::default())
+            }
+            None => (self.unsupported(), Effects::default()),
+        }
+    }
+
+    /// Reads a function on a bus below. What nobody answers leaves `value` as it is.
+    #[inline]
+    pub(crate) fn read_below(
+        &mut self,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
+        match self.toward(bus) {
+            Some((secondary, port)) => port.forward_read(secondary, bus, function, offset, value),
+            None => self.unsupported(),
+        }
+    }
+
+    /// Writes a function on a bus below.
+    pub(crate) fn write_below(
+        &mut self,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> IoResult {
+        match self.toward(bus) {
+            Some((secondary, port)) => {
+                port.forward_write(secondary, bus, function, offset, value, enables)
+            }
+            None => self.unsupported(),
+        }
+    }
+
+    #[cold]
+    fn unsupported(&mut self) -> IoResult {
+        self.unsupported_requests += 1;
+        IoResult::Ok
+    }
+
+    /// Reads memory that a function or a device below claims.
+    pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.mmio_read(address, data),
+                Occupant::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
+            })
+    }
+
+    /// Writes memory that a function or a device below claims.
+    pub(crate) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.mmio_write(address, data),
+                Occupant::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
+            })
+    }
+
+    /// The port of this name, here or below.
+    pub(crate) fn find_port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.find_port(name),
+                Occupant::Integrated { .. } => None,
+            })
+    }
+
+    /// Resets every function and all below. The caller refreshes afterwards.
+    pub(crate) fn reset(&mut self, kind: Reset) {
+        for function in &mut self.functions {
+            match &mut function.occupant {
+                Occupant::Port(port) => port.reset(kind),
+                Occupant::Integrated { device, .. } => {
+                    if let Some(device) = device.managed() {
+                        device.reset(kind);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl InspectMut for PortSet {
+    fn inspect_mut(&mut self, req: inspect::Request<'_>) {
+        let mut resp = req.respond();
+        resp.counter("unsupported_requests", self.unsupported_requests);
+        for function in &mut self.functions {
+            let place = format!("{:02x}.{}", function.devfn >> 3, function.devfn & 7);
+            match &mut function.occupant {
+                Occupant::Port(port) => {
+                    let name = port.name.clone();
+                    resp.child(&name, |req| {
+                        let mut resp = req.respond();
+                        resp.field("device_function", place);
+                        resp.merge(port);
+                    });
+                }
+                Occupant::Integrated { name, device } => {
+                    resp.child(name, |req| {
+                        let mut resp = req.respond();
+                        resp.field("device_function", place);
+                        if let Some(device) = device.managed() {
+                            resp.child("device", |req| device.inspect_mut(req));
+                        }
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The downstream ports' states, checked as a whole before any is restored.
+pub(crate) mod state {
+    use super::*;
+    use anyhow::anyhow;
+    use vmcore::save_restore::RestoreError;
+    use vmcore::save_restore::SaveError;
+
+    impl PortSet {
+        pub(crate) fn save_ports(&mut self) -> Result<Vec<(u8, PortState)>, SaveError> {
+            self.ports_mut()
+                .map(|(devfn, port)| match port.save_state() {
+                    Ok(state) => Ok((devfn, state)),
+                    Err(error) => Err(error.in_child(port.name.clone())),
+                })
+                .collect()
+        }
+
+        /// Says whether the ports would take these states: one for each, and each fits.
+        pub(crate) fn check_ports(
+            &mut self,
+            states: &[(u8, PortState)],
+        ) -> Result<(), RestoreError> {
+            let invalid = |error| Err(RestoreError::InvalidSavedState(error));
+            let (saved, live) = (states.len(), self.ports().count());
+            if saved != live {
+                return invalid(anyhow!(
+                    "{saved} ports in the saved state; there are {live}"
+                ));
+            }
+            let mut seen = [false; MAX_FUNCTIONS_PER_BUS];
+            for (devfn, state) in states {
+                if let Some(seen) = seen.get_mut(usize::from(*devfn))
+                    && std::mem::replace(seen, true)
+                {
+                    return invalid(anyhow!("port {devfn:#04x} is twice in the saved state"));
+                }
+                let Some(port) = self.port_at(*devfn) else {
+                    return invalid(anyhow!(
+                        "the saved state has port {devfn:#04x}, which does not exist"
+                    ));
+                };
+                let name = port.name.clone();
+                port.check_state(state)
+                    .map_err(|error| error.in_child(name))?;
+            }
+            Ok(())
+        }
+
+        /// Restores states that were checked. The caller refreshes afterwards.
+        pub(crate) fn restore_ports(
+            &mut self,
+            states: Vec<(u8, PortState)>,
+        ) -> Result<(), RestoreError> {
+            for (devfn, state) in states {
+                if let Some(port) = self.port_at(devfn) {
+                    let name = port.name.clone();
+                    port.restore_state(state)
+                        .map_err(|error| error.in_child(name))?;
+                }
+            }
+            Ok(())
+        }
+
+        pub(crate) fn save_integrated(&mut self) -> Result<Vec<IntegratedState>, SaveError> {
+            let mut states = Vec::new();
+            for function in &mut self.functions {
+                if let Occupant::Integrated { name, device } = &mut function.occupant
+                    && let Some(device) = device.managed()
+                {
+                    let device = device
+                        .save()
+                        .map_err(|error| error.in_child(name.to_string()))?;
+                    states.push(IntegratedState {
+                        device_function: function.devfn,
+                        device,
+                    });
+                }
+            }
+            Ok(states)
+        }
+
+        pub(crate) fn check_integrated(
+            &mut self,
+            states: &[IntegratedState],
+        ) -> Result<(), RestoreError> {
+            for state in states {
+                let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
+                else {
+                    return Err(RestoreError::InvalidSavedState(anyhow!(
+                        "the saved state has an endpoint at {:#04x}, where there is none",
+                        state.device_function
+                    )));
+                };
+                if let Some(device) = device.managed() {
+                    device
+                        .check(&state.device)
+                        .map_err(|error| error.in_child(name.to_string()))?;
+                }
+            }
+            Ok(())
+        }
+
+        pub(crate) fn restore_integrated(
+            &mut self,
+            states: Vec<IntegratedState>,
+        ) -> Result<(), RestoreError> {
+            for state in states {
+                if let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
+                    && let Some(device) = device.managed()
+                {
+                    device
+                        .restore(state.device)
+                        .map_err(|error| error.in_child(name.to_string()))?;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    mod integrated {
+        use mesh_protobuf::Protobuf;
+        use vmcore::save_restore::SavedStateBlob;
+
+        /// An endpoint on the root bus whose lifecycle is the root complex's.
+        #[derive(Clone, Protobuf)]
+        #[mesh(package = "pcie.root")]
+        pub struct IntegratedState {
+            #[mesh(1)]
+            pub device_function: u8,
+            #[mesh(2)]
+            pub device: SavedStateBlob,
+        }
+    }
+
+    pub(crate) use integrated::IntegratedState;
+}

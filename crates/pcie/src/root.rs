@@ -1,0 +1,478 @@
+//! Root complexes.
+//!
+//! # Routing
+//!
+//! An ECAM access (PCIe 6.2 section 7.2.2) names bus, device, function and register. The first bus of the root complex is its own:
+//! there, root ports and integrated endpoints answer. Any other bus is looked up in a table that follows what the guest writes
+//! into the root ports' bus numbers. Where the guest's numbers make no sense, this holds:
+//!
+//! - a bus that several ports claim goes to the port with the lowest device and function number;
+//! - a port whose secondary number is above its subordinate number claims nothing, and neither does one with both zero;
+//! - the root complex's first bus, and buses beyond its last, are never a port's;
+//! - on a port's secondary bus only functions 0 to 7 are reached (device 0), unless the guest enabled ARI forwarding;
+//! - what nobody answers reads all-ones, drops writes, and is counted.
+
+mod builder;
+mod host_bridge;
+mod save_restore;
+
+pub use builder::RootComplexBuilder;
+
+use crate::ECAM_BUS_SHIFT;
+use crate::ECAM_FUNCTION_SHIFT;
+use crate::PciePortSettings;
+use crate::PortConfig;
+use crate::port_set::PortSet;
+use chipset_device::ChipsetDevice;
+use chipset_device::io::IoError;
+use chipset_device::io::IoResult;
+use chipset_device::io::deferred::MergeQueue;
+use chipset_device::mmio::ControlMmioIntercept;
+use chipset_device::mmio::MmioIntercept;
+use chipset_device::mmio::RegisterMmioIntercept;
+use chipset_device::pci::ByteEnables;
+use chipset_device::poll_device::PollDevice;
+use host_bridge::HostBridge;
+use inspect::InspectMut;
+use memory_range::MemoryRange;
+use pci_bus::GenericPciBusDevice;
+use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiTarget;
+use pci_core::spec::Bdf;
+use reg_table::Reset;
+use std::sync::Arc;
+use std::task::Context;
+use vmcore::device_state::ChangeDeviceState;
+
+/// A downstream port, as whoever attaches devices sees it.
+pub struct DownstreamPortInfo {
+    /// Device number in bits 7:3, function number in bits 2:0.
+    pub port_number: u8,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The bus numbers the guest gives it.
+    pub bus_range: AssignedBusRange,
+}
+
+/// A root port of [`GenericPcieRootComplex::new`].
+pub struct GenericPcieRootPortDefinition {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether it has a hot-plug slot.
+    pub hotplug: bool,
+    /// Its settings.
+    pub settings: PciePortSettings,
+}
+
+/// A switch below a root port or another switch, as a list of them describes a hierarchy.
+pub struct GenericSwitchDefinition {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many downstream ports it has.
+    pub num_downstream_ports: u8,
+    /// The port it is attached to.
+    pub parent_port: Arc<str>,
+    /// Whether its downstream ports have hot-plug slots.
+    pub hotplug: bool,
+    /// Settings of its downstream ports.
+    pub dsp_settings: PciePortSettings,
+}
+
+impl GenericSwitchDefinition {
+    /// A switch `name` with `num_downstream_ports` ports below port `parent_port`.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        num_downstream_ports: u8,
+        parent_port: impl Into<Arc<str>>,
+        hotplug: bool,
+        dsp_settings: PciePortSettings,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            num_downstream_ports,
+            parent_port: parent_port.into(),
+            hotplug,
+            dsp_settings,
+        }
+    }
+}
+
+/// A root complex: ECAM, root ports, integrated endpoints, and in CXL mode the host bridge's component registers.
+///
+/// Its monitor registers it for the MMIO it asks for, and forwards accesses to [`MmioIntercept`].
+#[derive(InspectMut)]
+pub struct GenericPcieRootComplex {
+    segment: u16,
+    #[inspect(hex)]
+    start_bus: u8,
+    #[inspect(hex)]
+    end_bus: u8,
+    #[inspect(display)]
+    ecam_range: MemoryRange,
+    /// Bytes of ECAM that nothing lies over, from its start; 0 when a BAR does, and the slow path decides.
+    #[inspect(skip)]
+    ecam_clear_len: u64,
+    /// The registration; dropped with the root complex.
+    #[inspect(skip)]
+    _ecam: Box<dyn ControlMmioIntercept>,
+    host_bridge: Option<HostBridge>,
+    #[inspect(mut)]
+    functions: PortSet,
+    /// Sub-dword writes to devices that only take dwords and defer.
+    #[inspect(skip)]
+    merges: MergeQueue<(Bdf, u16)>,
+}
+
+impl GenericPcieRootComplex {
+    /// Composes a root complex of buses `start_bus` to `end_bus`, with port i at device i, function 0. A port with a hot-plug
+    /// slot gets the number of its device and function, plus one. `chbcr_range` turns CXL mode on. See
+    /// [`Self::builder`] for everything else.
+    ///
+    /// # Panics
+    ///
+    /// Where [`RootComplexBuilder::build`] gives an error, with its text: when `ecam_range` is not 1 MiB for each bus, or
+    /// there are more than 32 ports.
+    #[expect(
+        clippy::panic,
+        reason = "documented; callers with values that are not constants use the builder"
+    )]
+    pub fn new(
+        register_mmio: &mut dyn RegisterMmioIntercept,
+        start_bus: u8,
+        end_bus: u8,
+        chbcr_range: Option<MemoryRange>,
+        ecam_range: MemoryRange,
+        ports: Vec<GenericPcieRootPortDefinition>,
+        msi_target: &MsiTarget,
+    ) -> Self {
+        let mut builder = Self::builder(start_bus, end_bus, ecam_range);
+        if let Some(range) = chbcr_range {
+            builder = builder.host_bridge_registers(range);
+        }
+        assert!(
+            ports.len() <= 32,
+            "too many ports: {}; there is room for 32",
+            ports.len()
+        );
+        for (device, port) in (0u8..).zip(ports) {
+            let slot_number = port.hotplug.then(|| (u32::from(device) << 3) + 1);
+            builder = builder.port(PortConfig {
+                slot_number,
+                settings: port.settings,
+                ..PortConfig::new(port.name, device, 0)
+            });
+        }
+        match builder.build(register_mmio, msi_target) {
+            Ok(root) => root,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Begins the composition of a root complex of buses `start_bus` to `end_bus`, whose configuration space is reached at
+    /// `ecam_range`.
+    pub fn builder(start_bus: u8, end_bus: u8, ecam_range: MemoryRange) -> RootComplexBuilder {
+        RootComplexBuilder::new(start_bus, end_bus, ecam_range)
+    }
+
+    /// The segment it belongs to.
+    pub fn segment(&self) -> u16 {
+        self.segment
+    }
+
+    /// The first and the last of its buses.
+    pub fn bus_range(&self) -> (u8, u8) {
+        (self.start_bus, self.end_bus)
+    }
+
+    /// Bytes of its ECAM range: 1 MiB for each bus.
+    pub fn ecam_size(&self) -> u64 {
+        self.ecam_range.len()
+    }
+
+    /// Where its ECAM is.
+    pub fn ecam_range(&self) -> MemoryRange {
+        self.ecam_range
+    }
+
+    /// Its root ports, in order of device and function number.
+    pub fn downstream_ports(&self) -> Vec<DownstreamPortInfo> {
+        self.functions.port_infos()
+    }
+
+    /// Attaches a device to the root port at `port` (device in bits 7:3, function in bits 2:0) before the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// - the port is occupied: the error is the existing device's name;
+    /// - there is no such port: the error says so.
+    pub fn add_pcie_device(
+        &mut self,
+        port: u8,
+        name: impl AsRef<str>,
+        dev: Box<dyn GenericPciBusDevice>,
+    ) -> Result<(), Arc<str>> {
+        let Some(found) = self.functions.port_at(port) else {
+            return Err(format!("Port {port:#04x} not found").into());
+        };
+        if let Some((existing, _)) = &found.link {
+            return Err(existing.clone());
+        }
+        let port_name = found.name.clone();
+        found
+            .add_pcie_device(&port_name, name.as_ref(), dev)
+            .map_err(|error| error.to_string().into())
+    }
+
+    /// Attaches a device to a port anywhere in the hierarchy while the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// - no port has this name;
+    /// - the port is not hot-plug capable, or is occupied.
+    pub fn hotplug_add_device(
+        &mut self,
+        port_name: &str,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        self.port_named(port_name)?
+            .hotplug_add_device(device_name, device)
+    }
+
+    /// Removes the device at a port anywhere in the hierarchy while the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// - no port has this name;
+    /// - the port is not hot-plug capable, or is empty.
+    pub fn hotplug_remove_device(&mut self, port_name: &str) -> anyhow::Result<()> {
+        self.port_named(port_name)?.hotplug_remove_device()
+    }
+
+    fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn pci_bus::HotPlugPort> {
+        self.functions
+            .find_port(name)
+            .ok_or_else(|| anyhow::anyhow!("no port is named '{name}'"))
+    }
+
+    /// The buses that may lie below ports; none, where the root complex has one bus only.
+    fn refresh_routes(&mut self) {
+        // With one bus the range is empty, start above end.
+        self.functions
+            .refresh(self.start_bus.saturating_add(1)..=self.end_bus);
+        if self.start_bus == self.end_bus {
+            self.functions.claim_nothing();
+        }
+        self.refresh_overlay();
+    }
+
+    /// A BAR over ECAM wins, as the addresses are looked up in that order; then ECAM loses its short cut.
+    fn refresh_overlay(&mut self) {
+        let ecam = self.ecam_range;
+        let covered = self.functions.ports().any(|(_, port)| {
+            port.cfg_space.bar_mappings().iter().any(|bar| {
+                bar.base_address < ecam.end()
+                    && bar.base_address.saturating_add(bar.len) > ecam.start()
+            })
+        });
+        self.ecam_clear_len = if covered { 0 } else { ecam.len() };
+    }
+
+    #[inline]
+    fn ecam_read(&mut self, offset: u64, data: &mut [u8]) -> IoResult {
+        let (len, lane) = match check_ecam_access(offset, data.len()) {
+            Ok(access) => access,
+            Err(error) => return IoResult::Err(error),
+        };
+        let (bdf, register) = self.decode(offset);
+        let mut value = u32::MAX;
+        let result = self.read_dword(bdf, register, &mut value);
+        match result {
+            IoResult::Ok => {}
+            IoResult::Defer(token) if len <= 4 => return IoResult::Defer(token.narrow(lane, len)),
+            // One request is one dword (PCIe 6.2 section 2.2.7); two deferred halves cannot be put together.
+            IoResult::Defer(_) => return IoResult::Err(IoError::InvalidAccessSize),
+            IoResult::Err(error) => return IoResult::Err(error),
+        }
+        if len <= 4 {
+            let bytes = (value >> (8 * lane)).to_le_bytes();
+            data.copy_from_slice(bytes.get(..len).unwrap_or_default());
+            return IoResult::Ok;
+        }
+        let (low, high) = data.split_at_mut(4);
+        low.copy_from_slice(&value.to_le_bytes());
+        self.ecam_read(offset + 4, high)
+    }
+
+    fn ecam_write(&mut self, offset: u64, data: &[u8]) -> IoResult {
+        let (len, lane) = match check_ecam_access(offset, data.len()) {
+            Ok(access) => access,
+            Err(error) => return IoResult::Err(error),
+        };
+        let (bdf, register) = self.decode(offset);
+        let (dword, rest) = data.split_at(len.min(4));
+        let value = dword
+            .iter()
+            .rev()
+            .fold(0, |value, byte| (value << 8) | u32::from(*byte))
+            << (8 * lane);
+        let enables = u8::try_from(lane)
+            .ok()
+            .zip(u8::try_from(dword.len()).ok())
+            .and_then(|(lane, len)| ByteEnables::for_access(lane, len))
+            .unwrap_or(ByteEnables::NONE);
+        let result = self.write_dword(bdf, register, value, enables);
+        let result = self.merges.intercept((bdf, register), result);
+        match result {
+            IoResult::Ok if !rest.is_empty() => self.ecam_write(offset + 4, rest),
+            // See `ecam_read`.
+            IoResult::Defer(_) if !rest.is_empty() => IoResult::Err(IoError::InvalidAccessSize),
+            result => result,
+        }
+    }
+
+    /// Bus, function and register of an offset into ECAM.
+    #[inline]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each field of the offset is cut out on purpose"
+    )]
+    fn decode(&self, offset: u64) -> (Bdf, u16) {
+        let bus = self
+            .start_bus
+            .wrapping_add((offset >> ECAM_BUS_SHIFT) as u8);
+        let devfn = (offset >> ECAM_FUNCTION_SHIFT) as u8;
+        (Bdf::from_devfn(bus, devfn), (offset & 0xffc) as u16)
+    }
+
+    #[inline]
+    fn read_dword(&mut self, bdf: Bdf, register: u16, value: &mut u32) -> IoResult {
+        if bdf.bus() == self.start_bus {
+            self.functions
+                .read_local(bdf.bus(), bdf.devfn(), register, value)
+        } else {
+            self.functions
+                .read_below(bdf.bus(), bdf.devfn(), register, value)
+        }
+    }
+
+    fn write_dword(
+        &mut self,
+        bdf: Bdf,
+        register: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> IoResult {
+        if bdf.bus() != self.start_bus {
+            return self
+                .functions
+                .write_below(bdf.bus(), bdf.devfn(), register, value, enables);
+        }
+        let (result, effects) =
+            self.functions
+                .write_local(bdf.bus(), bdf.devfn(), register, value, enables);
+        if effects.bus_numbers {
+            self.refresh_routes();
+        } else if effects.bars || effects.command {
+            self.refresh_overlay();
+        }
+        result
+    }
+
+    /// The offset into ECAM of an address.
+    #[inline]
+    fn ecam_offset(&self, address: u64) -> Option<u64> {
+        address
+            .checked_sub(self.ecam_range.start())
+            .filter(|offset| *offset < self.ecam_range.len())
+    }
+
+    fn reset_by(&mut self, kind: Reset) {
+        self.merges.clear();
+        self.functions.reset(kind);
+        if let Some(bridge) = &mut self.host_bridge {
+            bridge.reset();
+        }
+        self.refresh_routes();
+    }
+}
+
+/// Length of an ECAM access, and the byte of its dword that it begins with: 1, 2, 4 or 8 bytes, naturally aligned.
+#[inline]
+fn check_ecam_access(offset: u64, len: usize) -> Result<(usize, usize), IoError> {
+    match len {
+        1 | 2 | 4 | 8 if offset & (len as u64 - 1) == 0 => Ok((len, (offset & 3) as usize)),
+        1 | 2 | 4 | 8 => Err(IoError::UnalignedAccess),
+        _ => Err(IoError::InvalidAccessSize),
+    }
+}
+
+impl ChipsetDevice for GenericPcieRootComplex {
+    fn supports_mmio(&mut self) -> Option<&mut dyn MmioIntercept> {
+        Some(self)
+    }
+
+    fn supports_poll_device(&mut self) -> Option<&mut dyn PollDevice> {
+        Some(self)
+    }
+}
+
+impl MmioIntercept for GenericPcieRootComplex {
+    fn mmio_read(&mut self, addr: u64, data: &mut [u8]) -> IoResult {
+        let offset = addr.wrapping_sub(self.ecam_range.start());
+        if offset < self.ecam_clear_len {
+            return self.ecam_read(offset, data);
+        }
+        if let Some(bridge) = &mut self.host_bridge
+            && let Some(offset) = bridge.offset(addr)
+        {
+            return bridge.read(offset, data);
+        }
+        if let Some(result) = self.functions.mmio_read(addr, data) {
+            return result;
+        }
+        match self.ecam_offset(addr) {
+            Some(offset) => self.ecam_read(offset, data),
+            None => IoResult::Err(IoError::InvalidRegister),
+        }
+    }
+
+    fn mmio_write(&mut self, addr: u64, data: &[u8]) -> IoResult {
+        let offset = addr.wrapping_sub(self.ecam_range.start());
+        if offset < self.ecam_clear_len {
+            return self.ecam_write(offset, data);
+        }
+        if let Some(bridge) = &mut self.host_bridge
+            && let Some(offset) = bridge.offset(addr)
+        {
+            return bridge.write(offset, data);
+        }
+        if let Some(result) = self.functions.mmio_write(addr, data) {
+            return result;
+        }
+        match self.ecam_offset(addr) {
+            Some(offset) => self.ecam_write(offset, data),
+            None => IoResult::Err(IoError::InvalidRegister),
+        }
+    }
+}
+
+impl PollDevice for GenericPcieRootComplex {
+    fn poll_device(&mut self, cx: &mut Context<'_>) {
+        let mut merges = std::mem::take(&mut self.merges);
+        merges.poll(cx, |(bdf, register), dword| {
+            self.write_dword(*bdf, *register, dword, ByteEnables::ALL)
+        });
+        self.merges = merges;
+    }
+}
+
+impl ChangeDeviceState for GenericPcieRootComplex {
+    fn start(&mut self) {}
+
+    async fn stop(&mut self) {}
+
+    async fn reset(&mut self) {
+        self.reset_by(Reset::Cold);
+    }
+}

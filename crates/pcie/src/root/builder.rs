@@ -1,0 +1,224 @@
+//! Composing a root complex.
+
+use super::GenericPcieRootComplex;
+use super::HostBridge;
+use crate::ComposeError;
+use crate::ECAM_BUS_SHIFT;
+use crate::PortConfig;
+use crate::ROOT_PORT_DEVICE_ID;
+use crate::compose::check_places;
+use crate::compose::compose_ports;
+use crate::port_set::Function;
+use crate::port_set::Occupant;
+use crate::port_set::PortSet;
+use chipset_device::io::deferred::MergeQueue;
+use chipset_device::mmio::RegisterMmioIntercept;
+use cxl_spec::CxlComponentRegisters;
+use cxl_spec::spec::CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES;
+use memory_range::MemoryRange;
+use pci_bus::GenericPciBusDevice;
+use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiTarget;
+use pci_core::spec::caps::pci_express::DevicePortType;
+use std::sync::Arc;
+
+/// HDM decoders of a CXL host bridge.
+const HOST_BRIDGE_HDM_DECODERS: usize = 4;
+
+/// What a root complex is composed from; [`GenericPcieRootComplex::builder`] begins one.
+///
+/// ```
+/// use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+/// use memory_range::MemoryRange;
+/// use pci_core::msi::MsiTarget;
+/// use pcie::{PortConfig, root::GenericPcieRootComplex};
+///
+/// let ecam = MemoryRange::new(0xe000_0000..0xe100_0000);
+/// let root = GenericPcieRootComplex::builder(0, 15, ecam)
+///     .port(PortConfig::new("rp0", 1, 0))
+///     .port(PortConfig::new("rp1", 1, 1).with_slot(5))
+///     .build(&mut ExternallyManagedMmioIntercepts, &MsiTarget::disconnected())?;
+/// assert_eq!(root.downstream_ports()[1].port_number, 0x09);
+///
+/// // A mistake is an error that names it.
+/// let error = GenericPcieRootComplex::builder(0, 15, ecam)
+///     .port(PortConfig::new("rp0", 1, 1))
+///     .build(&mut ExternallyManagedMmioIntercepts, &MsiTarget::disconnected());
+/// assert_eq!(error.err().unwrap().to_string(), "'rp0' is function 1 of device 01, which has no function 0");
+/// # Ok::<(), pcie::ComposeError>(())
+/// ```
+pub struct RootComplexBuilder {
+    segment: u16,
+    start_bus: u8,
+    end_bus: u8,
+    ecam_range: MemoryRange,
+    host_bridge_range: Option<MemoryRange>,
+    ports: Vec<PortConfig>,
+    integrated: Vec<Integrated>,
+}
+
+struct Integrated {
+    name: Arc<str>,
+    device: u8,
+    function: u8,
+    endpoint: Box<dyn GenericPciBusDevice>,
+}
+
+impl RootComplexBuilder {
+    pub(super) fn new(start_bus: u8, end_bus: u8, ecam_range: MemoryRange) -> Self {
+        Self {
+            segment: 0,
+            start_bus,
+            end_bus,
+            ecam_range,
+            host_bridge_range: None,
+            ports: Vec::new(),
+            integrated: Vec::new(),
+        }
+    }
+
+    /// The segment it belongs to; 0 unless said.
+    pub fn segment(self, segment: u16) -> Self {
+        Self { segment, ..self }
+    }
+
+    /// Turns CXL mode on, with the host bridge's component registers (CXL 3.1 section 8.2.3) at `range`, 64 KiB.
+    pub fn host_bridge_registers(self, range: MemoryRange) -> Self {
+        Self {
+            host_bridge_range: Some(range),
+            ..self
+        }
+    }
+
+    /// Adds a root port.
+    pub fn port(mut self, port: PortConfig) -> Self {
+        self.ports.push(port);
+        self
+    }
+
+    /// Adds a root-complex-integrated endpoint: one function on the root bus itself.
+    pub fn integrated_endpoint(
+        mut self,
+        name: impl Into<Arc<str>>,
+        device: u8,
+        function: u8,
+        endpoint: Box<dyn GenericPciBusDevice>,
+    ) -> Self {
+        self.integrated.push(Integrated {
+            name: name.into(),
+            device,
+            function,
+            endpoint,
+        });
+        self
+    }
+
+    /// Composes the root complex: registers and maps its MMIO, and gives each port an MSI target of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ComposeError`] names what cannot be: bus range, ECAM or component register ranges, the place or name of a
+    /// function, or a port's settings. Nothing stays registered then.
+    pub fn build(
+        self,
+        register_mmio: &mut dyn RegisterMmioIntercept,
+        msi_target: &MsiTarget,
+    ) -> Result<GenericPcieRootComplex, ComposeError> {
+        self.check()?;
+        let root_bus = AssignedBusRange::new();
+        root_bus.set_bus_range(self.start_bus, self.end_bus);
+        let places = self.places();
+        let mut functions = compose_ports(
+            DevicePortType::RootPort,
+            ROOT_PORT_DEVICE_ID,
+            self.ports,
+            |device| places.iter().any(|(_, d, f)| *d == device && *f != 0),
+            |devfn| msi_target.with_bus_range(root_bus.clone(), devfn),
+            Some(&mut *register_mmio),
+        )?;
+        functions.extend(self.integrated.into_iter().map(|integrated| Function {
+            devfn: (integrated.device << 3) | integrated.function,
+            occupant: Occupant::Integrated {
+                name: integrated.name,
+                device: integrated.endpoint,
+            },
+        }));
+        let mut ecam = register_mmio.new_io_region("ecam", self.ecam_range.len());
+        ecam.map(self.ecam_range.start());
+        let host_bridge = self.host_bridge_range.map(|range| {
+            let mut region = register_mmio.new_io_region("chbcr", range.len());
+            region.map(range.start());
+            HostBridge::new(range, region, host_bridge_registers())
+        });
+        let mut root = GenericPcieRootComplex {
+            segment: self.segment,
+            start_bus: self.start_bus,
+            end_bus: self.end_bus,
+            ecam_range: self.ecam_range,
+            ecam_clear_len: self.ecam_range.len(),
+            _ecam: ecam,
+            host_bridge,
+            functions: PortSet::new(functions),
+            merges: MergeQueue::new(),
+        };
+        root.refresh_routes();
+        Ok(root)
+    }
+
+    fn places(&self) -> Vec<(Arc<str>, u8, u8)> {
+        let ports = self
+            .ports
+            .iter()
+            .map(|p| (p.name.clone(), p.device, p.function));
+        ports
+            .chain(
+                self.integrated
+                    .iter()
+                    .map(|i| (i.name.clone(), i.device, i.function)),
+            )
+            .collect()
+    }
+
+    fn check(&self) -> Result<(), ComposeError> {
+        let (start, end, range) = (self.start_bus, self.end_bus, self.ecam_range);
+        if start > end {
+            return Err(ComposeError::BusRange { start, end });
+        }
+        let expected = (u64::from(end - start) + 1) << ECAM_BUS_SHIFT;
+        if range.len() != expected {
+            return Err(ComposeError::EcamSize {
+                range,
+                actual: range.len(),
+                start,
+                end,
+                expected,
+            });
+        }
+        if let Some(chbcr) = self.host_bridge_range {
+            let expected = CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES;
+            if chbcr.len() < expected {
+                return Err(ComposeError::ChbcrSize {
+                    range: chbcr,
+                    actual: chbcr.len(),
+                    expected,
+                });
+            }
+            if chbcr.overlaps(&range) {
+                return Err(ComposeError::Overlap { ecam: range, chbcr });
+            }
+        }
+        check_places(&self.places())
+    }
+}
+
+/// What a host bridge has: HDM decoders that route to its root ports (CXL 3.1 section 8.2.4.20).
+fn host_bridge_registers() -> CxlComponentRegisters {
+    let mut registers = CxlComponentRegisters::new();
+    if let Ok(decoders) = cxl_spec::component_registers::CxlHdmDecoderCapability::with_options(
+        cxl_spec::component_registers::CxlHdmDecoderCapabilityOptions::default(),
+        HOST_BRIDGE_HDM_DECODERS,
+    ) {
+        registers.add_register(Box::new(decoders));
+    }
+    registers
+}

@@ -1,0 +1,585 @@
+//! Switches.
+//!
+//! A switch is an upstream port and downstream ports on a bus between them. Type 0 accesses that reach it are for the upstream
+//! port; the bus between is the upstream port's secondary bus, and what lies beyond goes by a table, with the rules of
+//! [`root`](crate::root#routing).
+
+mod builder;
+mod save_restore;
+
+pub use builder::SwitchConfig;
+
+use crate::DOWNSTREAM_SWITCH_PORT_DEVICE_ID;
+use crate::PciePortSettings;
+use crate::PortConfig;
+use crate::PortOptions;
+use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
+use crate::compose::bridge_ids;
+use crate::port::PcieDownstreamPort;
+use crate::port_set::PortSet;
+use crate::root::DownstreamPortInfo;
+use chipset_device::ChipsetDevice;
+use chipset_device::io::IoResult;
+use chipset_device::pci::ByteEnables;
+use chipset_device::pci::PciConfigSpace;
+use inspect::Inspect;
+use inspect::InspectMut;
+use pci_bus::GenericPciBusDevice;
+use pci_bus::HotPlugPort;
+use pci_bus::ManagedDevice;
+use pci_core::capabilities::PciCapability;
+use pci_core::capabilities::extended::PciExtendedCapability;
+use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
+use pci_core::capabilities::msi_cap::MsiCapability;
+use pci_core::capabilities::pci_express::PciExpressCapability;
+use pci_core::cfg_space_emu::ConfigSpaceError;
+use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
+use pci_core::cfg_space_emu::DeviceBars;
+use pci_core::msi::MsiTarget;
+use pci_core::spec::caps::pci_express::DevicePortType;
+use reg_table::Reset;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use vmcore::device_state::ChangeDeviceState;
+use vmcore::save_restore::ProtobufSaveRestore;
+use vmcore::save_restore::RestoreError;
+use vmcore::save_restore::SaveError;
+use vmcore::save_restore::SavedStateBlob;
+
+/// A switch's upstream port.
+#[derive(Inspect)]
+pub struct UpstreamSwitchPort {
+    #[inspect(flatten)]
+    cfg_space: ConfigSpaceType1Emulator,
+}
+
+impl Default for UpstreamSwitchPort {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl UpstreamSwitchPort {
+    /// A port with a PCI Express capability only: it raises no interrupts.
+    pub fn new() -> Self {
+        let capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(upstream_pcie())];
+        Self {
+            cfg_space: ConfigSpaceType1Emulator::new(
+                bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID),
+                capabilities,
+                vec![],
+            ),
+        }
+    }
+
+    /// A port with MSI to `msi_target`, and the capabilities that `options` asks for.
+    fn with_msi(msi_target: &MsiTarget, options: &PortOptions) -> Result<Self, ConfigSpaceError> {
+        let msi = MsiCapability::new(0, true, false, msi_target);
+        let capabilities: Vec<Box<dyn PciCapability>> =
+            vec![Box::new(upstream_pcie()), Box::new(msi)];
+        let serial = options
+            .serial_number
+            .map(FixedExtendedCapability::device_serial_number);
+        let extended = serial
+            .into_iter()
+            .map(|serial| Box::new(serial) as Box<dyn PciExtendedCapability>)
+            .collect();
+        let ids = bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID);
+        let cfg_space =
+            ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())?;
+        Ok(Self { cfg_space })
+    }
+
+    /// Its configuration space.
+    pub fn cfg_space(&self) -> &ConfigSpaceType1Emulator {
+        &self.cfg_space
+    }
+
+    /// Its configuration space. What is written past the switch does not reach its routing: write through the switch.
+    pub fn cfg_space_mut(&mut self) -> &mut ConfigSpaceType1Emulator {
+        &mut self.cfg_space
+    }
+}
+
+fn upstream_pcie() -> PciExpressCapability {
+    PciExpressCapability::new(DevicePortType::UpstreamSwitchPort, None)
+}
+
+/// A switch's downstream port by itself.
+#[derive(Inspect)]
+pub struct DownstreamSwitchPort {
+    #[inspect(flatten)]
+    port: PcieDownstreamPort,
+}
+
+impl DownstreamSwitchPort {
+    /// A port, with a hot-plug slot if it gets a number. CXL needs MMIO registration, which [`SwitchConfig::build`] takes.
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        multi_function: Option<bool>,
+        hotplug_slot_number: Option<u32>,
+        msi_target: &MsiTarget,
+        settings: PciePortSettings,
+    ) -> Self {
+        let port = PcieDownstreamPort::new(
+            name.into().to_string(),
+            bridge_ids(DOWNSTREAM_SWITCH_PORT_DEVICE_ID),
+            DevicePortType::DownstreamSwitchPort,
+            multi_function.unwrap_or(false),
+            hotplug_slot_number,
+            msi_target,
+            settings,
+            None,
+            None,
+        );
+        Self { port }
+    }
+
+    /// Its configuration space.
+    pub fn cfg_space(&self) -> &ConfigSpaceType1Emulator {
+        &self.port.cfg_space
+    }
+
+    /// Its configuration space.
+    pub fn cfg_space_mut(&mut self) -> &mut ConfigSpaceType1Emulator {
+        &mut self.port.cfg_space
+    }
+}
+
+/// A switch of [`GenericPcieSwitch::new`].
+pub struct GenericPcieSwitchDefinition {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many downstream ports it has.
+    pub downstream_port_count: u8,
+    /// Whether they have hot-plug slots.
+    pub hotplug: bool,
+    /// Where its interrupts go: the target of the function it is, on the bus it is attached to.
+    pub msi_target: MsiTarget,
+    /// Settings of the downstream ports.
+    pub dsp_settings: PciePortSettings,
+}
+
+/// A switch: an upstream port, downstream ports, and what is attached to these.
+#[derive(InspectMut)]
+pub struct GenericPcieSwitch {
+    name: Arc<str>,
+    upstream_port: UpstreamSwitchPort,
+    #[inspect(mut)]
+    downstream_ports: PortSet,
+}
+
+impl GenericPcieSwitch {
+    /// A switch whose downstream port i, "{name}-downstream-{i}", is function i modulo 8 of device i / 8, with slot number i + 1
+    /// if it has a slot. CXL needs MMIO registration, which [`SwitchConfig::build`] takes; here it is left out with a warning.
+    pub fn new(definition: GenericPcieSwitchDefinition) -> Self {
+        let GenericPcieSwitchDefinition {
+            name,
+            downstream_port_count,
+            hotplug,
+            msi_target,
+            mut dsp_settings,
+        } = definition;
+        if dsp_settings
+            .cxl_flex_bus_port_capability
+            .take()
+            .is_some_and(|cxl| cxl.cache_capable() || cxl.mem_capable())
+        {
+            tracelimit::warn_ratelimited!(switch = %name, "no MMIO registration; the downstream ports go without CXL");
+        }
+        let ports = (0..downstream_port_count).map(|i| PortConfig {
+            slot_number: hotplug.then(|| u32::from(i) + 1),
+            settings: dsp_settings.clone(),
+            ..PortConfig::new(format!("{name}-downstream-{i}"), i >> 3, i & 7)
+        });
+        let config = SwitchConfig {
+            ports: ports.collect(),
+            ..SwitchConfig::new(name)
+        };
+        config.build_unchecked(&msi_target)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Its upstream port.
+    pub fn upstream_port(&self) -> &UpstreamSwitchPort {
+        &self.upstream_port
+    }
+
+    /// Its downstream ports, in order of device and function number.
+    pub fn downstream_ports(&self) -> Vec<DownstreamPortInfo> {
+        self.downstream_ports.port_infos()
+    }
+
+    /// Attaches a device to the downstream port `name` at `port` (device in bits 7:3, function in bits 2:0) before the guest
+    /// runs.
+    ///
+    /// # Errors
+    ///
+    /// - there is no such port;
+    /// - the port is occupied.
+    pub fn add_pcie_device(
+        &mut self,
+        port: u8,
+        name: &str,
+        dev: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        let found = self.downstream_ports.port_at(port);
+        let found = found
+            .ok_or_else(|| anyhow::anyhow!("switch '{}' has no port {port:#04x}", self.name))?;
+        let port_name = found.name.clone();
+        found.add_pcie_device(&port_name, name, dev)
+    }
+
+    /// Attaches a device to a port of the switch, or below it, while the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// - no port has this name;
+    /// - the port is not hot-plug capable, or is occupied.
+    pub fn hotplug_add_device(
+        &mut self,
+        port_name: &str,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        self.port_named(port_name)?
+            .hotplug_add_device(device_name, device)
+    }
+
+    /// Removes the device at a port of the switch, or below it, while the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// - no port has this name;
+    /// - the port is not hot-plug capable, or is empty.
+    pub fn hotplug_remove_device(&mut self, port_name: &str) -> anyhow::Result<()> {
+        self.port_named(port_name)?.hotplug_remove_device()
+    }
+
+    fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn HotPlugPort> {
+        let switch = self.name.clone();
+        self.downstream_ports.find_port(name).ok_or_else(|| {
+            anyhow::anyhow!("no port of switch '{switch}', or below it, is named '{name}'")
+        })
+    }
+
+    /// The switch as a device that a port owns: reset, saved and inspected with the hierarchy.
+    pub fn into_device(self) -> Box<dyn GenericPciBusDevice> {
+        Box::new(SwitchDevice(self))
+    }
+
+    /// The buses below: none while the upstream port's numbers are unassigned.
+    fn buses(&self) -> Option<RangeInclusive<u8>> {
+        let range = self.upstream_port.cfg_space.assigned_bus_range();
+        (range != (0..=0)).then_some(range)
+    }
+
+    fn refresh_routes(&mut self) {
+        match self.buses() {
+            // The first is the bus between the ports.
+            Some(range) if range.start() < range.end() => {
+                self.downstream_ports
+                    .refresh(range.start() + 1..=*range.end());
+            }
+            Some(_) | None => self.downstream_ports.claim_nothing(),
+        }
+    }
+
+    /// Reads a function on a bus below the upstream port; `None` when the bus is not below it. What nobody answers leaves
+    /// `value` as it is.
+    #[inline]
+    fn route_cfg_read(
+        &mut self,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> Option<IoResult> {
+        let (secondary, subordinate) = self.upstream_port.cfg_space.bus_numbers();
+        if bus > subordinate || bus < secondary || subordinate == 0 {
+            return None;
+        }
+        Some(if bus == secondary {
+            self.downstream_ports
+                .read_local(bus, function, offset, value)
+        } else {
+            self.downstream_ports
+                .read_below(bus, function, offset, value)
+        })
+    }
+
+    /// Writes the enabled bytes of a function on a bus below the upstream port; `None` when the bus is not below it.
+    fn route_cfg_write(
+        &mut self,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Option<IoResult> {
+        let range = self.buses()?;
+        if !range.contains(&bus) {
+            return None;
+        }
+        if bus != *range.start() {
+            return Some(
+                self.downstream_ports
+                    .write_below(bus, function, offset, value, enables),
+            );
+        }
+        let (result, effects) = self
+            .downstream_ports
+            .write_local(bus, function, offset, value, enables);
+        if effects.bus_numbers {
+            self.refresh_routes();
+        }
+        Some(result)
+    }
+
+    fn read_routed(
+        &mut self,
+        secondary: u8,
+        target: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
+        if target != secondary {
+            *value = u32::MAX;
+            return self
+                .route_cfg_read(target, function, offset, value)
+                .unwrap_or(IoResult::Ok);
+        }
+        if function == 0 {
+            return self.upstream_port.cfg_space.read_u32(offset, value);
+        }
+        *value = u32::MAX;
+        IoResult::Ok
+    }
+
+    fn write_routed(
+        &mut self,
+        secondary: u8,
+        target: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> IoResult {
+        if target != secondary {
+            return self
+                .route_cfg_write(target, function, offset, value, enables)
+                .unwrap_or(IoResult::Ok);
+        }
+        if function == 0 {
+            return self.write_upstream(offset, value, enables);
+        }
+        IoResult::Ok
+    }
+
+    fn write_upstream(&mut self, offset: u16, value: u32, enables: ByteEnables) -> IoResult {
+        match self
+            .upstream_port
+            .cfg_space
+            .write_bytes(offset, value, enables)
+        {
+            Ok(effects) => {
+                if effects.bus_numbers {
+                    self.refresh_routes();
+                }
+                IoResult::Ok
+            }
+            Err(error) => IoResult::Err(error),
+        }
+    }
+
+    fn reset_by(&mut self, kind: Reset) {
+        self.upstream_port.cfg_space.reset_by(kind);
+        self.downstream_ports.reset(kind);
+        self.refresh_routes();
+    }
+}
+
+impl ChipsetDevice for GenericPcieSwitch {
+    fn supports_pci(&mut self) -> Option<&mut dyn PciConfigSpace> {
+        Some(self)
+    }
+}
+
+impl PciConfigSpace for GenericPcieSwitch {
+    fn pci_cfg_read(&mut self, offset: u16, value: &mut u32) -> IoResult {
+        self.upstream_port.cfg_space.read_u32(offset, value)
+    }
+
+    fn pci_cfg_write(&mut self, offset: u16, value: u32) -> IoResult {
+        self.write_upstream(offset, value, ByteEnables::ALL)
+    }
+
+    fn pci_cfg_write_bytes(&mut self, offset: u16, value: u32, enables: ByteEnables) -> IoResult {
+        self.write_upstream(offset, value, enables)
+    }
+
+    fn pci_cfg_read_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
+        self.read_routed(secondary_bus, target_bus, function, offset, value)
+    }
+
+    fn pci_cfg_write_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+    ) -> IoResult {
+        self.write_routed(
+            secondary_bus,
+            target_bus,
+            function,
+            offset,
+            value,
+            ByteEnables::ALL,
+        )
+    }
+
+    fn pci_cfg_write_bytes_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> IoResult {
+        self.write_routed(secondary_bus, target_bus, function, offset, value, enables)
+    }
+}
+
+impl ChangeDeviceState for GenericPcieSwitch {
+    fn start(&mut self) {}
+
+    async fn stop(&mut self) {}
+
+    async fn reset(&mut self) {
+        self.reset_by(Reset::Cold);
+    }
+}
+
+/// A switch owned by the port it is attached to.
+struct SwitchDevice(GenericPcieSwitch);
+
+impl GenericPciBusDevice for SwitchDevice {
+    fn pci_cfg_read(&mut self, offset: u16, value: &mut u32) -> Option<IoResult> {
+        Some(self.0.upstream_port.cfg_space.read_u32(offset, value))
+    }
+
+    fn pci_cfg_write(&mut self, offset: u16, value: u32) -> Option<IoResult> {
+        Some(self.0.write_upstream(offset, value, ByteEnables::ALL))
+    }
+
+    fn pci_cfg_write_bytes(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Option<IoResult> {
+        Some(self.0.write_upstream(offset, value, enables))
+    }
+
+    fn pci_cfg_read_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> Option<IoResult> {
+        Some(
+            self.0
+                .read_routed(secondary_bus, target_bus, function, offset, value),
+        )
+    }
+
+    fn pci_cfg_write_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+    ) -> Option<IoResult> {
+        Some(self.0.write_routed(
+            secondary_bus,
+            target_bus,
+            function,
+            offset,
+            value,
+            ByteEnables::ALL,
+        ))
+    }
+
+    fn pci_cfg_write_bytes_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Option<IoResult> {
+        Some(
+            self.0
+                .write_routed(secondary_bus, target_bus, function, offset, value, enables),
+        )
+    }
+
+    fn managed(&mut self) -> Option<&mut dyn ManagedDevice> {
+        Some(self)
+    }
+}
+
+impl InspectMut for SwitchDevice {
+    fn inspect_mut(&mut self, req: inspect::Request<'_>) {
+        self.0.inspect_mut(req);
+    }
+}
+
+impl ManagedDevice for SwitchDevice {
+    fn reset(&mut self, kind: Reset) {
+        self.0.reset_by(kind);
+    }
+
+    fn save(&mut self) -> Result<SavedStateBlob, SaveError> {
+        ProtobufSaveRestore::save(&mut self.0)
+    }
+
+    fn check(&mut self, state: &SavedStateBlob) -> Result<(), RestoreError> {
+        self.0.check_blob(state)
+    }
+
+    fn restore(&mut self, state: SavedStateBlob) -> Result<(), RestoreError> {
+        ProtobufSaveRestore::restore(&mut self.0, state)
+    }
+
+    fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        self.0.downstream_ports.mmio_read(address, data)
+    }
+
+    fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        self.0.downstream_ports.mmio_write(address, data)
+    }
+
+    fn port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
+        self.0.downstream_ports.find_port(name)
+    }
+}
