@@ -19,7 +19,7 @@
 //! "#)?;
 //! let mut hierarchy = topology.compose(&mut ExternallyManagedMmioIntercepts, None)?;
 //! hierarchy.plug("rp0", &EndpointSpec::new("net0"))?;
-//! assert_eq!(hierarchy.functions()[1].path, "rc0/functions/rp0/device");
+//! assert_eq!(hierarchy.functions()[1].path, "rc0/functions/rp0/device/functions/0");
 //!
 //! // Every mistake is found, each with its place.
 //! let problems = Topology::from_toml(r#"
