@@ -3,11 +3,11 @@
 use crate::MAX_FUNCTIONS_PER_BUS;
 use crate::port::PcieDownstreamPort;
 use crate::port::PortState;
+use crate::root::DownstreamPortInfo;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
-use crate::root::DownstreamPortInfo;
 use pci_bus::HotPlugPort;
 use pci_core::cfg_space_emu::Effects;
 use reg_table::Reset;
@@ -33,23 +33,28 @@ pub(crate) struct Function {
     pub(crate) occupant: Occupant,
 }
 
-/// Where the accesses for a bus go: the function in [`PortSet::functions`], and its secondary bus.
+/// Where the accesses for a bus go: the port in [`PortSet::functions`], and that port's secondary bus.
 #[derive(Copy, Clone)]
 struct Route {
     index: u16,
     secondary: u8,
 }
 
+/// In a table: nothing is there.
 const NOWHERE: u16 = u16::MAX;
+/// In the table of buses: the bus that the functions are on.
+const HERE: u16 = u16::MAX - 1;
 
-/// The functions of one bus, in order of device and function number, with a table of them and a table of the buses below.
+/// The functions of one bus, in order of device and function number, with a table of them and a table of the buses here and
+/// below.
 ///
-/// A bus that several ports claim goes to the one with the lowest device and function number. A port whose secondary number
-/// is above its subordinate claims nothing, and neither does one with both zero.
+/// A bus that several ports claim goes to the one with the lowest device and function number; the bus of the functions
+/// themselves is never a port's. A port whose secondary number is above its subordinate claims nothing, and neither does one
+/// with both zero.
 pub(crate) struct PortSet {
     functions: Vec<Function>,
-    by_devfn: Box<[u16; MAX_FUNCTIONS_PER_BUS]>,
-    by_bus: Box<[Route; 256]>,
+    by_devfn: [u16; MAX_FUNCTIONS_PER_BUS],
+    by_bus: [Route; 256],
     /// Accesses that nobody answered (PCIe 6.2 section 2.3.1: Unsupported Request).
     unsupported_requests: u64,
 }
@@ -59,7 +64,7 @@ impl PortSet {
     pub(crate) fn new(mut functions: Vec<Function>) -> Self {
         functions.sort_by_key(|f| f.devfn);
         functions.dedup_by_key(|f| f.devfn);
-        let mut by_devfn = Box::new([NOWHERE; MAX_FUNCTIONS_PER_BUS]);
+        let mut by_devfn = [NOWHERE; MAX_FUNCTIONS_PER_BUS];
         for (index, function) in (0u16..).zip(&functions) {
             if let Some(entry) = by_devfn.get_mut(usize::from(function.devfn)) {
                 *entry = index;
@@ -68,42 +73,48 @@ impl PortSet {
         Self {
             functions,
             by_devfn,
-            by_bus: Box::new([Route { index: NOWHERE, secondary: 0 }; 256]),
+            by_bus: [Route {
+                index: NOWHERE,
+                secondary: 0,
+            }; 256],
             unsupported_requests: 0,
         }
     }
 
-    /// Adds a function; false if its place is taken. The bus table is empty until the caller refreshes it.
-    pub(crate) fn insert(&mut self, function: Function) -> bool {
-        if self.at(function.devfn).is_some() {
-            return false;
-        }
-        let mut functions = std::mem::take(&mut self.functions);
-        functions.push(function);
-        *self = Self { unsupported_requests: self.unsupported_requests, ..Self::new(functions) };
-        true
-    }
-
-    /// Makes the bus table anew from the ports' bus numbers, for the buses in `below`.
-    pub(crate) fn refresh(&mut self, below: RangeInclusive<u8>) {
+    /// Makes the bus table anew: the functions are on the first bus of `buses`, and the ports' bus numbers say who gets the
+    /// others.
+    pub(crate) fn refresh(&mut self, buses: RangeInclusive<u8>) {
         self.claim_nothing();
-        for (index, function) in (0u16..).zip(&self.functions).rev() {
-            let Occupant::Port(port) = &function.occupant else { continue };
+        // From the last to the first: what the first claims, it gets.
+        for (index, function) in self.functions.iter().enumerate().rev() {
+            let (Occupant::Port(port), Ok(index)) = (&function.occupant, u16::try_from(index))
+            else {
+                continue;
+            };
             let (secondary, subordinate) = port.bus_range().bus_range();
             if (secondary, subordinate) == (0, 0) {
                 continue;
             }
-            for bus in secondary.max(*below.start())..=subordinate.min(*below.end()) {
+            for bus in secondary.max(*buses.start())..=subordinate.min(*buses.end()) {
                 if let Some(route) = self.by_bus.get_mut(usize::from(bus)) {
                     *route = Route { index, secondary };
                 }
             }
         }
+        if let Some(route) = self.by_bus.get_mut(usize::from(*buses.start())) {
+            *route = Route {
+                index: HERE,
+                secondary: 0,
+            };
+        }
     }
 
     /// Empties the bus table.
     pub(crate) fn claim_nothing(&mut self) {
-        self.by_bus.fill(Route { index: NOWHERE, secondary: 0 });
+        self.by_bus.fill(Route {
+            index: NOWHERE,
+            secondary: 0,
+        });
     }
 
     /// The ports, for whoever attaches devices.
@@ -125,10 +136,12 @@ impl PortSet {
     }
 
     pub(crate) fn ports_mut(&mut self) -> impl Iterator<Item = (u8, &mut PcieDownstreamPort)> {
-        self.functions.iter_mut().filter_map(|f| match &mut f.occupant {
-            Occupant::Port(port) => Some((f.devfn, port)),
-            Occupant::Integrated { .. } => None,
-        })
+        self.functions
+            .iter_mut()
+            .filter_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => Some((f.devfn, port)),
+                Occupant::Integrated { .. } => None,
+            })
     }
 
     /// The port at a place.
@@ -142,104 +155,135 @@ impl PortSet {
     #[inline]
     fn at(&mut self, devfn: u8) -> Option<&mut Occupant> {
         let index = *self.by_devfn.get(usize::from(devfn))?;
-        self.functions.get_mut(usize::from(index)).map(|f| &mut f.occupant)
+        self.functions
+            .get_mut(usize::from(index))
+            .map(|f| &mut f.occupant)
     }
 
-    #[inline]
-    fn toward(&mut self, bus: u8) -> Option<(u8, &mut PcieDownstreamPort)> {
-        let route = *self.by_bus.get(usize::from(bus))?;
-        match &mut self.functions.get_mut(usize::from(route.index))?.occupant {
-            Occupant::Port(port) => Some((route.secondary, port)),
-            Occupant::Integrated { .. } => None,
-        }
-    }
-
-    /// Reads a function of the bus itself. What nobody answers leaves `value` as it is.
-    #[inline]
-    pub(crate) fn read_local(&mut self, bus: u8, devfn: u8, offset: u16, value: &mut u32) -> IoResult {
-        match self.at(devfn) {
-            Some(Occupant::Port(port)) => port.cfg_space.read_u32(offset, value),
-            Some(Occupant::Integrated { device, .. }) => {
-                device.pci_cfg_read_with_routing(bus, bus, 0, offset, value).unwrap_or(IoResult::Ok)
-            }
-            None => self.unsupported(),
-        }
-    }
-
-    /// Writes a function of the bus itself. Where that changed bus numbers, the caller refreshes.
-    pub(crate) fn write_local(
+    /// Reads a function on the bus or below. `None`, with `value` as it was, when nobody answers.
+    // Every level of the hierarchy is this function and one dynamic call; a second call would double that.
+    #[inline(always)]
+    pub(crate) fn read(
         &mut self,
         bus: u8,
-        devfn: u8,
+        function: u8,
         offset: u16,
-        value: u32,
-        enables: ByteEnables,
-    ) -> (IoResult, Effects) {
-        match self.at(devfn) {
-            Some(Occupant::Port(port)) => match port.write_config(offset, value, enables) {
-                Ok(effects) => (IoResult::Ok, effects),
-                Err(error) => (IoResult::Err(error), Effects::default()),
-            },
-            Some(Occupant::Integrated { device, .. }) => {
-                let result = device.pci_cfg_write_bytes_with_routing(bus, bus, 0, offset, value, enables);
-                (result.unwrap_or(IoResult::Ok), Effects::default())
+        value: &mut u32,
+    ) -> Option<IoResult> {
+        let route = *self.by_bus.get(usize::from(bus))?;
+        match self
+            .functions
+            .get_mut(usize::from(route.index))
+            .map(|f| &mut f.occupant)
+        {
+            Some(Occupant::Port(port)) => {
+                port.forward_read(route.secondary, bus, function, offset, value)
             }
-            None => (self.unsupported(), Effects::default()),
-        }
-    }
-
-    /// Reads a function on a bus below. What nobody answers leaves `value` as it is.
-    #[inline]
-    pub(crate) fn read_below(&mut self, bus: u8, function: u8, offset: u16, value: &mut u32) -> IoResult {
-        match self.toward(bus) {
-            Some((secondary, port)) => port.forward_read(secondary, bus, function, offset, value),
+            Some(Occupant::Integrated { .. }) => None,
+            None if route.index == HERE => self.read_here(bus, function, offset, value),
             None => self.unsupported(),
         }
     }
 
-    /// Writes a function on a bus below.
-    pub(crate) fn write_below(
+    #[inline]
+    fn read_here(&mut self, bus: u8, devfn: u8, offset: u16, value: &mut u32) -> Option<IoResult> {
+        match self.at(devfn) {
+            Some(Occupant::Port(port)) => Some(port.cfg_space.read_u32(offset, value)),
+            Some(Occupant::Integrated { device, .. }) => {
+                device.pci_cfg_read_with_routing(bus, bus, 0, offset, value)
+            }
+            None => self.unsupported(),
+        }
+    }
+
+    /// Writes the enabled bytes of a function on the bus or below. `None` when nobody takes it. Where the effects name bus
+    /// numbers, the caller refreshes.
+    pub(crate) fn write(
         &mut self,
         bus: u8,
         function: u8,
         offset: u16,
         value: u32,
         enables: ByteEnables,
-    ) -> IoResult {
-        match self.toward(bus) {
-            Some((secondary, port)) => port.forward_write(secondary, bus, function, offset, value, enables),
+    ) -> (Option<IoResult>, Effects) {
+        let route = self.by_bus.get(usize::from(bus)).copied().unwrap_or(Route {
+            index: NOWHERE,
+            secondary: 0,
+        });
+        let result = match self
+            .functions
+            .get_mut(usize::from(route.index))
+            .map(|f| &mut f.occupant)
+        {
+            Some(Occupant::Port(port)) => {
+                port.forward_write(route.secondary, bus, function, offset, value, enables)
+            }
+            Some(Occupant::Integrated { .. }) => None,
+            None if route.index == HERE => {
+                return self.write_here(bus, function, offset, value, enables);
+            }
             None => self.unsupported(),
-        }
+        };
+        (result, Effects::default())
+    }
+
+    fn write_here(
+        &mut self,
+        bus: u8,
+        devfn: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> (Option<IoResult>, Effects) {
+        let result = match self.at(devfn) {
+            Some(Occupant::Port(port)) => {
+                match port.cfg_space.write_bytes(offset, value, enables) {
+                    Ok(effects) => return (Some(IoResult::Ok), effects),
+                    Err(error) => Some(IoResult::Err(error)),
+                }
+            }
+            Some(Occupant::Integrated { device, .. }) => {
+                device.pci_cfg_write_bytes_with_routing(bus, bus, 0, offset, value, enables)
+            }
+            None => self.unsupported(),
+        };
+        (result, Effects::default())
     }
 
     #[cold]
-    fn unsupported(&mut self) -> IoResult {
+    fn unsupported(&mut self) -> Option<IoResult> {
         self.unsupported_requests += 1;
-        IoResult::Ok
+        None
     }
 
     /// Reads memory that a function or a device below claims.
     pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
-        self.functions.iter_mut().find_map(|f| match &mut f.occupant {
-            Occupant::Port(port) => port.mmio_read(address, data),
-            Occupant::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
-        })
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.mmio_read(address, data),
+                Occupant::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
+            })
     }
 
     /// Writes memory that a function or a device below claims.
     pub(crate) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
-        self.functions.iter_mut().find_map(|f| match &mut f.occupant {
-            Occupant::Port(port) => port.mmio_write(address, data),
-            Occupant::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
-        })
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.mmio_write(address, data),
+                Occupant::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
+            })
     }
 
     /// The port of this name, here or below.
     pub(crate) fn find_port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
-        self.functions.iter_mut().find_map(|f| match &mut f.occupant {
-            Occupant::Port(port) => port.find_port(name),
-            Occupant::Integrated { .. } => None,
-        })
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.find_port(name),
+                Occupant::Integrated { .. } => None,
+            })
     }
 
     /// Resets every function and all below. The caller refreshes afterwards.
@@ -304,11 +348,16 @@ pub(crate) mod state {
         }
 
         /// Says whether the ports would take these states: one for each, and each fits.
-        pub(crate) fn check_ports(&mut self, states: &[(u8, PortState)]) -> Result<(), RestoreError> {
+        pub(crate) fn check_ports(
+            &mut self,
+            states: &[(u8, PortState)],
+        ) -> Result<(), RestoreError> {
             let invalid = |error| Err(RestoreError::InvalidSavedState(error));
             let (saved, live) = (states.len(), self.ports().count());
             if saved != live {
-                return invalid(anyhow!("{saved} ports in the saved state; there are {live}"));
+                return invalid(anyhow!(
+                    "{saved} ports in the saved state; there are {live}"
+                ));
             }
             let mut seen = [false; MAX_FUNCTIONS_PER_BUS];
             for (devfn, state) in states {
@@ -318,20 +367,27 @@ pub(crate) mod state {
                     return invalid(anyhow!("port {devfn:#04x} is twice in the saved state"));
                 }
                 let Some(port) = self.port_at(*devfn) else {
-                    return invalid(anyhow!("the saved state has port {devfn:#04x}, which does not exist"));
+                    return invalid(anyhow!(
+                        "the saved state has port {devfn:#04x}, which does not exist"
+                    ));
                 };
                 let name = port.name.clone();
-                port.check_state(state).map_err(|error| error.in_child(name))?;
+                port.check_state(state)
+                    .map_err(|error| error.in_child(name))?;
             }
             Ok(())
         }
 
         /// Restores states that were checked. The caller refreshes afterwards.
-        pub(crate) fn restore_ports(&mut self, states: Vec<(u8, PortState)>) -> Result<(), RestoreError> {
+        pub(crate) fn restore_ports(
+            &mut self,
+            states: Vec<(u8, PortState)>,
+        ) -> Result<(), RestoreError> {
             for (devfn, state) in states {
                 if let Some(port) = self.port_at(devfn) {
                     let name = port.name.clone();
-                    port.restore_state(state).map_err(|error| error.in_child(name))?;
+                    port.restore_state(state)
+                        .map_err(|error| error.in_child(name))?;
                 }
             }
             Ok(())
@@ -343,34 +399,50 @@ pub(crate) mod state {
                 if let Occupant::Integrated { name, device } = &mut function.occupant
                     && let Some(device) = device.managed()
                 {
-                    let device = device.save().map_err(|error| error.in_child(name.to_string()))?;
-                    states.push(IntegratedState { device_function: function.devfn, device });
+                    let device = device
+                        .save()
+                        .map_err(|error| error.in_child(name.to_string()))?;
+                    states.push(IntegratedState {
+                        device_function: function.devfn,
+                        device,
+                    });
                 }
             }
             Ok(states)
         }
 
-        pub(crate) fn check_integrated(&mut self, states: &[IntegratedState]) -> Result<(), RestoreError> {
+        pub(crate) fn check_integrated(
+            &mut self,
+            states: &[IntegratedState],
+        ) -> Result<(), RestoreError> {
             for state in states {
-                let Some(Occupant::Integrated { name, device }) = self.at(state.device_function) else {
+                let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
+                else {
                     return Err(RestoreError::InvalidSavedState(anyhow!(
                         "the saved state has an endpoint at {:#04x}, where there is none",
                         state.device_function
                     )));
                 };
                 if let Some(device) = device.managed() {
-                    device.check(&state.device).map_err(|error| error.in_child(name.to_string()))?;
+                    device
+                        .check(&state.device)
+                        .map_err(|error| error.in_child(name.to_string()))?;
                 }
             }
             Ok(())
         }
 
-        pub(crate) fn restore_integrated(&mut self, states: Vec<IntegratedState>) -> Result<(), RestoreError> {
+        pub(crate) fn restore_integrated(
+            &mut self,
+            states: Vec<IntegratedState>,
+        ) -> Result<(), RestoreError> {
             for state in states {
                 if let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
                     && let Some(device) = device.managed()
                 {
-                    device.restore(state.device).map_err(|error| error.in_child(name.to_string()))?;
+                    device
+                        .restore(state.device)
+                        .map_err(|error| error.in_child(name.to_string()))?;
                 }
             }
             Ok(())
