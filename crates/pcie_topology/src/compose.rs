@@ -72,9 +72,18 @@ impl Topology {
                 place: format!("root_complex[{index}]"),
             };
             let root = composer.root_complex(spec)?;
-            complexes.push(Complex { name: spec.name.clone(), segment: spec.segment, spec: spec.clone(), root });
+            complexes.push(Complex {
+                name: spec.name.clone(),
+                segment: spec.segment,
+                spec: spec.clone(),
+                root,
+            });
         }
-        Ok(Hierarchy { complexes, nodes, msi_target })
+        Ok(Hierarchy {
+            complexes,
+            nodes,
+            msi_target,
+        })
     }
 }
 
@@ -90,12 +99,19 @@ struct Composer<'a> {
 
 impl Composer<'_> {
     fn root_complex(mut self, spec: &RootComplexSpec) -> Result<GenericPcieRootComplex, Problems> {
-        let mut builder = GenericPcieRootComplex::builder(spec.buses.start, spec.buses.end, self.memory(spec.ecam_range())?)
-            .segment(spec.segment);
+        let mut builder = GenericPcieRootComplex::builder(
+            spec.buses.start,
+            spec.buses.end,
+            self.memory(spec.ecam_range())?,
+        )
+        .segment(spec.segment);
         if let Some(range) = spec.chbcr_range() {
             builder = builder.host_bridge_registers(self.memory(range)?);
         }
-        let places: Vec<_> = layout::root_bus_places(spec).into_iter().flatten().collect();
+        let places: Vec<_> = layout::root_bus_places(spec)
+            .into_iter()
+            .flatten()
+            .collect();
         for (port, place) in spec.port.iter().zip(&places) {
             builder = builder.port(port_config(port, *place));
         }
@@ -103,11 +119,24 @@ impl Composer<'_> {
         let mut integrated = Vec::new();
         let root_bus = AssignedBusRange::new();
         root_bus.set_bus_range(spec.buses.start, spec.buses.end);
-        for (endpoint, place) in spec.endpoint.iter().zip(places.iter().skip(spec.port.len())) {
-            let multi_function = places.iter().any(|other| other.device == place.device && other.function != 0);
-            let target = self.msi_target.with_bus_range(root_bus.clone(), place.devfn());
+        for (endpoint, place) in spec
+            .endpoint
+            .iter()
+            .zip(places.iter().skip(spec.port.len()))
+        {
+            let multi_function = places
+                .iter()
+                .any(|other| other.device == place.device && other.function != 0);
+            let target = self
+                .msi_target
+                .with_bus_range(root_bus.clone(), place.devfn());
             let device = self.endpoint(endpoint, Seat::RootBus { multi_function }, &target)?;
-            builder = builder.integrated_endpoint(&*endpoint.name, place.device, place.function, Box::new(device));
+            builder = builder.integrated_endpoint(
+                &*endpoint.name,
+                place.device,
+                place.function,
+                Box::new(device),
+            );
             integrated.push(Node {
                 complex: self.complex,
                 name: endpoint.name.clone(),
@@ -116,7 +145,9 @@ impl Composer<'_> {
                 bus: Bus::Root(spec.buses.start),
                 devfn: place.devfn(),
                 path: format!("{path}/{}/device", endpoint.name),
-                extent: Extent::Endpoint { functions: endpoint.functions },
+                extent: Extent::Endpoint {
+                    functions: endpoint.functions,
+                },
             });
         }
         let built = builder.build(&mut *self.register_mmio, self.msi_target);
@@ -124,9 +155,19 @@ impl Composer<'_> {
         let infos = root.downstream_ports();
         for (port, place) in spec.port.iter().zip(&places) {
             let info = self.info(&infos, *place)?;
-            self.port_node(port, info, FunctionKind::RootPort, None, Bus::Root(spec.buses.start), &path);
-            if let Some((name, device)) = self.behind(port, info, &format!("{path}/{}/device", port.name))? {
-                root.add_pcie_device(info.port_number, name, device).map_err(|error| self.problem(error))?;
+            self.port_node(
+                port,
+                info,
+                FunctionKind::RootPort,
+                None,
+                Bus::Root(spec.buses.start),
+                &path,
+            );
+            if let Some((name, device)) =
+                self.behind(port, info, &format!("{path}/{}/device", port.name))?
+            {
+                root.add_pcie_device(info.port_number, name, device)
+                    .map_err(|error| self.problem(error))?;
             }
         }
         self.nodes.extend(integrated);
@@ -158,9 +199,13 @@ impl Composer<'_> {
             self.nodes.push(node);
             return Ok(Some((&switch.name, self.switch(switch, &target, path)?)));
         }
-        let Some(endpoint) = &port.endpoint else { return Ok(None) };
+        let Some(endpoint) = &port.endpoint else {
+            return Ok(None);
+        };
         node.name.clone_from(&endpoint.name);
-        node.extent = Extent::Endpoint { functions: endpoint.functions };
+        node.extent = Extent::Endpoint {
+            functions: endpoint.functions,
+        };
         self.nodes.push(node);
         let device = self.endpoint(endpoint, Seat::BehindPort, &target)?;
         Ok(Some((&endpoint.name, Box::new(device))))
@@ -172,10 +217,18 @@ impl Composer<'_> {
         target: &MsiTarget,
         path: &str,
     ) -> Result<Box<dyn GenericPciBusDevice>, Problems> {
-        let places: Vec<_> = layout::port_places(&spec.port).into_iter().flatten().collect();
+        let places: Vec<_> = layout::port_places(&spec.port)
+            .into_iter()
+            .flatten()
+            .collect();
         let mut config = SwitchConfig::new(&*spec.name);
         config.upstream.serial_number = Some(serial_number(spec.serial_number, &spec.name));
-        config.ports = spec.port.iter().zip(&places).map(|(port, place)| port_config(port, *place)).collect();
+        config.ports = spec
+            .port
+            .iter()
+            .zip(&places)
+            .map(|(port, place)| port_config(port, *place))
+            .collect();
         let built = config.build(target, Some(&mut *self.register_mmio));
         let mut switch = built.map_err(|error| self.problem(error))?;
         let internal = Bus::Below(switch.upstream_port().cfg_space().bus_range());
@@ -183,15 +236,31 @@ impl Composer<'_> {
         let path = format!("{path}/downstream_ports");
         for (port, place) in spec.port.iter().zip(&places) {
             let info = self.info(&infos, *place)?;
-            self.port_node(port, info, FunctionKind::DownstreamPort, Some(&spec.name), internal.clone(), &path);
-            if let Some((name, device)) = self.behind(port, info, &format!("{path}/{}/device", port.name))? {
-                switch.add_pcie_device(info.port_number, name, device).map_err(|error| self.problem(error))?;
+            self.port_node(
+                port,
+                info,
+                FunctionKind::DownstreamPort,
+                Some(&spec.name),
+                internal.clone(),
+                &path,
+            );
+            if let Some((name, device)) =
+                self.behind(port, info, &format!("{path}/{}/device", port.name))?
+            {
+                switch
+                    .add_pcie_device(info.port_number, name, device)
+                    .map_err(|error| self.problem(error))?;
             }
         }
         Ok(switch.into_device())
     }
 
-    fn endpoint(&mut self, spec: &EndpointSpec, seat: Seat, target: &MsiTarget) -> Result<TestEndpoint, Problems> {
+    fn endpoint(
+        &mut self,
+        spec: &EndpointSpec,
+        seat: Seat,
+        target: &MsiTarget,
+    ) -> Result<TestEndpoint, Problems> {
         let composed = TestEndpoint::compose(spec, seat, target, &mut *self.register_mmio);
         composed.map_err(|error| self.problem(format_args!("endpoint '{}': {error}", spec.name)))
     }
@@ -221,9 +290,18 @@ impl Composer<'_> {
         });
     }
 
-    fn info<'i>(&self, infos: &'i [DownstreamPortInfo], place: Place) -> Result<&'i DownstreamPortInfo, Problems> {
+    fn info<'i>(
+        &self,
+        infos: &'i [DownstreamPortInfo],
+        place: Place,
+    ) -> Result<&'i DownstreamPortInfo, Problems> {
         let found = infos.iter().find(|info| info.port_number == place.devfn());
-        found.ok_or_else(|| self.problem(format_args!("there is no port at {:02x}.{}", place.device, place.function)))
+        found.ok_or_else(|| {
+            self.problem(format_args!(
+                "there is no port at {:02x}.{}",
+                place.device, place.function
+            ))
+        })
     }
 
     fn memory(&self, range: crate::AddressRange) -> Result<MemoryRange, Problems> {
@@ -250,7 +328,13 @@ fn port_config(port: &PortSpec, place: Place) -> PortConfig {
         options: PortOptions {
             serial_number: Some(serial_number(port.serial_number, &port.name)),
             ari_forwarding: port.ari_forwarding,
-            cxl: port.cxl.as_ref().map_or_else(CxlPortOptions::default, |cxl| CxlPortOptions { ras: cxl.ras, link: cxl.link }),
+            cxl: port
+                .cxl
+                .as_ref()
+                .map_or_else(CxlPortOptions::default, |cxl| CxlPortOptions {
+                    ras: cxl.ras,
+                    link: cxl.link,
+                }),
         },
         ..PortConfig::new(&*port.name, place.device, place.function)
     }
@@ -275,10 +359,17 @@ fn port_bar(port: &PortSpec) -> Option<PortBarDefinition> {
         size_bytes: region.len,
     };
     let mut subregions = Vec::new();
-    subregions.extend(bar.component_registers.map(|r| subregion(PortBarSubregionKind::CxlComponentRegisters, r)));
+    subregions.extend(
+        bar.component_registers
+            .map(|r| subregion(PortBarSubregionKind::CxlComponentRegisters, r)),
+    );
     if let Some(msix) = bar.msix {
         subregions.push(subregion(PortBarSubregionKind::MsiXTable, msix.table));
         subregions.push(subregion(PortBarSubregionKind::MsiXPba, msix.pba));
     }
-    Some(PortBarDefinition { index: 0, size_bytes: bar.size, subregions })
+    Some(PortBarDefinition {
+        index: 0,
+        size_bytes: bar.size,
+        subregions,
+    })
 }

@@ -59,8 +59,15 @@ impl TestEndpoint {
         msi_target: &MsiTarget,
         register_mmio: &mut dyn RegisterMmioIntercept,
     ) -> Result<Self, Problems> {
-        validate::endpoint(spec, Above::Port(PortTraits { ari_forwarding: true, cxl_mem: true }))?;
-        Self::compose(spec, Seat::BehindPort, msi_target, register_mmio).map_err(|error| Problems::one("endpoint", error))
+        validate::endpoint(
+            spec,
+            Above::Port(PortTraits {
+                ari_forwarding: true,
+                cxl_mem: true,
+            }),
+        )?;
+        Self::compose(spec, Seat::BehindPort, msi_target, register_mmio)
+            .map_err(|error| Problems::one("endpoint", error))
     }
 
     /// Its name.
@@ -75,7 +82,12 @@ impl TestEndpoint {
 
     /// The function that a Type 0 cycle is for.
     #[inline]
-    fn addressed(&mut self, secondary_bus: u8, target_bus: u8, function: u8) -> Option<&mut EndpointFunction> {
+    fn addressed(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+    ) -> Option<&mut EndpointFunction> {
         if target_bus != secondary_bus {
             return None;
         }
@@ -92,7 +104,12 @@ impl GenericPciBusDevice for TestEndpoint {
         self.pci_cfg_write_bytes_with_routing(0, 0, 0, offset, value, ByteEnables::ALL)
     }
 
-    fn pci_cfg_write_bytes(&mut self, offset: u16, value: u32, enables: ByteEnables) -> Option<IoResult> {
+    fn pci_cfg_write_bytes(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Option<IoResult> {
         self.pci_cfg_write_bytes_with_routing(0, 0, 0, offset, value, enables)
     }
 
@@ -122,7 +139,14 @@ impl GenericPciBusDevice for TestEndpoint {
         offset: u16,
         value: u32,
     ) -> Option<IoResult> {
-        self.pci_cfg_write_bytes_with_routing(secondary_bus, target_bus, function, offset, value, ByteEnables::ALL)
+        self.pci_cfg_write_bytes_with_routing(
+            secondary_bus,
+            target_bus,
+            function,
+            offset,
+            value,
+            ByteEnables::ALL,
+        )
     }
 
     fn pci_cfg_write_bytes_with_routing(

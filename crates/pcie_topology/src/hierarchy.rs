@@ -111,7 +111,9 @@ impl Bus {
     fn number(&self) -> Option<u8> {
         match self {
             Self::Root(number) => Some(*number),
-            Self::Below(range) => Some(range.bus_range()).filter(|range| *range != (0, 0)).map(|(secondary, _)| secondary),
+            Self::Below(range) => Some(range.bus_range())
+                .filter(|range| *range != (0, 0))
+                .map(|(secondary, _)| secondary),
         }
     }
 }
@@ -119,7 +121,9 @@ impl Bus {
 impl Node {
     /// Whether it is at or below an inspection path.
     fn is_below(&self, path: &str) -> bool {
-        self.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
+        self.path
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with('/'))
     }
 
     fn is_port(&self) -> bool {
@@ -132,32 +136,51 @@ impl Node {
             Extent::Port { .. } | Extent::Upstream | Extent::Device => (1, false),
         };
         let bus = self.bus.number();
-        (0..=u8::MAX).take(count.into()).map(move |number| NamedFunction {
-            segment,
-            bdf: bus.map(|bus| Bdf::from_devfn(bus, self.devfn.wrapping_add(number))),
-            name: self.name.clone(),
-            kind: self.kind,
-            parent: self.parent.clone(),
-            path: if numbered { format!("{}/functions/{number}", self.path) } else { self.path.clone() },
-        })
+        (0..=u8::MAX)
+            .take(count.into())
+            .map(move |number| NamedFunction {
+                segment,
+                bdf: bus.map(|bus| Bdf::from_devfn(bus, self.devfn.wrapping_add(number))),
+                name: self.name.clone(),
+                kind: self.kind,
+                parent: self.parent.clone(),
+                path: if numbered {
+                    format!("{}/functions/{number}", self.path)
+                } else {
+                    self.path.clone()
+                },
+            })
     }
 }
 
 impl Hierarchy {
     /// All functions, each after what it is below, by the bus numbers of now.
     pub fn functions(&self) -> Vec<NamedFunction> {
-        let segment = |node: &Node| self.complexes.get(node.complex).map_or(0, |complex| complex.segment);
-        self.nodes.iter().flat_map(|node| node.functions(segment(node))).collect()
+        let segment = |node: &Node| {
+            self.complexes
+                .get(node.complex)
+                .map_or(0, |complex| complex.segment)
+        };
+        self.nodes
+            .iter()
+            .flat_map(|node| node.functions(segment(node)))
+            .collect()
     }
 
     /// The names of the ports that devices can be attached to, each after what it is below.
     pub fn port_names(&self) -> Vec<String> {
-        self.nodes.iter().filter(|node| node.is_port()).map(|node| node.name.clone()).collect()
+        self.nodes
+            .iter()
+            .filter(|node| node.is_port())
+            .map(|node| node.name.clone())
+            .collect()
     }
 
     /// The root complex of this name.
     pub fn complex(&mut self, name: &str) -> Option<&mut Complex> {
-        self.complexes.iter_mut().find(|complex| complex.name == name)
+        self.complexes
+            .iter_mut()
+            .find(|complex| complex.name == name)
     }
 }
 

@@ -30,7 +30,9 @@ impl Place {
 
 /// Gives each function of a bus its place: the device number it asks for, or else the lowest that none asks for and that is not
 /// given yet. `None` once there is none left.
-pub(crate) fn places(requests: impl Iterator<Item = (Option<u8>, u8)> + Clone) -> Vec<Option<Place>> {
+pub(crate) fn places(
+    requests: impl Iterator<Item = (Option<u8>, u8)> + Clone,
+) -> Vec<Option<Place>> {
     let asked: Vec<u8> = requests.clone().filter_map(|(device, _)| device).collect();
     let mut free = (0..DEVICES).filter(|device| !asked.contains(device));
     let place = |(device, function): (Option<u8>, u8)| {
@@ -42,8 +44,18 @@ pub(crate) fn places(requests: impl Iterator<Item = (Option<u8>, u8)> + Clone) -
 
 /// The functions of a root bus in order: ports, then integrated endpoints.
 pub(crate) fn root_bus_places(root_complex: &RootComplexSpec) -> Vec<Option<Place>> {
-    let ports = root_complex.port.iter().map(|port| (port.device, port.function));
-    places(ports.chain(root_complex.endpoint.iter().map(|endpoint| (endpoint.device, endpoint.function))))
+    let ports = root_complex
+        .port
+        .iter()
+        .map(|port| (port.device, port.function));
+    places(
+        ports.chain(
+            root_complex
+                .endpoint
+                .iter()
+                .map(|endpoint| (endpoint.device, endpoint.function)),
+        ),
+    )
 }
 
 /// The downstream ports of a switch in order.
@@ -53,13 +65,20 @@ pub(crate) fn port_places(ports: &[PortSpec]) -> Vec<Option<Place>> {
 
 /// Gives each BAR its number: the one it asks for, or else the lowest whose slots none asks for. `None` where there is no room.
 pub(crate) fn bar_numbers(bars: &[BarSpec]) -> Vec<Option<u8>> {
-    let slots = |index: u8, bar: &BarSpec| index..index.saturating_add(if bar.kind.is_64_bit() { 2 } else { 1 });
-    let mut taken: Vec<u8> = bars.iter().filter_map(|bar| Some(slots(bar.index?, bar))).flatten().collect();
+    let slots = |index: u8, bar: &BarSpec| {
+        index..index.saturating_add(if bar.kind.is_64_bit() { 2 } else { 1 })
+    };
+    let mut taken: Vec<u8> = bars
+        .iter()
+        .filter_map(|bar| Some(slots(bar.index?, bar)))
+        .flatten()
+        .collect();
     let mut number = |bar: &BarSpec| {
         if bar.index.is_some() {
             return bar.index;
         }
-        let fits = |index: &u8| slots(*index, bar).all(|slot| slot < BARS && !taken.contains(&slot));
+        let fits =
+            |index: &u8| slots(*index, bar).all(|slot| slot < BARS && !taken.contains(&slot));
         let index = (0..BARS).find(fits)?;
         taken.extend(slots(index, bar));
         Some(index)
@@ -86,7 +105,10 @@ impl Region {
     }
 
     fn component_registers(offset: u64) -> Self {
-        Self { offset, len: CXL_COMPONENT_REGISTERS_SIZE_BYTES }
+        Self {
+            offset,
+            len: CXL_COMPONENT_REGISTERS_SIZE_BYTES,
+        }
     }
 }
 
@@ -132,20 +154,37 @@ pub(crate) struct PortBar {
 /// The BAR that a port asks for.
 pub(crate) fn port_bar(port: &PortSpec) -> Option<PortBar> {
     let bar = port.bar.as_ref()?;
-    let component_registers =
-        port.cxl.as_ref().map(|_| Region::component_registers(bar.component_registers.unwrap_or(0)));
+    let component_registers = port
+        .cxl
+        .as_ref()
+        .map(|_| Region::component_registers(bar.component_registers.unwrap_or(0)));
     let first = component_registers.map_or(0, |region| region.end());
     let msix = bar.msix.as_ref().map(|msix| MsixRegions::new(msix, first));
-    let end = msix.as_ref().map_or(first, |msix| first.max(msix.table.end()).max(msix.pba.end()));
-    let size = bar.size.map_or_else(|| end.max(PAGE_SIZE).checked_next_power_of_two(), |size| Some(size.0));
-    Some(PortBar { size: size.unwrap_or(end), component_registers, msix })
+    let end = msix.as_ref().map_or(first, |msix| {
+        first.max(msix.table.end()).max(msix.pba.end())
+    });
+    let size = bar.size.map_or_else(
+        || end.max(PAGE_SIZE).checked_next_power_of_two(),
+        |size| Some(size.0),
+    );
+    Some(PortBar {
+        size: size.unwrap_or(end),
+        component_registers,
+        msix,
+    })
 }
 
 /// Where an endpoint's component registers are in their BAR.
 pub(crate) fn endpoint_component_registers(endpoint: &EndpointSpec) -> Option<Region> {
     let cxl = endpoint.cxl.as_ref()?;
-    let first = if cxl.bar == 0 { CXL_COMPONENT_REGISTERS_SIZE_BYTES } else { 0 };
-    Some(Region::component_registers(cxl.component_registers.unwrap_or(first)))
+    let first = if cxl.bar == 0 {
+        CXL_COMPONENT_REGISTERS_SIZE_BYTES
+    } else {
+        0
+    };
+    Some(Region::component_registers(
+        cxl.component_registers.unwrap_or(first),
+    ))
 }
 
 /// Where an endpoint's MSI-X is in its BAR.

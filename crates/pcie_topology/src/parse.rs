@@ -28,9 +28,20 @@ impl Topology {
 }
 
 fn syntax_problem(text: &str, error: &toml::de::Error) -> Problems {
-    let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or(text);
+    let message = error
+        .message()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let before = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .map_or(0, |line| line.chars().count())
+        + 1;
     Problems::one(format!("line {line}, column {column}"), message)
 }

@@ -24,15 +24,22 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// A single problem.
     pub(crate) fn one(place: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self(vec![Problem { place: place.into(), message: message.to_string() }])
+        Self(vec![Problem {
+            place: place.into(),
+            message: message.to_string(),
+        }])
     }
 
     /// `Ok` where there are none.
     pub(crate) fn check(problems: Vec<Problem>) -> Result<(), Self> {
-        if problems.is_empty() { Ok(()) } else { Err(Self(problems)) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(problems))
+        }
     }
 
-    /// The problems, in order of their places in the description.
+    /// The problems, roughly in the order of the description: those of a bus as a whole come before those of its functions.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()
     }

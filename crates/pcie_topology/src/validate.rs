@@ -81,14 +81,25 @@ struct Checker {
 impl Checker {
     /// Notes a problem of `field` of what is at `place`.
     fn problem(&mut self, place: &str, field: &str, message: impl Display) {
-        let separator = if place.is_empty() || field.is_empty() { "" } else { "." };
-        self.problems.push(Problem { place: format!("{place}{separator}{field}"), message: message.to_string() });
+        let separator = if place.is_empty() || field.is_empty() {
+            ""
+        } else {
+            "."
+        };
+        self.problems.push(Problem {
+            place: format!("{place}{separator}{field}"),
+            message: message.to_string(),
+        });
     }
 
     fn name(&mut self, place: &str, name: &str) {
         let well_formed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         if name.is_empty() || !name.chars().all(well_formed) {
-            self.problem(place, "name", format_args!("{name:?} is no name: a name is letters, digits, '_', '.' and '-'"));
+            self.problem(
+                place,
+                "name",
+                format_args!("{name:?} is no name: a name is letters, digits, '_', '.' and '-'"),
+            );
         } else if let Some(other) = self.names.get(name) {
             let message = format!("\"{name}\" is used by {other} as well");
             self.problem(place, "name", message);
@@ -102,13 +113,17 @@ impl Checker {
         for (i, (field, region)) in regions.iter().enumerate() {
             if region.end() > size {
                 let (offset, len) = (region.offset, region.len);
-                let message = format!("{len:#x} bytes at {offset:#x} do not fit in {bar}, which has {size:#x}");
+                let message = format!(
+                    "{len:#x} bytes at {offset:#x} do not fit in {bar}, which has {size:#x}"
+                );
                 self.problem(place, field, message);
             }
             for (other_field, other) in regions.iter().take(i) {
                 if region.overlaps(other) {
                     let (offset, other_offset) = (region.offset, other.offset);
-                    let message = format!("at {offset:#x} of {bar} it overlaps {other_field} at {other_offset:#x}");
+                    let message = format!(
+                        "at {offset:#x} of {bar} it overlaps {other_field} at {other_offset:#x}"
+                    );
                     self.problem(place, field, message);
                 }
             }

@@ -86,11 +86,21 @@ impl TestEndpoint {
         register_mmio: &mut dyn RegisterMmioIntercept,
     ) -> Result<Self, EndpointError> {
         let function = |number: u8| {
-            let target = if number == 0 { msi_target.clone() } else { msi_target.with_devfn(number) };
+            let target = if number == 0 {
+                msi_target.clone()
+            } else {
+                msi_target.with_devfn(number)
+            };
             compose_function(spec, seat, number, &target, register_mmio)
         };
-        let functions = (0..=u8::MAX).take(spec.functions.into()).map(function).collect::<Result<_, _>>()?;
-        Ok(Self { name: spec.name.as_str().into(), functions })
+        let functions = (0..=u8::MAX)
+            .take(spec.functions.into())
+            .map(function)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: spec.name.as_str().into(),
+            functions,
+        })
     }
 }
 
@@ -104,13 +114,21 @@ fn compose_function(
     let flr = Arc::new(FlrRequest::default());
     let (port_type, multi_function) = match seat {
         Seat::BehindPort => (DevicePortType::Endpoint, spec.functions > 1),
-        Seat::RootBus { multi_function } => (DevicePortType::RootComplexIntegratedEndpoint, multi_function),
+        Seat::RootBus { multi_function } => (
+            DevicePortType::RootComplexIntegratedEndpoint,
+            multi_function,
+        ),
     };
     let pcie = PciExpressCapability::new(port_type, Some(flr.clone()));
     let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie)];
     let mut msi = Vec::new();
     if let Some(spec) = &spec.msi {
-        let capability = MsiCapability::new(spec.vectors.ilog2().to_le_bytes()[0], true, true, msi_target);
+        let capability = MsiCapability::new(
+            spec.vectors.ilog2().to_le_bytes()[0],
+            true,
+            true,
+            msi_target,
+        );
         msi.extend((0..spec.vectors).filter_map(|vector| capability.vector(vector)));
         capabilities.push(Box::new(capability));
     }
@@ -118,14 +136,23 @@ fn compose_function(
     if let (Some(spec), Some(regions)) = (&spec.msix, layout::endpoint_msix(spec)) {
         let (emulator, capability) = MsixEmulator::with_layout(regions.layout(spec), msi_target)?;
         capabilities.push(Box::new(capability));
-        msix = Some(Msix { bar: spec.bar, table: regions.table, pba: regions.pba, emulator });
+        msix = Some(Msix {
+            bar: spec.bar,
+            table: regions.table,
+            pba: regions.pba,
+            emulator,
+        });
     }
     let cxl = spec.cxl.as_ref().filter(|_| number == 0);
-    let cxl = cxl.map(|cxl| component_registers(spec, cxl)).transpose()?.flatten();
+    let cxl = cxl
+        .map(|cxl| component_registers(spec, cxl))
+        .transpose()?
+        .flatten();
     let extended = extended_capabilities(spec, number)?;
     let bars = device_bars(spec, number, register_mmio);
-    let cfg_space = ConfigSpaceType0Emulator::try_new(hardware_ids(spec), capabilities, extended, bars)?
-        .with_multi_function_bit(multi_function);
+    let cfg_space =
+        ConfigSpaceType0Emulator::try_new(hardware_ids(spec), capabilities, extended, bars)?
+            .with_multi_function_bit(multi_function);
     Ok(EndpointFunction {
         cfg_space,
         scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
@@ -138,7 +165,11 @@ fn compose_function(
 }
 
 fn hardware_ids(spec: &EndpointSpec) -> HardwareIds {
-    let class = spec.class.unwrap_or(if spec.cxl.is_some() { CXL_MEMORY_CLASS } else { UNASSIGNED_CLASS });
+    let class = spec.class.unwrap_or(if spec.cxl.is_some() {
+        CXL_MEMORY_CLASS
+    } else {
+        UNASSIGNED_CLASS
+    });
     let [prog_if, sub_class, base_class, _] = class.to_le_bytes();
     HardwareIds {
         vendor_id: spec.vendor_id,
@@ -152,7 +183,11 @@ fn hardware_ids(spec: &EndpointSpec) -> HardwareIds {
     }
 }
 
-fn device_bars(spec: &EndpointSpec, number: u8, register_mmio: &mut dyn RegisterMmioIntercept) -> DeviceBars {
+fn device_bars(
+    spec: &EndpointSpec,
+    number: u8,
+    register_mmio: &mut dyn RegisterMmioIntercept,
+) -> DeviceBars {
     let mut bars = DeviceBars::new();
     for (bar, index) in spec.bar.iter().zip(layout::bar_numbers(&spec.bar)) {
         let Some(index) = index else { continue };
@@ -161,18 +196,32 @@ fn device_bars(spec: &EndpointSpec, number: u8, register_mmio: &mut dyn Register
             BarKind::Memory64 => cfg_space_emu::BarKind::Memory64,
             BarKind::Prefetchable => cfg_space_emu::BarKind::Memory64Prefetchable,
         };
-        let region = register_mmio.new_io_region(&format!("{}.{number}-bar{index}", spec.name), bar.size.0);
-        bars = bars.with(index.into(), kind, bar.size.0, BarMemoryKind::Intercept(region));
+        let region =
+            register_mmio.new_io_region(&format!("{}.{number}-bar{index}", spec.name), bar.size.0);
+        bars = bars.with(
+            index.into(),
+            kind,
+            bar.size.0,
+            BarMemoryKind::Intercept(region),
+        );
     }
     bars
 }
 
-fn extended_capabilities(spec: &EndpointSpec, number: u8) -> Result<Vec<Box<dyn PciExtendedCapability>>, EndpointError> {
-    let serial = spec.serial_number.unwrap_or_else(|| SerialNumber::from_name(&spec.name));
-    let mut extended: Vec<Box<dyn PciExtendedCapability>> =
-        vec![Box::new(FixedExtendedCapability::device_serial_number(serial.0))];
+fn extended_capabilities(
+    spec: &EndpointSpec,
+    number: u8,
+) -> Result<Vec<Box<dyn PciExtendedCapability>>, EndpointError> {
+    let serial = spec
+        .serial_number
+        .unwrap_or_else(|| SerialNumber::from_name(&spec.name));
+    let mut extended: Vec<Box<dyn PciExtendedCapability>> = vec![Box::new(
+        FixedExtendedCapability::device_serial_number(serial.0),
+    )];
     if spec.functions > FUNCTIONS_WITHOUT_ARI {
-        let next = number.checked_add(1).filter(|next| u16::from(*next) < spec.functions);
+        let next = number
+            .checked_add(1)
+            .filter(|next| u16::from(*next) < spec.functions);
         extended.push(Box::new(FixedExtendedCapability::ari(next.unwrap_or(0))));
     }
     if let Some(cxl) = spec.cxl.as_ref().filter(|_| number == 0) {
@@ -180,24 +229,28 @@ fn extended_capabilities(spec: &EndpointSpec, number: u8) -> Result<Vec<Box<dyn 
             MediaType::Volatile => CxlDeviceDvsecMediaType::VolatileMemory,
             MediaType::NonVolatile => CxlDeviceDvsecMediaType::NonVolatileMemory,
         };
-        extended.push(Box::new(CxlDeviceDevsecExtendedCapability::new(None, None).with_cxl_memory(
-            cxl.memory.0,
-            None,
-            media,
-            CxlDeviceDvsecMemoryClass::Memory,
-            CxlDeviceDvsecDesiredInterleave::NoInterleave,
-            CxlDeviceDvsecMemoryActiveTimeout::Seconds1,
-        )?));
+        extended.push(Box::new(
+            CxlDeviceDevsecExtendedCapability::new(None, None).with_cxl_memory(
+                cxl.memory.0,
+                None,
+                media,
+                CxlDeviceDvsecMemoryClass::Memory,
+                CxlDeviceDvsecDesiredInterleave::NoInterleave,
+                CxlDeviceDvsecMemoryActiveTimeout::Seconds1,
+            )?,
+        ));
         let flex_bus = CxlFlexBusPortDvsecExtendedCapability::new()
             .with_optional_capabilities(false, true, false, false, false)
             .with_mem_capable(true);
         extended.push(Box::new(flex_bus));
         if let Some(region) = layout::endpoint_component_registers(spec) {
-            extended.push(Box::new(CxlRegisterLocatorDvsecExtendedCapability::new().with_register_block(
-                register_bir(cxl.bar),
-                CxlRegisterLocatorRegisterBlockIdentifier::COMPONENT_REGISTERS,
-                region.offset,
-            )?));
+            extended.push(Box::new(
+                CxlRegisterLocatorDvsecExtendedCapability::new().with_register_block(
+                    register_bir(cxl.bar),
+                    CxlRegisterLocatorRegisterBlockIdentifier::COMPONENT_REGISTERS,
+                    region.offset,
+                )?,
+            ));
         }
     }
     Ok(extended)
@@ -218,10 +271,19 @@ fn component_registers(
     spec: &EndpointSpec,
     cxl: &CxlDeviceSpec,
 ) -> Result<Option<ComponentRegisters>, EndpointError> {
-    let Some(region) = layout::endpoint_component_registers(spec) else { return Ok(None) };
+    let Some(region) = layout::endpoint_component_registers(spec) else {
+        return Ok(None);
+    };
     let mut registers = CxlComponentRegisters::new();
     registers.add_register(Box::new(CxlRasCapability::new()));
     let options = CxlHdmDecoderCapabilityOptions::default();
-    registers.add_register(Box::new(CxlHdmDecoderCapability::with_options(options, cxl.hdm_decoders.into())?));
-    Ok(Some(ComponentRegisters { bar: cxl.bar, region, registers }))
+    registers.add_register(Box::new(CxlHdmDecoderCapability::with_options(
+        options,
+        cxl.hdm_decoders.into(),
+    )?));
+    Ok(Some(ComponentRegisters {
+        bar: cxl.bar,
+        region,
+        registers,
+    }))
 }

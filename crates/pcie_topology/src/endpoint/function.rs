@@ -72,7 +72,8 @@ pub(super) struct EndpointFunction {
 impl Inspect for EndpointFunction {
     fn inspect(&self, req: inspect::Request<'_>) {
         let mut resp = req.respond();
-        resp.field("cfg_space", &self.cfg_space).counter("doorbell_rings", self.doorbell_rings);
+        resp.field("cfg_space", &self.cfg_space)
+            .counter("doorbell_rings", self.doorbell_rings);
         if let Some(cxl) = &self.cxl {
             resp.field("cxl_component_registers", &cxl.registers);
         }
@@ -89,7 +90,12 @@ enum Part {
 
 impl EndpointFunction {
     /// Writes the configuration space, and does the function-level reset that the write may have asked for.
-    pub(super) fn write_config(&mut self, offset: u16, value: u32, enables: ByteEnables) -> IoResult {
+    pub(super) fn write_config(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> IoResult {
         let result = match self.cfg_space.write_bytes(offset, value, enables) {
             Ok(_effects) => IoResult::Ok,
             Err(error) => IoResult::Err(error),
@@ -113,7 +119,11 @@ impl EndpointFunction {
     }
 
     fn part(&self, bar: u8, offset: u64) -> Part {
-        let within = |region: &Region| offset.checked_sub(region.offset).filter(|at| *at < region.len);
+        let within = |region: &Region| {
+            offset
+                .checked_sub(region.offset)
+                .filter(|at| *at < region.len)
+        };
         if bar == SCRATCH_BAR && offset < PAGE_SIZE {
             return Part::Scratch(usize::try_from(offset).unwrap_or(usize::MAX));
         }
@@ -123,7 +133,10 @@ impl EndpointFunction {
             return Part::Msix;
         }
         let cxl = self.cxl.as_ref().filter(|cxl| cxl.bar == bar);
-        match cxl.and_then(|cxl| within(&cxl.region)).and_then(|at| u16::try_from(at).ok()) {
+        match cxl
+            .and_then(|cxl| within(&cxl.region))
+            .and_then(|at| u16::try_from(at).ok())
+        {
             Some(offset) => Part::ComponentRegisters(offset),
             None => Part::Nothing,
         }
@@ -144,12 +157,17 @@ impl EndpointFunction {
             }
             Part::Msix => {
                 for (dword, offset) in data.chunks_mut(4).zip((offset..).step_by(4)) {
-                    let value = self.msix.as_ref().map_or(0, |msix| msix.emulator.read_u32(offset));
+                    let value = self
+                        .msix
+                        .as_ref()
+                        .map_or(0, |msix| msix.emulator.read_u32(offset));
                     dword.copy_from_slice(&value.to_le_bytes());
                 }
             }
             Part::ComponentRegisters(offset) => {
-                let Some(cxl) = &self.cxl else { return IoResult::Ok };
+                let Some(cxl) = &self.cxl else {
+                    return IoResult::Ok;
+                };
                 return match cxl.registers.read(offset, data) {
                     // What does not exist reads zero.
                     IoResult::Err(IoError::InvalidRegister) => {
@@ -175,13 +193,17 @@ impl EndpointFunction {
             Part::Msix => {
                 if let Some(msix) = &mut self.msix {
                     for (dword, offset) in data.chunks(4).zip((offset..).step_by(4)) {
-                        let value = dword.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                        let value = dword
+                            .first_chunk()
+                            .map_or(0, |bytes| u32::from_le_bytes(*bytes));
                         msix.emulator.write_u32(offset, value);
                     }
                 }
             }
             Part::ComponentRegisters(offset) => {
-                let Some(cxl) = &mut self.cxl else { return IoResult::Ok };
+                let Some(cxl) = &mut self.cxl else {
+                    return IoResult::Ok;
+                };
                 return match cxl.registers.write(offset, data) {
                     IoResult::Err(IoError::InvalidRegister) => IoResult::Ok,
                     result => result,
@@ -206,10 +228,19 @@ impl EndpointFunction {
     /// Raises vector `vector`; nothing happens where there is no such vector.
     fn ring(&mut self, vector: u32) {
         self.doorbell_rings += 1;
-        if let Some(msix) = self.msix.as_ref().filter(|msix| msix.emulator.enabled() || self.msi.is_empty()) {
-            let interrupt = u16::try_from(vector).ok().and_then(|vector| msix.emulator.interrupt(vector));
+        if let Some(msix) = self
+            .msix
+            .as_ref()
+            .filter(|msix| msix.emulator.enabled() || self.msi.is_empty())
+        {
+            let interrupt = u16::try_from(vector)
+                .ok()
+                .and_then(|vector| msix.emulator.interrupt(vector));
             interrupt.unwrap_or_default().deliver();
-        } else if let Some(interrupt) = usize::try_from(vector).ok().and_then(|vector| self.msi.get(vector)) {
+        } else if let Some(interrupt) = usize::try_from(vector)
+            .ok()
+            .and_then(|vector| self.msi.get(vector))
+        {
             interrupt.deliver();
         }
     }

@@ -46,18 +46,32 @@ impl SaveRestore for TestEndpoint {
 
     fn save(&mut self) -> Result<Self::SavedState, SaveError> {
         let save = |(i, function): (usize, &mut EndpointFunction)| {
-            function.save().map_err(|error| error.in_child(format!("function {i}")))
+            function
+                .save()
+                .map_err(|error| error.in_child(format!("function {i}")))
         };
-        Ok(state::SavedState { functions: self.functions.iter_mut().enumerate().map(save).collect::<Result<_, _>>()? })
+        Ok(state::SavedState {
+            functions: self
+                .functions
+                .iter_mut()
+                .enumerate()
+                .map(save)
+                .collect::<Result<_, _>>()?,
+        })
     }
 
     fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
         let (saved, live) = (state.functions.len(), self.functions.len());
         if saved != live {
-            return Err(invalid(anyhow!("{saved} functions in the saved state; '{}' has {live}", self.name)));
+            return Err(invalid(anyhow!(
+                "{saved} functions in the saved state; '{}' has {live}",
+                self.name
+            )));
         }
         for (i, (function, state)) in self.functions.iter().zip(&state.functions).enumerate() {
-            function.check(state).map_err(|error| error.in_child(format!("function {i}")))?;
+            function
+                .check(state)
+                .map_err(|error| error.in_child(format!("function {i}")))?;
         }
         Ok(())
     }
@@ -65,7 +79,9 @@ impl SaveRestore for TestEndpoint {
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
         for (i, (function, state)) in self.functions.iter_mut().zip(state.functions).enumerate() {
-            function.restore(state).map_err(|error| error.in_child(format!("function {i}")))?;
+            function
+                .restore(state)
+                .map_err(|error| error.in_child(format!("function {i}")))?;
         }
         Ok(())
     }
@@ -73,24 +89,42 @@ impl SaveRestore for TestEndpoint {
 
 impl EndpointFunction {
     fn save(&mut self) -> Result<FunctionState, SaveError> {
-        let used = self.scratch.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let used = self
+            .scratch
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
         Ok(FunctionState {
             cfg_space: self.cfg_space.save()?,
             scratch: self.scratch.iter().take(used).copied().collect(),
-            cxl_component_registers: self.cxl.as_mut().map(|cxl| cxl.registers.save()).transpose()?,
+            cxl_component_registers: self
+                .cxl
+                .as_mut()
+                .map(|cxl| cxl.registers.save())
+                .transpose()?,
         })
     }
 
     fn check(&self, state: &FunctionState) -> Result<(), RestoreError> {
         let scratch = state.scratch.len();
         if scratch > SCRATCH_SIZE {
-            return Err(invalid(anyhow!("{scratch} bytes of scratch memory in the saved state; there are {SCRATCH_SIZE}")));
+            return Err(invalid(anyhow!(
+                "{scratch} bytes of scratch memory in the saved state; there are {SCRATCH_SIZE}"
+            )));
         }
         match (&state.cxl_component_registers, &self.cxl) {
             (Some(saved), Some(cxl)) => cxl.registers.check(saved)?,
             (None, None) => {}
-            (Some(_), None) => return Err(invalid(anyhow!("the saved state has CXL component registers; the function has none"))),
-            (None, Some(_)) => return Err(invalid(anyhow!("the function has CXL component registers; the saved state has none"))),
+            (Some(_), None) => {
+                return Err(invalid(anyhow!(
+                    "the saved state has CXL component registers; the function has none"
+                )));
+            }
+            (None, Some(_)) => {
+                return Err(invalid(anyhow!(
+                    "the function has CXL component registers; the saved state has none"
+                )));
+            }
         }
         self.cfg_space.check(&state.cfg_space)
     }

@@ -114,7 +114,9 @@ impl Hierarchy {
         let target = self.msi_target.with_bus_range(slot.below.clone(), 0);
         let device = TestEndpoint::compose(endpoint, Seat::BehindPort, &target, register_mmio)
             .map_err(|error| Problems::one("endpoint", error))?;
-        let extent = Extent::Endpoint { functions: endpoint.functions };
+        let extent = Extent::Endpoint {
+            functions: endpoint.functions,
+        };
         self.insert(slot, port_name, &endpoint.name, Box::new(device), extent)
     }
 
@@ -140,12 +142,21 @@ impl Hierarchy {
     /// [`PlugError`]: no such port, no hot-plug slot, or slot empty.
     pub fn unplug(&mut self, port_name: &str) -> Result<(), PlugError> {
         let slot = self.slot(port_name)?;
-        let (complex, path) = self.nodes.get(slot.index).map(|node| (node.complex, node.path.clone())).unwrap_or_default();
+        let (complex, path) = self
+            .nodes
+            .get(slot.index)
+            .map(|node| (node.complex, node.path.clone()))
+            .unwrap_or_default();
         if !self.nodes.iter().any(|node| node.is_below(&path)) {
-            return Err(PlugError::Empty { port: port_name.to_owned() });
+            return Err(PlugError::Empty {
+                port: port_name.to_owned(),
+            });
         }
         if let Some(complex) = self.complexes.get_mut(complex) {
-            complex.root.hotplug_remove_device(port_name).map_err(|error| refused(port_name, &error))?;
+            complex
+                .root
+                .hotplug_remove_device(port_name)
+                .map_err(|error| refused(port_name, &error))?;
         }
         self.nodes.retain(|node| !node.is_below(&path));
         Ok(())
@@ -166,16 +177,38 @@ impl Hierarchy {
     }
 
     fn port(&self, name: &str) -> Result<(usize, &Node), PlugError> {
-        let found = self.nodes.iter().enumerate().find(|(_, node)| node.is_port() && node.name == name);
-        found.ok_or_else(|| PlugError::UnknownPort { name: name.to_owned(), nearest: self.nearest_ports(name) })
+        let found = self
+            .nodes
+            .iter()
+            .enumerate()
+            .find(|(_, node)| node.is_port() && node.name == name);
+        found.ok_or_else(|| PlugError::UnknownPort {
+            name: name.to_owned(),
+            nearest: self.nearest_ports(name),
+        })
     }
 
     fn slot(&self, port_name: &str) -> Result<Slot, PlugError> {
         match self.port(port_name)? {
-            (index, Node { extent: Extent::Port { below, traits, hot_plug: true }, .. }) => {
-                Ok(Slot { index, below: below.clone(), traits: *traits })
-            }
-            _ => Err(PlugError::NoSlot { port: port_name.to_owned() }),
+            (
+                index,
+                Node {
+                    extent:
+                        Extent::Port {
+                            below,
+                            traits,
+                            hot_plug: true,
+                        },
+                    ..
+                },
+            ) => Ok(Slot {
+                index,
+                below: below.clone(),
+                traits: *traits,
+            }),
+            _ => Err(PlugError::NoSlot {
+                port: port_name.to_owned(),
+            }),
         }
     }
 
@@ -183,11 +216,19 @@ impl Hierarchy {
         let slot = self.slot(port_name)?;
         let path = self.nodes.get(slot.index).map_or("", |node| &node.path);
         if let Some(device) = self.nodes.iter().find(|node| node.is_below(path)) {
-            return Err(PlugError::Occupied { port: port_name.to_owned(), device: device.name.clone() });
+            return Err(PlugError::Occupied {
+                port: port_name.to_owned(),
+                device: device.name.clone(),
+            });
         }
         let names = self.nodes.iter().map(|node| &node.name);
-        if names.chain(self.complexes.iter().map(|complex| &complex.name)).any(|name| name == device_name) {
-            return Err(PlugError::NameInUse { name: device_name.to_owned() });
+        if names
+            .chain(self.complexes.iter().map(|complex| &complex.name))
+            .any(|name| name == device_name)
+        {
+            return Err(PlugError::NameInUse {
+                name: device_name.to_owned(),
+            });
         }
         Ok(slot)
     }
@@ -200,7 +241,9 @@ impl Hierarchy {
         device: Box<dyn GenericPciBusDevice>,
         extent: Extent,
     ) -> Result<(), PlugError> {
-        let Some(port) = self.nodes.get(slot.index) else { return Ok(()) };
+        let Some(port) = self.nodes.get(slot.index) else {
+            return Ok(());
+        };
         let node = Node {
             complex: port.complex,
             name: device_name.to_owned(),
@@ -225,15 +268,24 @@ impl Hierarchy {
     fn nearest_ports(&self, name: &str) -> Vec<String> {
         let far = name.chars().count().div_ceil(2).max(1);
         let ports = self.nodes.iter().filter(|node| node.is_port());
-        let mut near: Vec<_> = ports.map(|node| (edits(name, &node.name), &node.name)).filter(|(edits, _)| *edits <= far).collect();
+        let mut near: Vec<_> = ports
+            .map(|node| (edits(name, &node.name), &node.name))
+            .filter(|(edits, _)| *edits <= far)
+            .collect();
         // The sort is stable: of ports as near as each other, the first comes first.
         near.sort_by_key(|(edits, _)| *edits);
-        near.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name.clone()).collect()
+        near.into_iter()
+            .take(SUGGESTIONS_MAX)
+            .map(|(_, name)| name.clone())
+            .collect()
     }
 }
 
 fn refused(port: &str, error: &anyhow::Error) -> PlugError {
-    PlugError::Refused { port: port.to_owned(), reason: error.to_string() }
+    PlugError::Refused {
+        port: port.to_owned(),
+        reason: error.to_string(),
+    }
 }
 
 /// How many characters must be added, removed or replaced to make one name of the other (Levenshtein's distance).
@@ -245,7 +297,9 @@ fn edits(a: &str, b: &str) -> usize {
         let mut next = vec![left];
         for (of_b, above) in b.chars().zip(row.windows(2)) {
             let [diagonal, above] = above else { continue };
-            left = (diagonal + usize::from(of_a != of_b)).min(above + 1).min(left + 1);
+            left = (diagonal + usize::from(of_a != of_b))
+                .min(above + 1)
+                .min(left + 1);
             next.push(left);
         }
         row = next;
@@ -259,7 +313,14 @@ mod tests {
 
     #[test]
     fn edits_between_names() {
-        for (a, b, expected) in [("", "", 0), ("", "rp0", 3), ("rp0", "rp0", 0), ("rp0", "rp1", 1), ("rp", "rp0", 1), ("kitten", "sitting", 3)] {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("", "rp0", 3),
+            ("rp0", "rp0", 0),
+            ("rp0", "rp1", 1),
+            ("rp", "rp0", 1),
+            ("kitten", "sitting", 3),
+        ] {
             assert_eq!(edits(a, b), expected, "{a} {b}");
             assert_eq!(edits(b, a), expected, "{b} {a}");
         }
@@ -267,9 +328,17 @@ mod tests {
 
     #[test]
     fn suggestions_are_a_sentence() {
-        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| name.to_string())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(suggestion(&[]), "");
         assert_eq!(suggestion(&names(&["a"])), "; did you mean 'a'?");
-        assert_eq!(suggestion(&names(&["a", "b", "c"])), "; did you mean 'a', 'b' or 'c'?");
+        assert_eq!(
+            suggestion(&names(&["a", "b", "c"])),
+            "; did you mean 'a', 'b' or 'c'?"
+        );
     }
 }

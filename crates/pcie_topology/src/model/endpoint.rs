@@ -94,7 +94,11 @@ impl EndpointSpec {
 
     /// With one more BAR, in the lowest free slot.
     pub fn with_bar(mut self, kind: BarKind, size: u64) -> Self {
-        self.bar.push(BarSpec { index: None, kind, size: Size(size) });
+        self.bar.push(BarSpec {
+            index: None,
+            kind,
+            size: Size(size),
+        });
         self
     }
 }
@@ -156,7 +160,12 @@ pub struct MsixSpec {
 impl MsixSpec {
     /// `vectors` vectors in BAR 0.
     pub const fn new(vectors: u16) -> Self {
-        Self { vectors, bar: 0, table: None, pba: None }
+        Self {
+            vectors,
+            bar: 0,
+            table: None,
+            pba: None,
+        }
     }
 }
 

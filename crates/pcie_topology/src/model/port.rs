@@ -68,12 +68,18 @@ impl PortSpec {
 
     /// With an endpoint behind it.
     pub fn with_endpoint(self, endpoint: EndpointSpec) -> Self {
-        Self { endpoint: Some(Box::new(endpoint)), ..self }
+        Self {
+            endpoint: Some(Box::new(endpoint)),
+            ..self
+        }
     }
 
     /// With a switch behind it.
     pub fn with_switch(self, switch: SwitchSpec) -> Self {
-        Self { switch: Some(Box::new(switch)), ..self }
+        Self {
+            switch: Some(Box::new(switch)),
+            ..self
+        }
     }
 }
 
@@ -155,6 +161,10 @@ pub struct SwitchSpec {
 impl SwitchSpec {
     /// A switch without downstream ports.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), serial_number: None, port: Vec::new() }
+        Self {
+            name: name.into(),
+            serial_number: None,
+            port: Vec::new(),
+        }
     }
 }

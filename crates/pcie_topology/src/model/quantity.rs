@@ -25,7 +25,9 @@ const SUFFIXES: [(char, u32); 4] = [('T', 40), ('G', 30), ('M', 20), ('K', 10)];
 
 /// A string that is no size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{text}\" is no size: a size is an integer, or one with K, M, G or T behind it, below 2^64")]
+#[error(
+    "\"{text}\" is no size: a size is an integer, or one with K, M, G or T behind it, below 2^64"
+)]
 pub struct ParseSizeError {
     text: String,
 }
@@ -34,13 +36,17 @@ impl std::str::FromStr for Size {
     type Err = ParseSizeError;
 
     fn from_str(text: &str) -> Result<Self, ParseSizeError> {
-        let error = || ParseSizeError { text: text.to_owned() };
+        let error = || ParseSizeError {
+            text: text.to_owned(),
+        };
         let (digits, shift) = SUFFIXES
             .iter()
             .find_map(|(suffix, shift)| Some((text.strip_suffix(*suffix)?, *shift)))
             .unwrap_or((text, 0));
         let number = match digits.strip_prefix("0x") {
-            Some(hex) if hex.starts_with(|c: char| c.is_ascii_hexdigit()) => u64::from_str_radix(hex, 16),
+            Some(hex) if hex.starts_with(|c: char| c.is_ascii_hexdigit()) => {
+                u64::from_str_radix(hex, 16)
+            }
             _ if digits.starts_with(|c: char| c.is_ascii_digit()) => digits.parse(),
             _ => return Err(error()),
         };
@@ -51,7 +57,10 @@ impl std::str::FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match SUFFIXES.iter().find(|(_, shift)| self.0 != 0 && self.0.trailing_zeros() >= *shift) {
+        match SUFFIXES
+            .iter()
+            .find(|(_, shift)| self.0 != 0 && self.0.trailing_zeros() >= *shift)
+        {
             Some((suffix, shift)) => write!(f, "{}{suffix}", self.0 >> shift),
             None => write!(f, "{}", self.0),
         }
@@ -84,7 +93,9 @@ impl Visitor<'_> for SizeVisitor {
     }
 
     fn visit_i64<E: Error>(self, bytes: i64) -> Result<Size, E> {
-        u64::try_from(bytes).map(Size).map_err(|_| E::custom(format_args!("a size of {bytes} bytes is below 0")))
+        u64::try_from(bytes)
+            .map(Size)
+            .map_err(|_| E::custom(format_args!("a size of {bytes} bytes is below 0")))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Size, E> {
@@ -105,7 +116,10 @@ pub struct AddressRange {
 impl AddressRange {
     /// `size` bytes from `base`.
     pub const fn new(base: u64, size: u64) -> Self {
-        Self { base, size: Size(size) }
+        Self {
+            base,
+            size: Size(size),
+        }
     }
 
     /// The address after the last; of a range that was not validated, the largest address at most.
@@ -137,7 +151,10 @@ pub struct BusNumbers {
 
 impl Default for BusNumbers {
     fn default() -> Self {
-        Self { start: 0, end: 0xff }
+        Self {
+            start: 0,
+            end: 0xff,
+        }
     }
 }
 
@@ -193,11 +210,15 @@ impl std::str::FromStr for SerialNumber {
     type Err = ParseSerialNumberError;
 
     fn from_str(text: &str) -> Result<Self, ParseSerialNumberError> {
-        let error = || ParseSerialNumberError { text: text.to_owned() };
+        let error = || ParseSerialNumberError {
+            text: text.to_owned(),
+        };
         let mut bytes = [0; 8];
         let mut parts = text.split('-');
         for byte in &mut bytes {
-            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit()));
+            let part = parts
+                .next()
+                .filter(|part| part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit()));
             *byte = u8::from_str_radix(part.ok_or_else(error)?, 16).map_err(|_| error())?;
         }
         match parts.next() {
@@ -225,7 +246,9 @@ impl Serialize for SerialNumber {
 
 impl<'de> Deserialize<'de> for SerialNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -235,20 +258,44 @@ mod tests {
 
     #[test]
     fn sizes_are_read_and_printed() {
-        for (text, bytes) in [("0", 0), ("1", 1), ("0x10", 16), ("4K", 4096), ("2M", 2 << 20), ("1025K", 1025 << 10), ("16T", 16 << 40)] {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1", 1),
+            ("0x10", 16),
+            ("4K", 4096),
+            ("2M", 2 << 20),
+            ("1025K", 1025 << 10),
+            ("16T", 16 << 40),
+        ] {
             assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
             assert_eq!(Size(bytes).to_string().parse(), Ok(Size(bytes)), "{text}");
         }
         assert_eq!(Size(4096).to_string(), "4K");
         assert_eq!(Size(4097).to_string(), "4097");
-        for text in ["", "K", "-1", "+1", "4k", "4KB", "0x", "0x+1", "1.5M", "18446744073709551616", "16777216T", " 1"] {
+        for text in [
+            "",
+            "K",
+            "-1",
+            "+1",
+            "4k",
+            "4KB",
+            "0x",
+            "0x+1",
+            "1.5M",
+            "18446744073709551616",
+            "16777216T",
+            " 1",
+        ] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn derived_serial_numbers_differ_and_are_locally_administered() {
-        let (a, b) = (SerialNumber::from_name("rp0"), SerialNumber::from_name("rp1"));
+        let (a, b) = (
+            SerialNumber::from_name("rp0"),
+            SerialNumber::from_name("rp1"),
+        );
         assert_ne!(a, b);
         assert_eq!(a, SerialNumber::from_name("rp0"));
         for serial in [a, b] {
@@ -259,7 +306,13 @@ mod tests {
 
     #[test]
     fn malformed_serial_numbers_are_refused() {
-        for text in ["", "00-00-00-00-00-00-00", "00-00-00-00-00-00-00-00-00", "00-00-00-00-00-00-00-0g", "+0-00-00-00-00-00-00-00"] {
+        for text in [
+            "",
+            "00-00-00-00-00-00-00",
+            "00-00-00-00-00-00-00-00-00",
+            "00-00-00-00-00-00-00-0g",
+            "+0-00-00-00-00-00-00-00",
+        ] {
             assert!(text.parse::<SerialNumber>().is_err(), "{text}");
         }
     }

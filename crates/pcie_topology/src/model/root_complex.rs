@@ -99,6 +99,11 @@ impl RootComplexSpec {
 
     /// The range of the CXL host bridge's component registers.
     pub fn chbcr_range(&self) -> Option<AddressRange> {
-        self.chbcr.map(|base| AddressRange::new(base, cxl_spec::spec::CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES))
+        self.chbcr.map(|base| {
+            AddressRange::new(
+                base,
+                cxl_spec::spec::CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES,
+            )
+        })
     }
 }

@@ -26,17 +26,29 @@ impl Checker {
     pub(super) fn endpoint(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
         self.name(place, &endpoint.name);
         if NO_VENDOR.contains(&endpoint.vendor_id) {
-            self.problem(place, "vendor_id", format_args!("{:#06x} is no vendor's", endpoint.vendor_id));
+            self.problem(
+                place,
+                "vendor_id",
+                format_args!("{:#06x} is no vendor's", endpoint.vendor_id),
+            );
         }
         if let Some(class) = endpoint.class.filter(|class| *class > 0xff_ffff) {
-            self.problem(place, "class", format_args!("{class:#x}; a class code has 24 bits"));
+            self.problem(
+                place,
+                "class",
+                format_args!("{class:#x}; a class code has 24 bits"),
+            );
         }
         self.functions(place, endpoint, above);
         let bars = self.bars(place, &endpoint.bar);
         if let Some(msi) = &endpoint.msi
             && !(msi.vectors.is_power_of_two() && msi.vectors <= 32)
         {
-            self.problem(place, "msi.vectors", format_args!("{}; MSI has 1, 2, 4, 8, 16 or 32", msi.vectors));
+            self.problem(
+                place,
+                "msi.vectors",
+                format_args!("{}; MSI has 1, 2, 4, 8, 16 or 32", msi.vectors),
+            );
         }
         if let Some(cxl) = &endpoint.cxl {
             self.cxl_device(place, cxl, above);
@@ -47,25 +59,44 @@ impl Checker {
     fn functions(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
         let functions = endpoint.functions;
         if !(1..=FUNCTIONS_MAX).contains(&functions) {
-            self.problem(place, "functions", format_args!("{functions}; a device has 1 to {FUNCTIONS_MAX}"));
+            self.problem(
+                place,
+                "functions",
+                format_args!("{functions}; a device has 1 to {FUNCTIONS_MAX}"),
+            );
         }
         match above {
             Above::RootBus if functions > 1 => {
-                let message = format!("{functions}; an integrated endpoint is one function: describe the others by themselves");
+                let message = format!(
+                    "{functions}; an integrated endpoint is one function: describe the others by themselves"
+                );
                 self.problem(place, "functions", message);
             }
-            Above::Port(port) if functions > FUNCTIONS_WITHOUT_ARI && !port.ari_forwarding => {
-                let message = format!("{functions}; more than {FUNCTIONS_WITHOUT_ARI} need `ari_forwarding` in the port above");
+            Above::Port(port)
+                if (FUNCTIONS_WITHOUT_ARI + 1..=FUNCTIONS_MAX).contains(&functions)
+                    && !port.ari_forwarding =>
+            {
+                let message = format!(
+                    "{functions}; more than {FUNCTIONS_WITHOUT_ARI} need `ari_forwarding` in the port above"
+                );
                 self.problem(place, "functions", message);
             }
             Above::RootBus | Above::Port(_) => {}
         }
         if let Above::Port(_) = above {
             if endpoint.device.is_some() {
-                self.problem(place, "device", "only an endpoint integrated in a root complex has a device number");
+                self.problem(
+                    place,
+                    "device",
+                    "only an endpoint integrated in a root complex has a device number",
+                );
             }
             if endpoint.function != 0 {
-                self.problem(place, "function", "only an endpoint integrated in a root complex has a function number");
+                self.problem(
+                    place,
+                    "function",
+                    "only an endpoint integrated in a root complex has a function number",
+                );
             }
         }
     }
@@ -87,7 +118,11 @@ impl Checker {
             };
             if index > BARS - width {
                 let last = BARS - width;
-                self.problem(&place, "index", format_args!("{index}; such a BAR is number 0 to {last}"));
+                self.problem(
+                    &place,
+                    "index",
+                    format_args!("{index}; such a BAR is number 0 to {last}"),
+                );
                 continue;
             }
             let slots = index..index + width;
@@ -105,13 +140,19 @@ impl Checker {
         match above {
             Above::RootBus => self.problem(place, "cxl", "a CXL device is behind a port"),
             Above::Port(port) if !port.cxl_mem => {
-                self.problem(place, "cxl", "a CXL memory device needs `cxl` with mem in the port above");
+                self.problem(
+                    place,
+                    "cxl",
+                    "a CXL memory device needs `cxl` with mem in the port above",
+                );
             }
             Above::Port(_) => {}
         }
         let memory = cxl.memory.0;
         if memory == 0 || !memory.is_multiple_of(CXL_HPA_ALIGNMENT) || memory > ADDRESS_END {
-            let message = format!("{memory:#x} bytes; CXL memory is a multiple of 256 MiB, up to {ADDRESS_END:#x}");
+            let message = format!(
+                "{memory:#x} bytes; CXL memory is a multiple of 256 MiB, up to {ADDRESS_END:#x}"
+            );
             self.problem(place, "cxl.memory", message);
         }
         if !HDM_DECODERS.contains(&cxl.hdm_decoders) {
@@ -125,20 +166,42 @@ impl Checker {
 
     /// Checks what lies in the BARs.
     fn parts(&mut self, place: &str, endpoint: &EndpointSpec, bars: &[(u8, u64)]) {
-        let mut parts: Vec<(u8, &str, Region)> = vec![(0, "the scratch page", Region { offset: 0, len: PAGE_SIZE })];
+        let mut parts: Vec<(u8, &str, Region)> = vec![(
+            0,
+            "the scratch page",
+            Region {
+                offset: 0,
+                len: PAGE_SIZE,
+            },
+        )];
         if let (Some(msix), Some(found)) = (&endpoint.msix, layout::endpoint_msix(endpoint)) {
             self.msix(place, "msix", msix, &found);
             self.bar_exists(place, "msix.bar", msix.bar, bars);
-            parts.extend([(msix.bar, "msix.table", found.table), (msix.bar, "msix.pba", found.pba)]);
+            parts.extend([
+                (msix.bar, "msix.table", found.table),
+                (msix.bar, "msix.pba", found.pba),
+            ]);
         }
-        if let (Some(cxl), Some(registers)) = (&endpoint.cxl, layout::endpoint_component_registers(endpoint)) {
+        if let (Some(cxl), Some(registers)) = (
+            &endpoint.cxl,
+            layout::endpoint_component_registers(endpoint),
+        ) {
             self.bar_exists(place, "cxl.bar", cxl.bar, bars);
             parts.push((cxl.bar, "cxl.component_registers", registers));
         }
         for (bar, size) in bars {
-            let inside: Vec<_> = parts.iter().filter(|(of, ..)| of == bar).map(|(_, field, part)| (*field, *part)).collect();
+            let inside: Vec<_> = parts
+                .iter()
+                .filter(|(of, ..)| of == bar)
+                .map(|(_, field, part)| (*field, *part))
+                .collect();
             // A BAR that is too small for its scratch page is a problem already.
-            self.regions(place, &format!("BAR {bar}"), (*size).max(PAGE_SIZE), &inside);
+            self.regions(
+                place,
+                &format!("BAR {bar}"),
+                (*size).max(PAGE_SIZE),
+                &inside,
+            );
         }
     }
 

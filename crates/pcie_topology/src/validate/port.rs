@@ -29,7 +29,9 @@ impl Checker {
         }
         if let Some(acs) = port.acs.filter(|acs| acs & !DEFAULT_ACS_CAP_MASK != 0) {
             let not_emulated = acs & !DEFAULT_ACS_CAP_MASK;
-            let message = format!("{acs:#06x}: services {not_emulated:#06x} are not emulated, only {DEFAULT_ACS_CAP_MASK:#06x} are");
+            let message = format!(
+                "{acs:#06x}: services {not_emulated:#06x} are not emulated, only {DEFAULT_ACS_CAP_MASK:#06x} are"
+            );
             self.problem(place, "acs", message);
         }
         if let Some(cxl) = &port.cxl {
@@ -44,19 +46,30 @@ impl Checker {
             self.port_bar(place, port, bar);
         }
         if port.switch.is_some() && port.endpoint.is_some() {
-            self.problem(place, "endpoint", "there is a switch behind the port already; a port has one link");
+            self.problem(
+                place,
+                "endpoint",
+                "there is a switch behind the port already; a port has one link",
+            );
         }
         if let Some(switch) = &port.switch {
             self.switch(&format!("{place}.switch"), switch, is_cxl);
         }
         if let Some(endpoint) = &port.endpoint {
-            self.endpoint(&format!("{place}.endpoint"), endpoint, Above::Port(PortTraits::of(port)));
+            self.endpoint(
+                &format!("{place}.endpoint"),
+                endpoint,
+                Above::Port(PortTraits::of(port)),
+            );
         }
     }
 
     fn switch(&mut self, place: &str, switch: &SwitchSpec, is_cxl: bool) {
         self.name(place, &switch.name);
-        self.tenants(&port_tenants(place, &switch.port), &layout::port_places(&switch.port));
+        self.tenants(
+            &port_tenants(place, &switch.port),
+            &layout::port_places(&switch.port),
+        );
         for (i, port) in switch.port.iter().enumerate() {
             self.port(&format!("{place}.port[{i}]"), port, is_cxl);
         }
@@ -64,7 +77,11 @@ impl Checker {
 
     fn slot(&mut self, place: &str, slot: u32) {
         if slot > SLOT_MAX {
-            self.problem(place, "slot", format_args!("{slot}; slot numbers are 0 to {SLOT_MAX}"));
+            self.problem(
+                place,
+                "slot",
+                format_args!("{slot}; slot numbers are 0 to {SLOT_MAX}"),
+            );
         } else if let Some(other) = self.slots.get(&slot) {
             let message = format!("slot {slot} is {other} as well");
             self.problem(place, "slot", message);
@@ -79,17 +96,31 @@ impl Checker {
         }
         match bar.component_registers {
             Some(_) if port.cxl.is_none() => {
-                self.problem(place, "bar.component_registers", "only a CXL port has component registers; it needs `cxl`");
+                self.problem(
+                    place,
+                    "bar.component_registers",
+                    "only a CXL port has component registers; it needs `cxl`",
+                );
             }
             Some(offset) => self.component_registers(place, "bar.component_registers", offset),
             None => {}
         }
-        let Some(layout) = layout::port_bar(port) else { return };
+        let Some(layout) = layout::port_bar(port) else {
+            return;
+        };
         let mut regions: Vec<(&str, Region)> = Vec::new();
-        regions.extend(layout.component_registers.map(|region| ("bar.component_registers", region)));
+        regions.extend(
+            layout
+                .component_registers
+                .map(|region| ("bar.component_registers", region)),
+        );
         if let (Some(msix), Some(found)) = (&bar.msix, &layout.msix) {
             if msix.bar != 0 {
-                self.problem(place, "bar.msix.bar", format_args!("{}; a port has BAR 0 only", msix.bar));
+                self.problem(
+                    place,
+                    "bar.msix.bar",
+                    format_args!("{}; a port has BAR 0 only", msix.bar),
+                );
             }
             self.msix(place, "bar.msix", msix, found);
             regions.extend([("bar.msix.table", found.table), ("bar.msix.pba", found.pba)]);
@@ -101,16 +132,28 @@ impl Checker {
     /// Checks the size of a BAR.
     pub(super) fn bar_size(&mut self, place: &str, field: &str, size: u64, max: u64) {
         if !size.is_power_of_two() || size < PAGE_SIZE {
-            self.problem(place, field, format_args!("{size:#x} bytes; a BAR is a power of two of at least {PAGE_SIZE:#x}"));
+            self.problem(
+                place,
+                field,
+                format_args!("{size:#x} bytes; a BAR is a power of two of at least {PAGE_SIZE:#x}"),
+            );
         } else if size > max {
-            self.problem(place, field, format_args!("{size:#x} bytes; such a BAR has {max:#x} at most"));
+            self.problem(
+                place,
+                field,
+                format_args!("{size:#x} bytes; such a BAR has {max:#x} at most"),
+            );
         }
     }
 
     pub(super) fn component_registers(&mut self, place: &str, field: &str, offset: u64) {
         let align = CXL_COMPONENT_REGISTERS_SIZE_BYTES;
         if !offset.is_multiple_of(align) {
-            self.problem(place, field, format_args!("{offset:#x} is not a multiple of {align:#x}"));
+            self.problem(
+                place,
+                field,
+                format_args!("{offset:#x} is not a multiple of {align:#x}"),
+            );
         }
     }
 
@@ -118,14 +161,26 @@ impl Checker {
     pub(super) fn msix(&mut self, place: &str, field: &str, spec: &MsixSpec, found: &MsixRegions) {
         let vectors = spec.vectors;
         if !(1..=MSIX_VECTORS_MAX).contains(&vectors) {
-            self.problem(place, &format!("{field}.vectors"), format_args!("{vectors}; MSI-X has 1 to {MSIX_VECTORS_MAX}"));
+            self.problem(
+                place,
+                &format!("{field}.vectors"),
+                format_args!("{vectors}; MSI-X has 1 to {MSIX_VECTORS_MAX}"),
+            );
         }
         for (name, offset) in [("table", found.table.offset), ("pba", found.pba.offset)] {
             if !offset.is_multiple_of(8) {
-                self.problem(place, &format!("{field}.{name}"), format_args!("{offset:#x} is not a multiple of 8"));
+                self.problem(
+                    place,
+                    &format!("{field}.{name}"),
+                    format_args!("{offset:#x} is not a multiple of 8"),
+                );
             }
             if u32::try_from(offset).is_err() {
-                self.problem(place, &format!("{field}.{name}"), format_args!("{offset:#x} has more than 32 bits"));
+                self.problem(
+                    place,
+                    &format!("{field}.{name}"),
+                    format_args!("{offset:#x} has more than 32 bits"),
+                );
             }
         }
     }
