@@ -9,6 +9,7 @@ use crate::spec::CXL_HPA_ALIGNMENT;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use parking_lot::Mutex;
+use pci_core::capabilities::CapabilityRegisters;
 use pci_core::capabilities::ConfigSlot;
 use pci_core::capabilities::PciExtendedCapability;
 use pci_spec::caps::ExtendedCapabilityId;
@@ -16,7 +17,6 @@ use reg_table::BlockRegister;
 use reg_table::Change;
 use reg_table::RegisterFile;
 use reg_table::Reset;
-use reg_table::WordMask;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -103,8 +103,8 @@ impl Default for CxlDeviceDevsecExtendedCapability {
 }
 
 impl Composed {
-    fn registers(&self) -> RegisterFile<CxlDeviceDvsecReg> {
-        let mut file = RegisterFile::new(CxlDeviceDvsecReg::Header);
+    /// Gives the registers of a function that is being composed their values.
+    fn apply(&self, file: &mut RegisterFile<CxlDeviceDvsecReg>) {
         file.init(CxlDeviceDvsecReg::Capability, self.capability.into_bits());
         file.init(CxlDeviceDvsecReg::Capability2, self.capability2.into_bits());
         file.init(CxlDeviceDvsecReg::Capability3, self.capability3.into_bits());
@@ -114,8 +114,7 @@ impl Composed {
             file.init(*base_high, range.base_high);
             file.init(*base_low, range.base_low.into_bits());
         }
-        self.gate(&mut file);
-        file
+        self.gate(file);
     }
 
     /// Takes away the bits of what the device cannot do.
@@ -163,8 +162,10 @@ impl CxlDeviceDevsecExtendedCapability {
                 .with_cxl_reset_mem_clr_capable(true),
             ..Composed::default()
         };
+        let mut registers = RegisterFile::new(CxlDeviceDvsecReg::Header);
+        composed.apply(&mut registers);
         Self {
-            registers: Arc::new(Mutex::new(composed.registers())),
+            registers: Arc::new(Mutex::new(registers)),
             composed,
             cxl_reset_handler,
             cache_handler,
@@ -173,7 +174,7 @@ impl CxlDeviceDevsecExtendedCapability {
 
     fn composed(mut self, change: impl FnOnce(&mut Composed)) -> Self {
         change(&mut self.composed);
-        self.registers = Arc::new(Mutex::new(self.composed.registers()));
+        self.composed.apply(&mut self.registers.lock());
         self
     }
 
@@ -354,11 +355,6 @@ impl CxlDeviceDevsecExtendedCapability {
         }
     }
 
-    /// The access masks of this instance.
-    pub(crate) fn masks(&self) -> Vec<WordMask> {
-        self.registers.lock().masks().to_vec()
-    }
-
     /// A register was written. The registers' lock is free: a handler may report on a clone of this.
     fn written(&self, change: Change<CxlDeviceDvsecReg>) {
         use CxlDeviceDvsecReg::*;
@@ -482,6 +478,10 @@ impl PciExtendedCapability for CxlDeviceDevsecExtendedCapability {
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.registers.lock())
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&*self.registers.lock()).into())
     }
 }
 
