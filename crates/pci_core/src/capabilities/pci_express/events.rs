@@ -36,7 +36,6 @@ impl PortEvents {
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Inspect)]
 pub struct PortCounters {
     /// The attention button was pressed.
-    #[inspect(rename = "attention_button")]
     pub buttons: u64,
     /// A card was seen to come or go.
     pub presence_changes: u64,
