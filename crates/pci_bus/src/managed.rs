@@ -64,7 +64,11 @@ pub trait HotPlugPort {
     ///
     /// - the port has no hot-plug slot;
     /// - the slot is occupied.
-    fn hotplug_add_device(&mut self, device_name: &str, device: Box<dyn GenericPciBusDevice>) -> anyhow::Result<()>;
+    fn hotplug_add_device(
+        &mut self,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()>;
 
     /// Removes the device and tells the guest.
     ///

@@ -61,7 +61,10 @@ impl PortConfig {
 
     /// With a hot-plug slot of this number.
     pub fn with_slot(self, slot_number: u32) -> Self {
-        Self { slot_number: Some(slot_number), ..self }
+        Self {
+            slot_number: Some(slot_number),
+            ..self
+        }
     }
 }
 
@@ -87,7 +90,9 @@ pub enum ComposeError {
         existing: Arc<str>,
     },
     /// No such place.
-    #[error("'{name}' is at device {device}, function {function}; devices are 0 to 31, functions 0 to 7")]
+    #[error(
+        "'{name}' is at device {device}, function {function}; devices are 0 to 31, functions 0 to 7"
+    )]
     Place {
         /// The function.
         name: Arc<str>,
@@ -134,7 +139,9 @@ pub enum ComposeError {
         end: u8,
     },
     /// The ECAM range does not fit the buses.
-    #[error("ECAM range {range} has {actual:#x} bytes; buses {start:#04x} to {end:#04x} take {expected:#x}")]
+    #[error(
+        "ECAM range {range} has {actual:#x} bytes; buses {start:#04x} to {end:#04x} take {expected:#x}"
+    )]
     EcamSize {
         /// The range.
         range: MemoryRange,
@@ -148,7 +155,9 @@ pub enum ComposeError {
         expected: u64,
     },
     /// The host bridge's component registers do not fit.
-    #[error("host bridge component registers at {range}: {actual:#x} bytes, {expected:#x} at least")]
+    #[error(
+        "host bridge component registers at {range}: {actual:#x} bytes, {expected:#x} at least"
+    )]
     ChbcrSize {
         /// The range.
         range: MemoryRange,
@@ -172,21 +181,35 @@ pub(crate) fn check_places(places: &[(Arc<str>, u8, u8)]) -> Result<(), ComposeE
     for (i, (name, device, function)) in places.iter().enumerate() {
         let (name, device, function) = (name.clone(), *device, *function);
         if device > 31 || function > 7 {
-            return Err(ComposeError::Place { name, device, function });
+            return Err(ComposeError::Place {
+                name,
+                device,
+                function,
+            });
         }
         for (existing, other_device, other_function) in places.iter().take(i) {
             if *existing == name {
                 return Err(ComposeError::DuplicateName { name });
             }
             if (*other_device, *other_function) == (device, function) {
-                return Err(ComposeError::Occupied { name, device, function, existing: existing.clone() });
+                return Err(ComposeError::Occupied {
+                    name,
+                    device,
+                    function,
+                    existing: existing.clone(),
+                });
             }
         }
     }
-    match places.iter().find(|(_, device, _)| !places.iter().any(|(_, d, f)| (d, f) == (device, &0))) {
-        Some((name, device, function)) => {
-            Err(ComposeError::NoFunctionZero { name: name.clone(), device: *device, function: *function })
-        }
+    match places
+        .iter()
+        .find(|(_, device, _)| !places.iter().any(|(_, d, f)| (d, f) == (device, &0)))
+    {
+        Some((name, device, function)) => Err(ComposeError::NoFunctionZero {
+            name: name.clone(),
+            device: *device,
+            function: *function,
+        }),
         None => Ok(()),
     }
 }
@@ -203,7 +226,10 @@ pub(crate) fn compose_ports(
     let mut functions = Vec::with_capacity(configs.len());
     for config in configs {
         if let Some(slot) = config.slot_number.filter(|slot| *slot >= 1 << 13) {
-            return Err(ComposeError::SlotNumber { name: config.name, slot });
+            return Err(ComposeError::SlotNumber {
+                name: config.name,
+                slot,
+            });
         }
         let devfn = (config.device << 3) | config.function;
         let definition = PortDefinition {
@@ -216,12 +242,15 @@ pub(crate) fn compose_ports(
             bar: config.bar,
             options: config.options,
         };
-        let register_mmio = match &mut register_mmio {
-            Some(register_mmio) => Some(&mut **register_mmio),
+        let register_mmio: Option<&mut dyn RegisterMmioIntercept> = match &mut register_mmio {
+            Some(register_mmio) => Some(*register_mmio),
             None => None,
         };
         let port = PcieDownstreamPort::compose(definition, &msi_target(devfn), register_mmio)?;
-        functions.push(Function { devfn, occupant: Occupant::Port(port) });
+        functions.push(Function {
+            devfn,
+            occupant: Occupant::Port(port),
+        });
     }
     Ok(functions)
 }

@@ -27,8 +27,13 @@ impl ItsSignalMsi {
 impl SignalMsi for ItsSignalMsi {
     fn signal_msi(&self, devid: Option<u32>, address: u64, data: u32) {
         match devid {
-            Some(bdf) => self.inner.signal_msi(Some(its_device_id(self.segment, bdf)), address, data),
-            None => tracelimit::warn_ratelimited!(address, data, "MSI without requester ID dropped"),
+            Some(bdf) => {
+                self.inner
+                    .signal_msi(Some(its_device_id(self.segment, bdf)), address, data)
+            }
+            None => {
+                tracelimit::warn_ratelimited!(address, data, "MSI without requester ID dropped")
+            }
         }
     }
 }
@@ -67,7 +72,8 @@ impl IrqFdRoute for ItsRoute {
 
     fn enable(&self, address: u64, data: u32, devid: Option<u32>) {
         if let Some(bdf) = devid {
-            self.inner.enable(address, data, Some(its_device_id(self.segment, bdf)));
+            self.inner
+                .enable(address, data, Some(its_device_id(self.segment, bdf)));
         }
     }
 
@@ -124,7 +130,9 @@ mod tests {
     #[test]
     fn routes_are_tagged_alike() {
         let log = Arc::new(Log::default());
-        let route = ItsIrqFd::new(Arc::new(Routes(log.clone())), 1).new_irqfd_route().unwrap();
+        let route = ItsIrqFd::new(Arc::new(Routes(log.clone())), 1)
+            .new_irqfd_route()
+            .unwrap();
         route.enable(5, 6, Some(0x100));
         route.enable(5, 6, None);
         route.disable();

@@ -117,7 +117,9 @@ pub enum PortBarSubregionKind {
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
     /// The BAR is not number 0.
-    #[error("port '{port}': BAR{index} asked for; a port's BAR is 64 bits wide and can only be BAR0")]
+    #[error(
+        "port '{port}': BAR{index} asked for; a port's BAR is 64 bits wide and can only be BAR0"
+    )]
     BarIndex {
         /// The port.
         port: String,
@@ -125,7 +127,9 @@ pub enum PortError {
         index: u8,
     },
     /// A part of the BAR sticks out of it.
-    #[error("port '{port}': {kind:?} of {size:#x} bytes at {offset:#x} do not fit in a BAR of {bar:#x} bytes")]
+    #[error(
+        "port '{port}': {kind:?} of {size:#x} bytes at {offset:#x} do not fit in a BAR of {bar:#x} bytes"
+    )]
     Subregion {
         /// The port.
         port: String,
@@ -149,7 +153,9 @@ pub enum PortError {
         second: PortBarSubregionKind,
     },
     /// The component registers are misplaced.
-    #[error("port '{port}': CXL component registers at {offset:#x}, {size:#x} bytes; they are 64 KiB at a multiple of 64 KiB")]
+    #[error(
+        "port '{port}': CXL component registers at {offset:#x}, {size:#x} bytes; they are 64 KiB at a multiple of 64 KiB"
+    )]
     ComponentRegisters {
         /// The port.
         port: String,
@@ -208,7 +214,9 @@ pub(crate) struct PortDefinition {
 
 impl PortDefinition {
     fn is_cxl(&self) -> bool {
-        self.settings.cxl_flex_bus_port_capability.is_some_and(|cxl| cxl.cache_capable() || cxl.mem_capable())
+        self.settings
+            .cxl_flex_bus_port_capability
+            .is_some_and(|cxl| cxl.cache_capable() || cxl.mem_capable())
     }
 
     /// What the contract's constructor promises: CXL that cannot be is left out, with a warning.
@@ -246,14 +254,14 @@ fn cxl_component_bar() -> PortBarDefinition {
 
 /// A root port or a switch's downstream port.
 #[derive(Inspect)]
-pub struct PcieDownstreamPort {
+pub(crate) struct PcieDownstreamPort {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its configuration space.
-    pub cfg_space: ConfigSpaceType1Emulator,
+    pub(crate) cfg_space: ConfigSpaceType1Emulator,
     /// The device behind it, and that device's name.
     #[inspect(with = "|link| link.as_ref().map(|(name, _)| name.to_string())")]
-    pub link: Option<(Arc<str>, Box<dyn GenericPciBusDevice>)>,
+    pub(crate) link: Option<(Arc<str>, Box<dyn GenericPciBusDevice>)>,
     bar: Option<PortBar>,
     cxl_component_registers: Option<CxlComponentRegisters>,
 }
@@ -265,9 +273,15 @@ impl PcieDownstreamPort {
     /// # Panics
     ///
     /// When `port_type` is not that of a downstream port and a slot is asked for.
-    #[expect(clippy::too_many_arguments, reason = "callers know it so; `PortDefinition` is the better way")]
-    #[expect(clippy::panic, reason = "documented; the builders of root complex and switch give errors")]
-    pub fn new(
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "callers know it so; `PortDefinition` is the better way"
+    )]
+    #[expect(
+        clippy::panic,
+        reason = "documented; the builders of root complex and switch give errors"
+    )]
+    pub(crate) fn new(
         name: impl Into<String>,
         hardware_ids: HardwareIds,
         port_type: DevicePortType,
@@ -288,7 +302,11 @@ impl PcieDownstreamPort {
             bar,
             options: PortOptions::default(),
         };
-        match Self::compose(definition.without_impossible_cxl(register_mmio.is_some()), msi_target, register_mmio) {
+        match Self::compose(
+            definition.without_impossible_cxl(register_mmio.is_some()),
+            msi_target,
+            register_mmio,
+        ) {
             Ok(port) => port,
             Err(error) => panic!("{error}"),
         }
@@ -308,14 +326,26 @@ impl PcieDownstreamPort {
         if is_cxl && definition.bar.is_none() {
             definition.bar = Some(cxl_component_bar());
         }
-        let PortDefinition { name, hardware_ids, port_type, multi_function, hotplug_slot_number, settings, bar, options } =
-            definition;
+        let PortDefinition {
+            name,
+            hardware_ids,
+            port_type,
+            multi_function,
+            hotplug_slot_number,
+            settings,
+            bar,
+            options,
+        } = definition;
         if let Some(bar) = &bar {
             bar::check(&name, bar, is_cxl)?;
         }
 
         let msi = MsiCapability::new(0, true, false, msi_target);
-        let (msix, msix_capability) = match bar.as_ref().map(|bar| bar::msix(&name, bar, msi_target)).transpose()? {
+        let (msix, msix_capability) = match bar
+            .as_ref()
+            .map(|bar| bar::msix(&name, bar, msi_target))
+            .transpose()?
+        {
             Some(Some((msix, capability))) => (Some(msix), Some(capability)),
             Some(None) | None => (None, None),
         };
@@ -330,7 +360,10 @@ impl PcieDownstreamPort {
 
         let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
         capabilities.extend(msix_capability);
-        let component_offset = bar.as_ref().filter(|_| is_cxl).and_then(bar::component_registers_offset);
+        let component_offset = bar
+            .as_ref()
+            .filter(|_| is_cxl)
+            .and_then(bar::component_registers_offset);
         let extended = extended_capabilities(&port_type, &settings, &options, component_offset);
         let mut bars = DeviceBars::new();
         if let Some(bar) = &bar {
@@ -339,13 +372,20 @@ impl PcieDownstreamPort {
             };
             let region: Box<dyn ControlMmioIntercept> = register_mmio.new_io_region(
                 &format!("{name}-bar{}", bar.index),
-                bar.size_bytes.checked_next_power_of_two().unwrap_or(bar.size_bytes).max(crate::PAGE_SIZE),
+                bar.size_bytes
+                    .checked_next_power_of_two()
+                    .unwrap_or(bar.size_bytes)
+                    .max(crate::PAGE_SIZE),
             );
             bars = bars.bar0(bar.size_bytes, BarMemoryKind::Intercept(region));
         }
-        let cfg_space = ConfigSpaceType1Emulator::try_new(hardware_ids, capabilities, extended, bars)
-            .map_err(|source| PortError::ConfigSpace { port: name.clone(), source })?
-            .with_multi_function_bit(multi_function);
+        let cfg_space =
+            ConfigSpaceType1Emulator::try_new(hardware_ids, capabilities, extended, bars)
+                .map_err(|source| PortError::ConfigSpace {
+                    port: name.clone(),
+                    source,
+                })?
+                .with_multi_function_bit(multi_function);
         Ok(Self {
             name,
             cfg_space,
@@ -356,7 +396,7 @@ impl PcieDownstreamPort {
     }
 
     /// A handle on the bus numbers the guest gave to the port.
-    pub fn bus_range(&self) -> AssignedBusRange {
+    pub(crate) fn bus_range(&self) -> AssignedBusRange {
         self.cfg_space.bus_range()
     }
 
@@ -366,7 +406,8 @@ impl PcieDownstreamPort {
 
     /// Whether the port has a hot-plug slot.
     pub(crate) fn is_hot_plug_capable(&self) -> bool {
-        self.pci_express().is_some_and(|pcie| pcie.slot_capabilities().hot_plug_capable())
+        self.pci_express()
+            .is_some_and(|pcie| pcie.slot_capabilities().hot_plug_capable())
     }
 
     /// Attaches a device before the guest runs.
@@ -375,13 +416,17 @@ impl PcieDownstreamPort {
     ///
     /// - `port_name` is not this port's name;
     /// - a device is attached already.
-    pub fn add_pcie_device(
+    pub(crate) fn add_pcie_device(
         &mut self,
         port_name: &str,
         device_name: &str,
         device: Box<dyn GenericPciBusDevice>,
     ) -> anyhow::Result<()> {
-        anyhow::ensure!(port_name == self.name, "device '{device_name}' is for port '{port_name}'; this is '{}'", self.name);
+        anyhow::ensure!(
+            port_name == self.name,
+            "device '{device_name}' is for port '{port_name}'; this is '{}'",
+            self.name
+        );
         self.ensure_vacant(device_name)?;
         self.link = Some((device_name.into(), device));
         self.cfg_space.set_presence_detect_state(true);
@@ -390,7 +435,10 @@ impl PcieDownstreamPort {
 
     fn ensure_vacant(&self, device_name: &str) -> anyhow::Result<()> {
         if let Some((existing, _)) = &self.link {
-            anyhow::bail!("port '{}' is occupied by '{existing}'; '{device_name}' cannot be attached", self.name);
+            anyhow::bail!(
+                "port '{}' is occupied by '{existing}'; '{device_name}' cannot be attached",
+                self.name
+            );
         }
         Ok(())
     }
@@ -401,12 +449,16 @@ impl PcieDownstreamPort {
     ///
     /// - the port has no hot-plug slot;
     /// - a device is attached already.
-    pub fn hotplug_add_device(
+    pub(crate) fn hotplug_add_device(
         &mut self,
         device_name: &str,
         device: Box<dyn GenericPciBusDevice>,
     ) -> anyhow::Result<()> {
-        anyhow::ensure!(self.is_hot_plug_capable(), "port '{}' is not hot-plug capable", self.name);
+        anyhow::ensure!(
+            self.is_hot_plug_capable(),
+            "port '{}' is not hot-plug capable",
+            self.name
+        );
         self.ensure_vacant(device_name)?;
         self.link = Some((device_name.into(), device));
         if let Some(pcie) = self.pci_express() {
@@ -421,8 +473,12 @@ impl PcieDownstreamPort {
     ///
     /// - the port has no hot-plug slot;
     /// - no device is attached.
-    pub fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
-        anyhow::ensure!(self.is_hot_plug_capable(), "port '{}' is not hot-plug capable", self.name);
+    pub(crate) fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.is_hot_plug_capable(),
+            "port '{}' is not hot-plug capable",
+            self.name
+        );
         anyhow::ensure!(self.link.is_some(), "port '{}' is empty", self.name);
         self.link = None;
         if let Some(pcie) = self.pci_express() {
@@ -432,40 +488,50 @@ impl PcieDownstreamPort {
     }
 
     /// Reads a dword of a function on a bus below the port. What nobody answers leaves `value` as it is.
-    pub fn forward_cfg_read_with_routing(
+    #[cfg(test)]
+    pub(crate) fn forward_cfg_read_with_routing(
         &mut self,
         bus: &u8,
         function: &u8,
         cfg_offset: u16,
         value: &mut u32,
     ) -> IoResult {
-        match self.secondary_of(*bus) {
+        match self.secondary_toward(*bus) {
             Some(secondary) => self.forward_read(secondary, *bus, *function, cfg_offset, value),
             None => IoResult::Ok,
         }
     }
 
     /// Writes a dword of a function on a bus below the port. What nobody answers is dropped.
-    pub fn forward_cfg_write_with_routing(
+    #[cfg(test)]
+    pub(crate) fn forward_cfg_write_with_routing(
         &mut self,
         bus: &u8,
         function: &u8,
         cfg_offset: u16,
         value: u32,
     ) -> IoResult {
-        match self.secondary_of(*bus) {
-            Some(secondary) => self.forward_write(secondary, *bus, *function, cfg_offset, value, ByteEnables::ALL),
+        match self.secondary_toward(*bus) {
+            Some(secondary) => self.forward_write(
+                secondary,
+                *bus,
+                *function,
+                cfg_offset,
+                value,
+                ByteEnables::ALL,
+            ),
             None => IoResult::Ok,
         }
     }
 
-    /// The secondary bus, if `bus` is below the port; nothing is while its bus numbers are unassigned.
-    fn secondary_of(&self, bus: u8) -> Option<u8> {
+    /// The port's secondary bus, if `bus` is below the port. Nothing is while the bus numbers are unassigned.
+    #[cfg(test)]
+    fn secondary_toward(&self, bus: u8) -> Option<u8> {
         let range = self.cfg_space.assigned_bus_range();
         (range != (0..=0) && range.contains(&bus)).then(|| *range.start())
     }
 
-    /// Reads below the port, where `bus` is known to lie.
+    /// Reads a dword of a function on `bus`, which lies below the port. What nobody answers leaves `value` as it is.
     #[inline]
     pub(crate) fn forward_read(
         &mut self,
@@ -478,11 +544,15 @@ impl PcieDownstreamPort {
         if !self.passes(secondary, bus, function) {
             return IoResult::Ok;
         }
-        let Some((_, device)) = &mut self.link else { return IoResult::Ok };
-        device.pci_cfg_read_with_routing(secondary, bus, function, offset, value).unwrap_or(IoResult::Ok)
+        let Some((_, device)) = &mut self.link else {
+            return IoResult::Ok;
+        };
+        device
+            .pci_cfg_read_with_routing(secondary, bus, function, offset, value)
+            .unwrap_or(IoResult::Ok)
     }
 
-    /// Writes below the port, where `bus` is known to lie.
+    /// Writes the enabled bytes of a dword of a function on `bus`, which lies below the port. What nobody answers is dropped.
     pub(crate) fn forward_write(
         &mut self,
         secondary: u8,
@@ -495,7 +565,9 @@ impl PcieDownstreamPort {
         if !self.passes(secondary, bus, function) {
             return IoResult::Ok;
         }
-        let Some((_, device)) = &mut self.link else { return IoResult::Ok };
+        let Some((_, device)) = &mut self.link else {
+            return IoResult::Ok;
+        };
         device
             .pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables)
             .unwrap_or(IoResult::Ok)
@@ -505,13 +577,22 @@ impl PcieDownstreamPort {
     /// (PCIe 6.2 section 7.3.1).
     #[inline]
     fn passes(&self, secondary: u8, bus: u8, function: u8) -> bool {
-        function < FIRST_ARI_FUNCTION
-            || bus != secondary
-            || self.pci_express().is_some_and(|pcie| pcie.ari_forwarding_enabled())
+        function < FIRST_ARI_FUNCTION || bus != secondary || self.forwards_ari()
+    }
+
+    #[cold]
+    fn forwards_ari(&self) -> bool {
+        self.pci_express()
+            .is_some_and(|pcie| pcie.ari_forwarding_enabled())
     }
 
     /// Writes the port's own configuration space.
-    pub(crate) fn write_config(&mut self, offset: u16, value: u32, enables: ByteEnables) -> Result<Effects, IoError> {
+    pub(crate) fn write_config(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Result<Effects, IoError> {
         self.cfg_space.write_bytes(offset, value, enables)
     }
 
@@ -552,7 +633,11 @@ impl PcieDownstreamPort {
 }
 
 impl HotPlugPort for PcieDownstreamPort {
-    fn hotplug_add_device(&mut self, device_name: &str, device: Box<dyn GenericPciBusDevice>) -> anyhow::Result<()> {
+    fn hotplug_add_device(
+        &mut self,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
         self.hotplug_add_device(device_name, device)
     }
 
@@ -574,8 +659,17 @@ impl InspectMut for PcieDownstreamPort {
 /// The interrupt of the port's own events: MSI-X while the guest has it enabled, else MSI.
 fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>) -> Interrupt {
     let msi = msi.interrupt().unwrap_or_default();
-    let Some((emulator, vector)) = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?))) else { return msi };
-    Interrupt::from_fn(move || if emulator.enabled() { vector.deliver() } else { msi.deliver() })
+    let Some((emulator, vector)) = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)))
+    else {
+        return msi;
+    };
+    Interrupt::from_fn(move || {
+        if emulator.enabled() {
+            vector.deliver()
+        } else {
+            msi.deliver()
+        }
+    })
 }
 
 /// The port's extended capabilities, in order.
@@ -593,10 +687,15 @@ fn extended_capabilities(
     if let (Some(cxl), Some(offset)) = (settings.cxl_flex_bus_port_capability, component_offset) {
         extended.push(Box::new(CxlPortDvsecExtendedCapability::new()));
         extended.push(Box::new(flex_bus(cxl)));
-        extended.extend(build_cxl_register_locator_extended_capability(CxlRegisterLocatorRegisterBir::BAR_10H, offset));
+        extended.extend(build_cxl_register_locator_extended_capability(
+            CxlRegisterLocatorRegisterBir::BAR_10H,
+            offset,
+        ));
     }
     if let Some(serial) = options.serial_number {
-        extended.push(Box::new(FixedExtendedCapability::device_serial_number(serial)));
+        extended.push(Box::new(FixedExtendedCapability::device_serial_number(
+            serial,
+        )));
     }
     extended
 }
@@ -619,7 +718,11 @@ pub(crate) fn build_cxl_register_locator_extended_capability(
     offset: u64,
 ) -> Option<Box<dyn PciExtendedCapability>> {
     CxlRegisterLocatorDvsecExtendedCapability::new()
-        .with_register_block(bir, CxlRegisterLocatorRegisterBlockIdentifier::COMPONENT_REGISTERS, offset)
+        .with_register_block(
+            bir,
+            CxlRegisterLocatorRegisterBlockIdentifier::COMPONENT_REGISTERS,
+            offset,
+        )
         .ok()
         .map(|locator| Box::new(locator) as _)
 }
@@ -628,16 +731,23 @@ pub(crate) fn build_cxl_register_locator_extended_capability(
 fn component_registers(options: &CxlPortOptions) -> CxlComponentRegisters {
     let mut registers = CxlComponentRegisters::new();
     if options.ras {
-        registers.add_register(Box::new(cxl_spec::component_registers::CxlRasCapability::new()));
+        registers.add_register(Box::new(
+            cxl_spec::component_registers::CxlRasCapability::new(),
+        ));
     }
     if options.link {
-        registers.add_register(Box::new(cxl_spec::component_registers::CxlLinkCapability::new()));
+        registers.add_register(Box::new(
+            cxl_spec::component_registers::CxlLinkCapability::new(),
+        ));
     }
     registers
 }
 
 /// The ACS services that a port of this type can have, of those `requested` (PCIe 6.2 section 6.12.1).
-pub(crate) fn filter_acs_capabilities_for_bridge(port_type: &DevicePortType, requested: u16) -> u16 {
+pub(crate) fn filter_acs_capabilities_for_bridge(
+    port_type: &DevicePortType,
+    requested: u16,
+) -> u16 {
     /// The defined services but egress control, whose vector is not emulated.
     const EMULATED: u16 = 0x00df;
     let of_type = match *port_type {

@@ -3,11 +3,11 @@
 use crate::MAX_FUNCTIONS_PER_BUS;
 use crate::port::PcieDownstreamPort;
 use crate::port::PortState;
+use crate::root::DownstreamPortInfo;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
-use crate::root::DownstreamPortInfo;
 use pci_bus::HotPlugPort;
 use pci_core::cfg_space_emu::Effects;
 use reg_table::Reset;
@@ -33,13 +33,21 @@ pub(crate) struct Function {
     pub(crate) occupant: Occupant,
 }
 
-/// Where the accesses for a bus go: the function in [`PortSet::functions`], and its secondary bus.
+/// Where the accesses for a bus go: the port in [`PortSet::functions`], and that port's secondary bus.
 #[derive(Copy, Clone)]
 struct Route {
     index: u16,
     secondary: u8,
 }
 
+impl Route {
+    const NOWHERE: Self = Self {
+        index: NOWHERE,
+        secondary: 0,
+    };
+}
+
+/// In a table: nothing is there.
 const NOWHERE: u16 = u16::MAX;
 
 /// The functions of one bus, in order of device and function number, with a table of them and a table of the buses below.
@@ -68,27 +76,20 @@ impl PortSet {
         Self {
             functions,
             by_devfn,
-            by_bus: Box::new([Route { index: NOWHERE, secondary: 0 }; 256]),
+            by_bus: Box::new([Route::NOWHERE; 256]),
             unsupported_requests: 0,
         }
-    }
-
-    /// Adds a function; false if its place is taken. The bus table is empty until the caller refreshes it.
-    pub(crate) fn insert(&mut self, function: Function) -> bool {
-        if self.at(function.devfn).is_some() {
-            return false;
-        }
-        let mut functions = std::mem::take(&mut self.functions);
-        functions.push(function);
-        *self = Self { unsupported_requests: self.unsupported_requests, ..Self::new(functions) };
-        true
     }
 
     /// Makes the bus table anew from the ports' bus numbers, for the buses in `below`.
     pub(crate) fn refresh(&mut self, below: RangeInclusive<u8>) {
         self.claim_nothing();
-        for (index, function) in (0u16..).zip(&self.functions).rev() {
-            let Occupant::Port(port) = &function.occupant else { continue };
+        // From the last to the first: what the first claims, it gets.
+        for (index, function) in self.functions.iter().enumerate().rev() {
+            let (Occupant::Port(port), Ok(index)) = (&function.occupant, u16::try_from(index))
+            else {
+                continue;
+            };
             let (secondary, subordinate) = port.bus_range().bus_range();
             if (secondary, subordinate) == (0, 0) {
                 continue;
@@ -103,7 +104,7 @@ impl PortSet {
 
     /// Empties the bus table.
     pub(crate) fn claim_nothing(&mut self) {
-        self.by_bus.fill(Route { index: NOWHERE, secondary: 0 });
+        self.by_bus.fill(Route::NOWHERE);
     }
 
     /// The ports, for whoever attaches devices.
@@ -125,10 +126,12 @@ impl PortSet {
     }
 
     pub(crate) fn ports_mut(&mut self) -> impl Iterator<Item = (u8, &mut PcieDownstreamPort)> {
-        self.functions.iter_mut().filter_map(|f| match &mut f.occupant {
-            Occupant::Port(port) => Some((f.devfn, port)),
-            Occupant::Integrated { .. } => None,
-        })
+        self.functions
+            .iter_mut()
+            .filter_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => Some((f.devfn, port)),
+                Occupant::Integrated { .. } => None,
+            })
     }
 
     /// The port at a place.
@@ -142,7 +145,9 @@ impl PortSet {
     #[inline]
     fn at(&mut self, devfn: u8) -> Option<&mut Occupant> {
         let index = *self.by_devfn.get(usize::from(devfn))?;
-        self.functions.get_mut(usize::from(index)).map(|f| &mut f.occupant)
+        self.functions
+            .get_mut(usize::from(index))
+            .map(|f| &mut f.occupant)
     }
 
     #[inline]
@@ -156,12 +161,18 @@ impl PortSet {
 
     /// Reads a function of the bus itself. What nobody answers leaves `value` as it is.
     #[inline]
-    pub(crate) fn read_local(&mut self, bus: u8, devfn: u8, offset: u16, value: &mut u32) -> IoResult {
+    pub(crate) fn read_local(
+        &mut self,
+        bus: u8,
+        devfn: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
         match self.at(devfn) {
             Some(Occupant::Port(port)) => port.cfg_space.read_u32(offset, value),
-            Some(Occupant::Integrated { device, .. }) => {
-                device.pci_cfg_read_with_routing(bus, bus, 0, offset, value).unwrap_or(IoResult::Ok)
-            }
+            Some(Occupant::Integrated { device, .. }) => device
+                .pci_cfg_read_with_routing(bus, bus, 0, offset, value)
+                .unwrap_or(IoResult::Ok),
             None => self.unsupported(),
         }
     }
@@ -181,7 +192,8 @@ impl PortSet {
                 Err(error) => (IoResult::Err(error), Effects::default()),
             },
             Some(Occupant::Integrated { device, .. }) => {
-                let result = device.pci_cfg_write_bytes_with_routing(bus, bus, 0, offset, value, enables);
+                let result =
+                    device.pci_cfg_write_bytes_with_routing(bus, bus, 0, offset, value, enables);
                 (result.unwrap_or(IoResult::Ok), Effects::default())
             }
             None => (self.unsupported(), Effects::default()),
@@ -190,7 +202,13 @@ impl PortSet {
 
     /// Reads a function on a bus below. What nobody answers leaves `value` as it is.
     #[inline]
-    pub(crate) fn read_below(&mut self, bus: u8, function: u8, offset: u16, value: &mut u32) -> IoResult {
+    pub(crate) fn read_below(
+        &mut self,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
         match self.toward(bus) {
             Some((secondary, port)) => port.forward_read(secondary, bus, function, offset, value),
             None => self.unsupported(),
@@ -207,7 +225,9 @@ impl PortSet {
         enables: ByteEnables,
     ) -> IoResult {
         match self.toward(bus) {
-            Some((secondary, port)) => port.forward_write(secondary, bus, function, offset, value, enables),
+            Some((secondary, port)) => {
+                port.forward_write(secondary, bus, function, offset, value, enables)
+            }
             None => self.unsupported(),
         }
     }
@@ -220,26 +240,32 @@ impl PortSet {
 
     /// Reads memory that a function or a device below claims.
     pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
-        self.functions.iter_mut().find_map(|f| match &mut f.occupant {
-            Occupant::Port(port) => port.mmio_read(address, data),
-            Occupant::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
-        })
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.mmio_read(address, data),
+                Occupant::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
+            })
     }
 
     /// Writes memory that a function or a device below claims.
     pub(crate) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
-        self.functions.iter_mut().find_map(|f| match &mut f.occupant {
-            Occupant::Port(port) => port.mmio_write(address, data),
-            Occupant::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
-        })
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.mmio_write(address, data),
+                Occupant::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
+            })
     }
 
     /// The port of this name, here or below.
     pub(crate) fn find_port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
-        self.functions.iter_mut().find_map(|f| match &mut f.occupant {
-            Occupant::Port(port) => port.find_port(name),
-            Occupant::Integrated { .. } => None,
-        })
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(port) => port.find_port(name),
+                Occupant::Integrated { .. } => None,
+            })
     }
 
     /// Resets every function and all below. The caller refreshes afterwards.
@@ -304,11 +330,16 @@ pub(crate) mod state {
         }
 
         /// Says whether the ports would take these states: one for each, and each fits.
-        pub(crate) fn check_ports(&mut self, states: &[(u8, PortState)]) -> Result<(), RestoreError> {
+        pub(crate) fn check_ports(
+            &mut self,
+            states: &[(u8, PortState)],
+        ) -> Result<(), RestoreError> {
             let invalid = |error| Err(RestoreError::InvalidSavedState(error));
             let (saved, live) = (states.len(), self.ports().count());
             if saved != live {
-                return invalid(anyhow!("{saved} ports in the saved state; there are {live}"));
+                return invalid(anyhow!(
+                    "{saved} ports in the saved state; there are {live}"
+                ));
             }
             let mut seen = [false; MAX_FUNCTIONS_PER_BUS];
             for (devfn, state) in states {
@@ -318,20 +349,27 @@ pub(crate) mod state {
                     return invalid(anyhow!("port {devfn:#04x} is twice in the saved state"));
                 }
                 let Some(port) = self.port_at(*devfn) else {
-                    return invalid(anyhow!("the saved state has port {devfn:#04x}, which does not exist"));
+                    return invalid(anyhow!(
+                        "the saved state has port {devfn:#04x}, which does not exist"
+                    ));
                 };
                 let name = port.name.clone();
-                port.check_state(state).map_err(|error| error.in_child(name))?;
+                port.check_state(state)
+                    .map_err(|error| error.in_child(name))?;
             }
             Ok(())
         }
 
         /// Restores states that were checked. The caller refreshes afterwards.
-        pub(crate) fn restore_ports(&mut self, states: Vec<(u8, PortState)>) -> Result<(), RestoreError> {
+        pub(crate) fn restore_ports(
+            &mut self,
+            states: Vec<(u8, PortState)>,
+        ) -> Result<(), RestoreError> {
             for (devfn, state) in states {
                 if let Some(port) = self.port_at(devfn) {
                     let name = port.name.clone();
-                    port.restore_state(state).map_err(|error| error.in_child(name))?;
+                    port.restore_state(state)
+                        .map_err(|error| error.in_child(name))?;
                 }
             }
             Ok(())
@@ -343,34 +381,50 @@ pub(crate) mod state {
                 if let Occupant::Integrated { name, device } = &mut function.occupant
                     && let Some(device) = device.managed()
                 {
-                    let device = device.save().map_err(|error| error.in_child(name.to_string()))?;
-                    states.push(IntegratedState { device_function: function.devfn, device });
+                    let device = device
+                        .save()
+                        .map_err(|error| error.in_child(name.to_string()))?;
+                    states.push(IntegratedState {
+                        device_function: function.devfn,
+                        device,
+                    });
                 }
             }
             Ok(states)
         }
 
-        pub(crate) fn check_integrated(&mut self, states: &[IntegratedState]) -> Result<(), RestoreError> {
+        pub(crate) fn check_integrated(
+            &mut self,
+            states: &[IntegratedState],
+        ) -> Result<(), RestoreError> {
             for state in states {
-                let Some(Occupant::Integrated { name, device }) = self.at(state.device_function) else {
+                let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
+                else {
                     return Err(RestoreError::InvalidSavedState(anyhow!(
                         "the saved state has an endpoint at {:#04x}, where there is none",
                         state.device_function
                     )));
                 };
                 if let Some(device) = device.managed() {
-                    device.check(&state.device).map_err(|error| error.in_child(name.to_string()))?;
+                    device
+                        .check(&state.device)
+                        .map_err(|error| error.in_child(name.to_string()))?;
                 }
             }
             Ok(())
         }
 
-        pub(crate) fn restore_integrated(&mut self, states: Vec<IntegratedState>) -> Result<(), RestoreError> {
+        pub(crate) fn restore_integrated(
+            &mut self,
+            states: Vec<IntegratedState>,
+        ) -> Result<(), RestoreError> {
             for state in states {
                 if let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
                     && let Some(device) = device.managed()
                 {
-                    device.restore(state.device).map_err(|error| error.in_child(name.to_string()))?;
+                    device
+                        .restore(state.device)
+                        .map_err(|error| error.in_child(name.to_string()))?;
                 }
             }
             Ok(())

@@ -112,8 +112,9 @@ pub struct GenericPcieRootComplex {
     /// Bytes of ECAM that nothing lies over, from its start; 0 when a BAR does, and the slow path decides.
     #[inspect(skip)]
     ecam_clear_len: u64,
+    /// The registration; dropped with the root complex.
     #[inspect(skip)]
-    ecam: Box<dyn ControlMmioIntercept>,
+    _ecam: Box<dyn ControlMmioIntercept>,
     host_bridge: Option<HostBridge>,
     #[inspect(mut)]
     functions: PortSet,
@@ -131,7 +132,10 @@ impl GenericPcieRootComplex {
     ///
     /// Where [`RootComplexBuilder::build`] gives an error, with its text: when `ecam_range` is not 1 MiB for each bus, or
     /// there are more than 32 ports.
-    #[expect(clippy::panic, reason = "documented; callers with values that are not constants use the builder")]
+    #[expect(
+        clippy::panic,
+        reason = "documented; callers with values that are not constants use the builder"
+    )]
     pub fn new(
         register_mmio: &mut dyn RegisterMmioIntercept,
         start_bus: u8,
@@ -145,7 +149,11 @@ impl GenericPcieRootComplex {
         if let Some(range) = chbcr_range {
             builder = builder.host_bridge_registers(range);
         }
-        assert!(ports.len() <= 32, "too many ports: {}; there is room for 32", ports.len());
+        assert!(
+            ports.len() <= 32,
+            "too many ports: {}; there is room for 32",
+            ports.len()
+        );
         for (device, port) in (0u8..).zip(ports) {
             let slot_number = port.hotplug.then(|| (u32::from(device) << 3) + 1);
             builder = builder.port(PortConfig {
@@ -210,7 +218,9 @@ impl GenericPcieRootComplex {
             return Err(existing.clone());
         }
         let port_name = found.name.clone();
-        found.add_pcie_device(&port_name, name.as_ref(), dev).map_err(|error| error.to_string().into())
+        found
+            .add_pcie_device(&port_name, name.as_ref(), dev)
+            .map_err(|error| error.to_string().into())
     }
 
     /// Attaches a device to a port anywhere in the hierarchy while the guest runs.
@@ -225,7 +235,8 @@ impl GenericPcieRootComplex {
         device_name: &str,
         device: Box<dyn GenericPciBusDevice>,
     ) -> anyhow::Result<()> {
-        self.port_named(port_name)?.hotplug_add_device(device_name, device)
+        self.port_named(port_name)?
+            .hotplug_add_device(device_name, device)
     }
 
     /// Removes the device at a port anywhere in the hierarchy while the guest runs.
@@ -239,13 +250,16 @@ impl GenericPcieRootComplex {
     }
 
     fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn pci_bus::HotPlugPort> {
-        self.functions.find_port(name).ok_or_else(|| anyhow::anyhow!("no port is named '{name}'"))
+        self.functions
+            .find_port(name)
+            .ok_or_else(|| anyhow::anyhow!("no port is named '{name}'"))
     }
 
     /// The buses that may lie below ports; none, where the root complex has one bus only.
     fn refresh_routes(&mut self) {
         // With one bus the range is empty, start above end.
-        self.functions.refresh(self.start_bus.saturating_add(1)..=self.end_bus);
+        self.functions
+            .refresh(self.start_bus.saturating_add(1)..=self.end_bus);
         if self.start_bus == self.end_bus {
             self.functions.claim_nothing();
         }
@@ -257,7 +271,8 @@ impl GenericPcieRootComplex {
         let ecam = self.ecam_range;
         let covered = self.functions.ports().any(|(_, port)| {
             port.cfg_space.bar_mappings().iter().any(|bar| {
-                bar.base_address < ecam.end() && bar.base_address.saturating_add(bar.len) > ecam.start()
+                bar.base_address < ecam.end()
+                    && bar.base_address.saturating_add(bar.len) > ecam.start()
             })
         });
         self.ecam_clear_len = if covered { 0 } else { ecam.len() };
@@ -296,7 +311,11 @@ impl GenericPcieRootComplex {
         };
         let (bdf, register) = self.decode(offset);
         let (dword, rest) = data.split_at(len.min(4));
-        let value = dword.iter().rev().fold(0, |value, byte| (value << 8) | u32::from(*byte)) << (8 * lane);
+        let value = dword
+            .iter()
+            .rev()
+            .fold(0, |value, byte| (value << 8) | u32::from(*byte))
+            << (8 * lane);
         let enables = u8::try_from(lane)
             .ok()
             .zip(u8::try_from(dword.len()).ok())
@@ -314,9 +333,14 @@ impl GenericPcieRootComplex {
 
     /// Bus, function and register of an offset into ECAM.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "each field of the offset is cut out on purpose")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each field of the offset is cut out on purpose"
+    )]
     fn decode(&self, offset: u64) -> (Bdf, u16) {
-        let bus = self.start_bus.wrapping_add((offset >> ECAM_BUS_SHIFT) as u8);
+        let bus = self
+            .start_bus
+            .wrapping_add((offset >> ECAM_BUS_SHIFT) as u8);
         let devfn = (offset >> ECAM_FUNCTION_SHIFT) as u8;
         (Bdf::from_devfn(bus, devfn), (offset & 0xffc) as u16)
     }
@@ -324,17 +348,29 @@ impl GenericPcieRootComplex {
     #[inline]
     fn read_dword(&mut self, bdf: Bdf, register: u16, value: &mut u32) -> IoResult {
         if bdf.bus() == self.start_bus {
-            self.functions.read_local(bdf.bus(), bdf.devfn(), register, value)
+            self.functions
+                .read_local(bdf.bus(), bdf.devfn(), register, value)
         } else {
-            self.functions.read_below(bdf.bus(), bdf.devfn(), register, value)
+            self.functions
+                .read_below(bdf.bus(), bdf.devfn(), register, value)
         }
     }
 
-    fn write_dword(&mut self, bdf: Bdf, register: u16, value: u32, enables: ByteEnables) -> IoResult {
+    fn write_dword(
+        &mut self,
+        bdf: Bdf,
+        register: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> IoResult {
         if bdf.bus() != self.start_bus {
-            return self.functions.write_below(bdf.bus(), bdf.devfn(), register, value, enables);
+            return self
+                .functions
+                .write_below(bdf.bus(), bdf.devfn(), register, value, enables);
         }
-        let (result, effects) = self.functions.write_local(bdf.bus(), bdf.devfn(), register, value, enables);
+        let (result, effects) =
+            self.functions
+                .write_local(bdf.bus(), bdf.devfn(), register, value, enables);
         if effects.bus_numbers {
             self.refresh_routes();
         } else if effects.bars || effects.command {
@@ -346,7 +382,9 @@ impl GenericPcieRootComplex {
     /// The offset into ECAM of an address.
     #[inline]
     fn ecam_offset(&self, address: u64) -> Option<u64> {
-        address.checked_sub(self.ecam_range.start()).filter(|offset| *offset < self.ecam_range.len())
+        address
+            .checked_sub(self.ecam_range.start())
+            .filter(|offset| *offset < self.ecam_range.len())
     }
 
     fn reset_by(&mut self, kind: Reset) {
@@ -422,7 +460,9 @@ impl MmioIntercept for GenericPcieRootComplex {
 impl PollDevice for GenericPcieRootComplex {
     fn poll_device(&mut self, cx: &mut Context<'_>) {
         let mut merges = std::mem::take(&mut self.merges);
-        merges.poll(cx, |(bdf, register), dword| self.write_dword(*bdf, *register, dword, ByteEnables::ALL));
+        merges.poll(cx, |(bdf, register), dword| {
+            self.write_dword(*bdf, *register, dword, ByteEnables::ALL)
+        });
         self.merges = merges;
     }
 }

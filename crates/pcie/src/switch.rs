@@ -64,18 +64,29 @@ impl UpstreamSwitchPort {
     pub fn new() -> Self {
         let capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(upstream_pcie())];
         Self {
-            cfg_space: ConfigSpaceType1Emulator::new(bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID), capabilities, vec![]),
+            cfg_space: ConfigSpaceType1Emulator::new(
+                bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID),
+                capabilities,
+                vec![],
+            ),
         }
     }
 
     /// A port with MSI to `msi_target`, and the capabilities that `options` asks for.
     fn with_msi(msi_target: &MsiTarget, options: &PortOptions) -> Result<Self, ConfigSpaceError> {
         let msi = MsiCapability::new(0, true, false, msi_target);
-        let capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(upstream_pcie()), Box::new(msi)];
-        let serial = options.serial_number.map(FixedExtendedCapability::device_serial_number);
-        let extended = serial.into_iter().map(|serial| Box::new(serial) as Box<dyn PciExtendedCapability>).collect();
+        let capabilities: Vec<Box<dyn PciCapability>> =
+            vec![Box::new(upstream_pcie()), Box::new(msi)];
+        let serial = options
+            .serial_number
+            .map(FixedExtendedCapability::device_serial_number);
+        let extended = serial
+            .into_iter()
+            .map(|serial| Box::new(serial) as Box<dyn PciExtendedCapability>)
+            .collect();
         let ids = bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID);
-        let cfg_space = ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())?;
+        let cfg_space =
+            ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())?;
         Ok(Self { cfg_space })
     }
 
@@ -162,8 +173,18 @@ impl GenericPcieSwitch {
     /// A switch whose downstream port i, "{name}-downstream-{i}", is function i modulo 8 of device i / 8, with slot number i + 1
     /// if it has a slot. CXL needs MMIO registration, which [`SwitchConfig::build`] takes; here it is left out with a warning.
     pub fn new(definition: GenericPcieSwitchDefinition) -> Self {
-        let GenericPcieSwitchDefinition { name, downstream_port_count, hotplug, msi_target, mut dsp_settings } = definition;
-        if dsp_settings.cxl_flex_bus_port_capability.take().is_some_and(|cxl| cxl.cache_capable() || cxl.mem_capable()) {
+        let GenericPcieSwitchDefinition {
+            name,
+            downstream_port_count,
+            hotplug,
+            msi_target,
+            mut dsp_settings,
+        } = definition;
+        if dsp_settings
+            .cxl_flex_bus_port_capability
+            .take()
+            .is_some_and(|cxl| cxl.cache_capable() || cxl.mem_capable())
+        {
             tracelimit::warn_ratelimited!(switch = %name, "no MMIO registration; the downstream ports go without CXL");
         }
         let ports = (0..downstream_port_count).map(|i| PortConfig {
@@ -171,7 +192,10 @@ impl GenericPcieSwitch {
             settings: dsp_settings.clone(),
             ..PortConfig::new(format!("{name}-downstream-{i}"), i >> 3, i & 7)
         });
-        let config = SwitchConfig { ports: ports.collect(), ..SwitchConfig::new(name) };
+        let config = SwitchConfig {
+            ports: ports.collect(),
+            ..SwitchConfig::new(name)
+        };
         config.build_unchecked(&msi_target)
     }
 
@@ -204,7 +228,8 @@ impl GenericPcieSwitch {
         dev: Box<dyn GenericPciBusDevice>,
     ) -> anyhow::Result<()> {
         let found = self.downstream_ports.port_at(port);
-        let found = found.ok_or_else(|| anyhow::anyhow!("switch '{}' has no port {port:#04x}", self.name))?;
+        let found = found
+            .ok_or_else(|| anyhow::anyhow!("switch '{}' has no port {port:#04x}", self.name))?;
         let port_name = found.name.clone();
         found.add_pcie_device(&port_name, name, dev)
     }
@@ -221,7 +246,8 @@ impl GenericPcieSwitch {
         device_name: &str,
         device: Box<dyn GenericPciBusDevice>,
     ) -> anyhow::Result<()> {
-        self.port_named(port_name)?.hotplug_add_device(device_name, device)
+        self.port_named(port_name)?
+            .hotplug_add_device(device_name, device)
     }
 
     /// Removes the device at a port of the switch, or below it, while the guest runs.
@@ -236,9 +262,9 @@ impl GenericPcieSwitch {
 
     fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn HotPlugPort> {
         let switch = self.name.clone();
-        self.downstream_ports
-            .find_port(name)
-            .ok_or_else(|| anyhow::anyhow!("no port of switch '{switch}', or below it, is named '{name}'"))
+        self.downstream_ports.find_port(name).ok_or_else(|| {
+            anyhow::anyhow!("no port of switch '{switch}', or below it, is named '{name}'")
+        })
     }
 
     /// The switch as a device that a port owns: reset, saved and inspected with the hierarchy.
@@ -256,7 +282,8 @@ impl GenericPcieSwitch {
         match self.buses() {
             // The first is the bus between the ports.
             Some(range) if range.start() < range.end() => {
-                self.downstream_ports.refresh(range.start() + 1..=*range.end());
+                self.downstream_ports
+                    .refresh(range.start() + 1..=*range.end());
             }
             Some(_) | None => self.downstream_ports.claim_nothing(),
         }
@@ -265,15 +292,23 @@ impl GenericPcieSwitch {
     /// Reads a function on a bus below the upstream port; `None` when the bus is not below it. What nobody answers leaves
     /// `value` as it is.
     #[inline]
-    fn route_cfg_read(&mut self, bus: u8, function: u8, offset: u16, value: &mut u32) -> Option<IoResult> {
+    fn route_cfg_read(
+        &mut self,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> Option<IoResult> {
         let (secondary, subordinate) = self.upstream_port.cfg_space.bus_numbers();
         if bus > subordinate || bus < secondary || subordinate == 0 {
             return None;
         }
         Some(if bus == secondary {
-            self.downstream_ports.read_local(bus, function, offset, value)
+            self.downstream_ports
+                .read_local(bus, function, offset, value)
         } else {
-            self.downstream_ports.read_below(bus, function, offset, value)
+            self.downstream_ports
+                .read_below(bus, function, offset, value)
         })
     }
 
@@ -291,19 +326,33 @@ impl GenericPcieSwitch {
             return None;
         }
         if bus != *range.start() {
-            return Some(self.downstream_ports.write_below(bus, function, offset, value, enables));
+            return Some(
+                self.downstream_ports
+                    .write_below(bus, function, offset, value, enables),
+            );
         }
-        let (result, effects) = self.downstream_ports.write_local(bus, function, offset, value, enables);
+        let (result, effects) = self
+            .downstream_ports
+            .write_local(bus, function, offset, value, enables);
         if effects.bus_numbers {
             self.refresh_routes();
         }
         Some(result)
     }
 
-    fn read_routed(&mut self, secondary: u8, target: u8, function: u8, offset: u16, value: &mut u32) -> IoResult {
+    fn read_routed(
+        &mut self,
+        secondary: u8,
+        target: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> IoResult {
         if target != secondary {
             *value = u32::MAX;
-            return self.route_cfg_read(target, function, offset, value).unwrap_or(IoResult::Ok);
+            return self
+                .route_cfg_read(target, function, offset, value)
+                .unwrap_or(IoResult::Ok);
         }
         if function == 0 {
             return self.upstream_port.cfg_space.read_u32(offset, value);
@@ -322,7 +371,9 @@ impl GenericPcieSwitch {
         enables: ByteEnables,
     ) -> IoResult {
         if target != secondary {
-            return self.route_cfg_write(target, function, offset, value, enables).unwrap_or(IoResult::Ok);
+            return self
+                .route_cfg_write(target, function, offset, value, enables)
+                .unwrap_or(IoResult::Ok);
         }
         if function == 0 {
             return self.write_upstream(offset, value, enables);
@@ -331,7 +382,11 @@ impl GenericPcieSwitch {
     }
 
     fn write_upstream(&mut self, offset: u16, value: u32, enables: ByteEnables) -> IoResult {
-        match self.upstream_port.cfg_space.write_bytes(offset, value, enables) {
+        match self
+            .upstream_port
+            .cfg_space
+            .write_bytes(offset, value, enables)
+        {
             Ok(effects) => {
                 if effects.bus_numbers {
                     self.refresh_routes();
@@ -387,7 +442,14 @@ impl PciConfigSpace for GenericPcieSwitch {
         offset: u16,
         value: u32,
     ) -> IoResult {
-        self.write_routed(secondary_bus, target_bus, function, offset, value, ByteEnables::ALL)
+        self.write_routed(
+            secondary_bus,
+            target_bus,
+            function,
+            offset,
+            value,
+            ByteEnables::ALL,
+        )
     }
 
     fn pci_cfg_write_bytes_with_routing(
@@ -425,7 +487,12 @@ impl GenericPciBusDevice for SwitchDevice {
         Some(self.0.write_upstream(offset, value, ByteEnables::ALL))
     }
 
-    fn pci_cfg_write_bytes(&mut self, offset: u16, value: u32, enables: ByteEnables) -> Option<IoResult> {
+    fn pci_cfg_write_bytes(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Option<IoResult> {
         Some(self.0.write_upstream(offset, value, enables))
     }
 
@@ -437,7 +504,10 @@ impl GenericPciBusDevice for SwitchDevice {
         offset: u16,
         value: &mut u32,
     ) -> Option<IoResult> {
-        Some(self.0.read_routed(secondary_bus, target_bus, function, offset, value))
+        Some(
+            self.0
+                .read_routed(secondary_bus, target_bus, function, offset, value),
+        )
     }
 
     fn pci_cfg_write_with_routing(
@@ -448,7 +518,14 @@ impl GenericPciBusDevice for SwitchDevice {
         offset: u16,
         value: u32,
     ) -> Option<IoResult> {
-        Some(self.0.write_routed(secondary_bus, target_bus, function, offset, value, ByteEnables::ALL))
+        Some(self.0.write_routed(
+            secondary_bus,
+            target_bus,
+            function,
+            offset,
+            value,
+            ByteEnables::ALL,
+        ))
     }
 
     fn pci_cfg_write_bytes_with_routing(
@@ -460,7 +537,10 @@ impl GenericPciBusDevice for SwitchDevice {
         value: u32,
         enables: ByteEnables,
     ) -> Option<IoResult> {
-        Some(self.0.write_routed(secondary_bus, target_bus, function, offset, value, enables))
+        Some(
+            self.0
+                .write_routed(secondary_bus, target_bus, function, offset, value, enables),
+        )
     }
 
     fn managed(&mut self) -> Option<&mut dyn ManagedDevice> {

@@ -84,20 +84,39 @@ impl<R: BlockRegister> RegisterFile<R> {
         true
     }
 
-    /// Takes write access away from a register's bits outside `writable`, for features this instance does not have.
+    /// Takes write access away from a register's bits outside `writable`, for features this instance does not have. The
+    /// table is what is narrowed: a second call replaces the first.
     pub fn narrow(&mut self, register: R, writable: u32) {
         let register = register.register();
-        let keep = !((register.mask() & !writable) << register.shift());
+        let all = register.mask() << register.shift();
+        let kept = (register.mask() & writable) << register.shift();
+        let Some(table) = R::BLOCK.masks.get(register.word()) else {
+            return;
+        };
         if let Some(mask) = self.masks.to_mut().get_mut(register.word()) {
-            for bits in [
-                &mut mask.rw,
-                &mut mask.rw1c,
-                &mut mask.rw1s,
-                &mut mask.strobe,
+            for (bits, table) in [
+                (&mut mask.rw, table.rw),
+                (&mut mask.rw1c, table.rw1c),
+                (&mut mask.rw1s, table.rw1s),
+                (&mut mask.strobe, table.strobe),
             ] {
-                *bits &= keep;
+                *bits = (*bits & !all) | (table & kept);
             }
         }
+    }
+
+    /// The bits of a register that software can change in any way, in this instance.
+    pub fn writable(&self, register: R) -> u32 {
+        let register = register.register();
+        self.masks.get(register.word()).map_or(0, |mask| {
+            (mask.writable() >> register.shift()) & register.mask()
+        })
+    }
+
+    /// Puts a saved value back: the bits that software can change become those of `value`, the others stay.
+    pub fn set_writable(&self, register: R, value: impl Into<u32>) {
+        let (writable, value) = (self.writable(register), value.into());
+        self.update(register, |old| (old & !writable) | (value & writable));
     }
 
     /// Gives a register its value in this instance: now, and after every reset.

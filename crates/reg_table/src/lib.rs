@@ -66,6 +66,7 @@ pub use table::WordMask;
 pub mod private {
     pub use crate::table::check;
     pub use crate::table::word_masks;
+    pub use alloc::boxed::Box;
     pub use linkme;
     pub use pastey::paste;
 }

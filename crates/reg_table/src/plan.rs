@@ -241,13 +241,52 @@ impl Plan<'_> {
                 *byte ^= 1 << (random.next() % 8);
             }
             let before = subject.save();
-            if subject.restore(&bytes).is_err() && subject.save() != before {
+            if subject.restore(&bytes).is_ok() {
+                let accepted = subject.save();
+                self.accepted(&accepted);
+            } else if subject.save() != before {
                 self.finding(format!(
                     "a refused state of {length} bytes changed something"
                 ));
             }
         }
     }
+
+    /// What a damaged but accepted state leaves behind can be saved and restored, and a cold reset ends it.
+    fn accepted(&mut self, saved: &[u8]) {
+        let mut subject = (self.entry.make)();
+        if let Err(error) = subject.restore(saved) {
+            self.finding(format!("the state after a damaged one is refused: {error}"));
+        }
+        if subject.save() != saved {
+            self.finding("the state after a damaged one is not saved as it was".to_string());
+        }
+        subject.reset(Reset::Cold);
+        for (mask, offset) in subject.masks().iter().zip((0..).step_by(4)) {
+            let free = mask.live | consequent(subject.as_ref(), offset, |of| of == "reset");
+            let found = subject.read(offset);
+            let what = "a cold reset after a damaged state";
+            self.compare(what, offset, mask.reset & !free, found & !free);
+        }
+    }
+}
+
+/// Offers instances to the plan: `"name" => subject`, each a [`SubjectEntry`](crate::plan::SubjectEntry) in
+/// [`SUBJECTS`](crate::plan::SUBJECTS). The expression makes a [`Subject`](crate::plan::Subject) as after a cold reset.
+#[macro_export]
+macro_rules! plan_subjects {
+    ($($name:literal => $make:expr),+ $(,)?) => {
+        $(
+            const _: () = {
+                #[$crate::private::linkme::distributed_slice($crate::plan::SUBJECTS)]
+                #[linkme(crate = $crate::private::linkme)]
+                static ENTRY: $crate::plan::SubjectEntry = $crate::plan::SubjectEntry {
+                    name: $name,
+                    make: || $crate::private::Box::new($make),
+                };
+            };
+        )+
+    };
 }
 
 /// Bits of a dword that may differ from the table after a write to a register that `of` accepts.

@@ -52,11 +52,11 @@ const BYTES_MAX: usize = 8;
 pub fn defer_read() -> (DeferredRead, DeferredToken) {
     let (completer, outcome) = channel();
     let token = DeferredToken {
-        kind: Kind::Read(ReadOutcome {
+        kind: Box::new(Kind::Read(ReadOutcome {
             outcome,
             window: None,
             zeros_on_error: false,
-        }),
+        })),
     };
     (DeferredRead { completer }, token)
 }
@@ -65,7 +65,7 @@ pub fn defer_read() -> (DeferredRead, DeferredToken) {
 pub fn defer_write() -> (DeferredWrite, DeferredToken) {
     let (completer, outcome) = channel();
     let token = DeferredToken {
-        kind: Kind::Write(outcome),
+        kind: Box::new(Kind::Write(outcome)),
     };
     (DeferredWrite { completer }, token)
 }
@@ -114,7 +114,8 @@ impl DeferredWrite {
 /// The caller's half of a deferred access: of a read, a write, or a sub-dword write that is still reading.
 #[derive(Debug)]
 pub struct DeferredToken {
-    kind: Kind,
+    // Boxed so that `IoResult`, which every access returns through every layer, fits in two registers.
+    kind: Box<Kind>,
 }
 
 #[derive(Debug)]
@@ -159,7 +160,7 @@ impl DeferredToken {
     #[track_caller]
     #[expect(clippy::panic, reason = "documented: a mistake of the device's author")]
     pub fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), IoError>> {
-        match &mut self.kind {
+        match &mut *self.kind {
             Kind::Write(outcome) => outcome.poll(cx).map_ok(|_| ()),
             Kind::Merge(merge) => merge.poll(cx).map(|_| Err(IoError::NoResponse)),
             Kind::Read(_) => panic!("a read was polled as a write"),
@@ -240,9 +241,11 @@ impl DeferredToken {
     ///
     /// The token itself when it is a plain read or write token.
     pub fn into_merge(self) -> Result<DeferredMerge, Self> {
-        match self.kind {
+        match *self.kind {
             Kind::Merge(merge) => Ok(merge),
-            kind @ (Kind::Read(_) | Kind::Write(_)) => Err(Self { kind }),
+            kind @ (Kind::Read(_) | Kind::Write(_)) => Err(Self {
+                kind: Box::new(kind),
+            }),
         }
     }
 
@@ -250,9 +253,9 @@ impl DeferredToken {
     #[track_caller]
     #[expect(clippy::panic, reason = "documented: a mistake of the device's author")]
     pub(crate) fn with_merge(self, merge: DwordMerge) -> Self {
-        match self.kind {
+        match *self.kind {
             Kind::Read(read) => Self {
-                kind: Kind::Merge(DeferredMerge { read, merge }),
+                kind: Box::new(Kind::Merge(DeferredMerge { read, merge })),
             },
             Kind::Write(_) | Kind::Merge(_) => panic!("a write was used as a read"),
         }
@@ -261,7 +264,7 @@ impl DeferredToken {
     #[track_caller]
     #[expect(clippy::panic, reason = "documented: a mistake of the device's author")]
     fn as_read(&mut self) -> &mut ReadOutcome {
-        match &mut self.kind {
+        match &mut *self.kind {
             Kind::Read(read) => read,
             Kind::Write(_) | Kind::Merge(_) => panic!("a write was used as a read"),
         }
@@ -444,6 +447,8 @@ fn channel() -> (Completer, Arc<Outcome>) {
     };
     (completer, outcome)
 }
+
+const _: () = assert!(size_of::<Option<super::IoResult>>() <= 2 * size_of::<usize>());
 
 #[cfg(test)]
 mod tests {

@@ -8,12 +8,16 @@ pub mod extended;
 pub mod msi_cap;
 pub mod msix;
 pub mod pci_express;
+#[doc(hidden)]
+pub mod plan_subject;
 pub mod read_only;
+mod registers;
 mod slot;
 mod vector;
 
 pub use extended::PciExtendedCapability;
 pub use read_only::ReadOnlyCapability;
+pub use registers::CapabilityRegisters;
 pub use slot::ConfigSlot;
 
 use crate::spec::caps::CapabilityId;
@@ -28,6 +32,7 @@ use vmcore::save_restore::ProtobufSaveRestore;
 ///
 /// The emulator calls with offsets relative to the capability, dword-aligned and below [`Self::len`], and holds the function's lock.
 /// An implementation must not block.
+#[expect(clippy::len_without_is_empty, reason = "a capability is never empty")]
 pub trait PciCapability: Send + Sync + Inspect + ProtobufSaveRestore {
     /// A label, the key in saved state and inspection.
     fn label(&self) -> &str;
@@ -36,7 +41,6 @@ pub trait PciCapability: Send + Sync + Inspect + ProtobufSaveRestore {
     fn capability_id(&self) -> CapabilityId;
 
     /// Length in bytes. The emulator places capabilities back to back and needs each to be a multiple of 4.
-    #[expect(clippy::len_without_is_empty, reason = "a capability is never empty")]
     fn len(&self) -> usize;
 
     /// Reads a dword. At offset 0, bits 15:8 must be zero: the emulator puts the next pointer there.
@@ -71,6 +75,11 @@ pub trait PciCapability: Send + Sync + Inspect + ProtobufSaveRestore {
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         let _ = slot;
         false
+    }
+
+    /// What its registers are; `None` (the default) where there is no table.
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        None
     }
 
     /// This capability as the PCI Express capability, if it is that.

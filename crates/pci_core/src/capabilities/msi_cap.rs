@@ -1,8 +1,10 @@
 //! MSI (PCIe 6.2 section 7.7.1): 1 to 32 vectors, 32- or 64-bit address, with or without per-vector masking.
 
+use super::CapabilityRegisters;
 use super::ConfigSlot;
 use super::PciCapability;
 use super::vector::Message;
+use super::vector::Sender;
 use super::vector::Vector;
 use crate::msi::MsiTarget;
 use crate::spec::caps::CapabilityId;
@@ -13,7 +15,6 @@ use crate::spec::caps::msi::Msi64MaskedReg;
 use crate::spec::caps::msi::Msi64Reg;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
-use parking_lot::Mutex;
 use reg_table::RegisterFile;
 use reg_table::Reset;
 use std::fmt;
@@ -36,14 +37,13 @@ const MULTIPLE_MESSAGE_MAX: u8 = 5;
 /// ```
 #[derive(Clone)]
 pub struct MsiCapability {
-    state: Arc<Mutex<State>>,
+    state: Arc<Sender<State>>,
     multiple_message_capable: u8,
 }
 
 struct State {
     registers: Registers,
     vectors: Vec<Vector>,
-    target: MsiTarget,
 }
 
 /// The four layouts of PCIe 6.2 figures 7-40 to 7-43.
@@ -164,11 +164,12 @@ impl State {
     fn sync(&mut self) -> Vec<Message> {
         let (control, mask) = (self.registers.control(), self.registers.mask());
         let (address, data) = (self.registers.address(), u32::from(self.registers.data()));
-        let allocated = 1u32 << self.registers.allocated();
-        let due = (0u32..)
+        let allocated = self.registers.allocated();
+        let due = (0..)
             .zip(&mut self.vectors)
             .filter_map(|(n, vector)| {
-                let live = control.msi_enable() && n < allocated && mask & (1 << n) == 0;
+                let n = shared(n, allocated);
+                let live = control.msi_enable() && mask & (1 << n) == 0;
                 // A function tells its vectors apart in the low bits of the data (PCIe 6.2 section 6.1.4.3).
                 vector.program(live.then_some((address, data | n)))
             })
@@ -177,32 +178,29 @@ impl State {
         due
     }
 
+    /// The vectors with an interrupt not yet sent, a bit each.
     fn pending(&self) -> u32 {
+        self.pending_by(|n| n)
+    }
+
+    fn pending_by(&self, bit: impl Fn(u32) -> u32) -> u32 {
         (0..)
             .zip(&self.vectors)
             .filter(|(_, vector)| vector.pending)
-            .fold(0, |bits, (n, _)| bits | (1 << n))
+            .fold(0, |bits, (n, _)| bits | (1 << bit(n)))
     }
 
     fn show_pending(&self) {
-        self.registers.set_pending(self.pending());
-    }
-
-    /// A vector beyond those the guest allocated shares one of them (PCIe 6.2 section 6.1.4.2).
-    fn shared(&self, index: usize) -> usize {
-        index & ((1 << self.registers.allocated()) - 1)
+        let allocated = self.registers.allocated();
+        self.registers
+            .set_pending(self.pending_by(|n| shared(n, allocated)));
     }
 }
 
-/// Changes the state under the lock, and sends what became due after dropping it.
-fn change(state: &Mutex<State>, change: impl FnOnce(&mut State) -> Vec<Message>) {
-    let mut locked = state.lock();
-    let due = change(&mut locked);
-    let target = locked.target.clone();
-    drop(locked);
-    for (address, data) in due {
-        target.signal_msi(address, data);
-    }
+/// The allocated vector that vector `n` is sent as: those beyond the `1 << allocated` that the guest allocated share them
+/// (PCIe 6.2 section 6.1.4.2).
+fn shared(n: u32, allocated: u8) -> u32 {
+    n & ((1 << allocated) - 1)
 }
 
 impl MsiCapability {
@@ -234,13 +232,15 @@ impl MsiCapability {
             Registers::Msi32(_) | Registers::Msi64(_) => {}
         }
         Self {
-            state: Arc::new(Mutex::new(State {
-                registers,
-                vectors: std::iter::repeat_with(Vector::default)
-                    .take(vectors)
-                    .collect(),
-                target: msi_target.clone(),
-            })),
+            state: Arc::new(Sender::new(
+                State {
+                    registers,
+                    vectors: std::iter::repeat_with(Vector::default)
+                        .take(vectors)
+                        .collect(),
+                },
+                msi_target,
+            )),
             multiple_message_capable,
         }
     }
@@ -291,23 +291,23 @@ impl Inspect for MsiCapability {
 }
 
 struct MsiVector {
-    state: Arc<Mutex<State>>,
+    state: Arc<Sender<State>>,
     index: usize,
 }
 
 impl InterruptTarget for MsiVector {
     fn deliver(&self) {
-        change(&self.state, |state| {
-            let index = state.shared(self.index);
-            let due = state.vectors.get_mut(index).and_then(Vector::deliver);
+        self.state.change(|state| {
+            let due = state.vectors.get_mut(self.index).and_then(Vector::deliver);
             state.show_pending();
-            due.into_iter().collect()
+            due
         });
     }
 
     fn event(&self) -> Option<Arc<Event>> {
-        let state = &mut *self.state.lock();
-        let route = state.vectors.get_mut(self.index)?.route(&state.target)?;
+        let mut state = self.state.lock();
+        let vector = state.vectors.get_mut(self.index)?;
+        let route = vector.route(self.state.target())?;
         Some(Arc::new(route.event().clone()))
     }
 }
@@ -340,7 +340,7 @@ impl PciCapability for MsiCapability {
     }
 
     fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        change(&self.state, |state| {
+        self.state.change(|state| {
             each!(&state.registers, (file, Reg) => {
                 let file: &RegisterFile<Reg> = file;
                 file.write(offset, val, enables.mask());
@@ -375,6 +375,13 @@ impl PciCapability for MsiCapability {
             let file: &mut RegisterFile<Reg> = file;
             slot.attach(file)
         })
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some(each!(&self.state.lock().registers, (file, Reg) => {
+            let file: &RegisterFile<Reg> = file;
+            file.into()
+        }))
     }
 
     fn as_msi_cap(&self) -> Option<&MsiCapability> {
@@ -447,7 +454,7 @@ mod save_restore {
 
         fn restore(&mut self, saved: Self::SavedState) -> Result<(), RestoreError> {
             self.check(&saved)?;
-            change(&self.state, |state| {
+            self.state.change(|state| {
                 let control = state
                     .registers
                     .control()
@@ -529,6 +536,14 @@ mod tests {
         assert_eq!(
             sent,
             [0x40, 0x41, 0x40, 0x41].map(|data| (0xfee0_0000, data))
+        );
+        msi.write_u32(0, 0);
+        msi.vector(3).unwrap().deliver();
+        msi.write_u32(0, 0x0021_0000);
+        assert_eq!(
+            controller.get_next_interrupt(),
+            Some((0xfee0_0000, 0x43)),
+            "pending since before the guest allocated: it keeps its number"
         );
         assert!(msi.vector(4).is_none());
     }

@@ -1,8 +1,10 @@
 //! MSI-X (PCIe 6.2 section 7.7.2): the capability, and the vector table and pending bits that live in a BAR.
 
+use super::CapabilityRegisters;
 use super::ConfigSlot;
 use super::PciCapability;
 use super::vector::Message;
+use super::vector::Sender;
 use super::vector::Vector;
 use crate::msi::MsiTarget;
 use crate::spec::caps::CapabilityId;
@@ -11,7 +13,6 @@ use crate::spec::caps::msix::MsixMessageControl;
 use crate::spec::caps::msix::MsixReg;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
-use parking_lot::Mutex;
 use reg_table::RegisterFile;
 use reg_table::Reset;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use vmcore::interrupt::InterruptTarget;
 /// The most vectors a function can have.
 pub const MSIX_VECTORS_MAX: u16 = 2048;
 
-const ENTRY_BYTES: u64 = 16;
+const ENTRY_BYTES: u32 = 16;
 const VECTOR_CONTROL_MASK_BIT: u32 = 1;
 
 /// Where a function keeps its MSI-X table and pending-bit array. Offsets are bytes from the start of the BAR.
@@ -67,13 +68,13 @@ impl MsixLayout {
             bar,
             count,
             table_offset: 0,
-            pba_offset: count as u32 * ENTRY_BYTES as u32,
+            pba_offset: count as u32 * ENTRY_BYTES,
         }
     }
 
     /// Bytes of the table.
     pub fn table_len(&self) -> u64 {
-        u64::from(self.count) * ENTRY_BYTES
+        u64::from(self.count) * u64::from(ENTRY_BYTES)
     }
 
     /// Bytes of the pending-bit array.
@@ -107,14 +108,13 @@ impl MsixLayout {
 /// The vector table and pending bits of a function. The device forwards BAR accesses here and raises [`Self::interrupt`]s.
 #[derive(Clone)]
 pub struct MsixEmulator {
-    state: Arc<Mutex<State>>,
+    state: Arc<Sender<State>>,
     layout: MsixLayout,
 }
 
 struct State {
     registers: RegisterFile<MsixReg>,
     entries: Vec<Entry>,
-    target: MsiTarget,
 }
 
 /// A table entry: address low and high, data, vector control.
@@ -168,17 +168,6 @@ impl State {
     }
 }
 
-/// Changes the state under the lock, and sends what became due after dropping it.
-fn change(state: &Mutex<State>, change: impl FnOnce(&mut State) -> Vec<Message>) {
-    let mut locked = state.lock();
-    let due = change(&mut locked);
-    let target = locked.target.clone();
-    drop(locked);
-    for (address, data) in due {
-        target.signal_msi(address, data);
-    }
-}
-
 /// What lies at an offset of the BAR.
 enum Place {
     Table { index: usize, word: usize },
@@ -228,13 +217,13 @@ impl MsixEmulator {
             MsixReg::PbaOffset,
             layout.pba_offset | u32::from(layout.bar),
         );
-        let state = Arc::new(Mutex::new(State {
+        let state = State {
             registers,
             entries: std::iter::repeat_with(Entry::new)
                 .take(layout.count.into())
                 .collect(),
-            target: msi_target.clone(),
-        }));
+        };
+        let state = Arc::new(Sender::new(state, msi_target));
         let emulator = Self { state, layout };
         Ok((emulator.clone(), MsixCapability(emulator)))
     }
@@ -257,8 +246,8 @@ impl MsixEmulator {
         let within = |start: u32, len| offset.checked_sub(start.into()).filter(|&at| at < len);
         if let Some(at) = within(self.layout.table_offset, self.layout.table_len()) {
             return Some(Place::Table {
-                index: usize::try_from(at / ENTRY_BYTES).ok()?,
-                word: usize::try_from(at % ENTRY_BYTES / 4).ok()?,
+                index: usize::try_from(at / u64::from(ENTRY_BYTES)).ok()?,
+                word: usize::try_from(at % u64::from(ENTRY_BYTES) / 4).ok()?,
             });
         }
         let at = within(self.layout.pba_offset, self.layout.pba_len())?;
@@ -289,21 +278,24 @@ impl MsixEmulator {
 
     /// Writes the dword at an offset of the BAR. Elsewhere, and where the offset is not a multiple of 4, nothing happens.
     pub fn write_u32(&mut self, offset: u64, val: u32) {
+        self.write_bytes(offset, val, ByteEnables::ALL);
+    }
+
+    /// Writes the enabled bytes of the dword at an offset of the BAR; elsewhere as [`Self::write_u32`].
+    pub fn write_bytes(&mut self, offset: u64, val: u32, enables: ByteEnables) {
         let Some(Place::Table { index, word }) = self.place(offset) else {
             tracelimit::warn_ratelimited!(offset, val, "write outside of the MSI-X table");
             return;
         };
-        change(&self.state, |state| {
+        self.state.change(|state| {
             let live = state.function_live();
-            let Some(entry) = state.entries.get_mut(index) else {
-                return Vec::new();
-            };
+            let entry = state.entries.get_mut(index)?;
             if let (Some(value), Some(mask)) =
                 (entry.words.get_mut(word), MSIX_TABLE_ENTRY.masks.get(word))
             {
-                *value = mask.write(*value, val, u32::MAX);
+                *value = mask.write(*value, val, enables.mask());
             }
-            entry.sync(live).into_iter().collect()
+            entry.sync(live)
         });
     }
 
@@ -337,28 +329,20 @@ impl MsixEmulator {
 }
 
 struct MsixVector {
-    state: Arc<Mutex<State>>,
+    state: Arc<Sender<State>>,
     index: usize,
 }
 
 impl InterruptTarget for MsixVector {
     fn deliver(&self) {
-        change(&self.state, |state| {
-            let due = state
-                .entries
-                .get_mut(self.index)
-                .and_then(|entry| entry.vector.deliver());
-            due.into_iter().collect()
-        });
+        self.state
+            .change(|state| state.entries.get_mut(self.index)?.vector.deliver());
     }
 
     fn event(&self) -> Option<Arc<Event>> {
-        let state = &mut *self.state.lock();
-        let route = state
-            .entries
-            .get_mut(self.index)?
-            .vector
-            .route(&state.target)?;
+        let mut state = self.state.lock();
+        let vector = &mut state.entries.get_mut(self.index)?.vector;
+        let route = vector.route(self.state.target())?;
         Some(Arc::new(route.event().clone()))
     }
 }
@@ -408,7 +392,7 @@ impl PciCapability for MsixCapability {
     }
 
     fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        change(&self.0.state, |state| {
+        self.0.state.change(|state| {
             let before = state.function_live();
             state.registers.write(offset, val, enables.mask());
             // Every vector follows the function's two bits; nothing else here concerns them.
@@ -435,6 +419,10 @@ impl PciCapability for MsixCapability {
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.0.state.lock().registers)
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.0.state.lock().registers).into())
     }
 }
 
@@ -508,7 +496,7 @@ mod save_restore {
 
         fn restore(&mut self, saved: Self::SavedState) -> Result<(), RestoreError> {
             self.check(&saved)?;
-            change(&self.0.state, |state| {
+            self.0.state.change(|state| {
                 let control = state
                     .control()
                     .with_msix_enable(saved.enabled)
@@ -537,6 +525,7 @@ mod tests {
     use crate::msi::MsiConnection;
     use crate::msi::SignalMsi;
     use crate::test_helpers::TestPciInterruptController;
+    use parking_lot::Mutex;
     use vmcore::irqfd::IrqFd;
     use vmcore::irqfd::IrqFdRoute;
     use vmcore::save_restore::ProtobufSaveRestore;
@@ -550,8 +539,8 @@ mod tests {
     }
 
     fn program(emulator: &mut MsixEmulator, index: u64, address: u64, data: u32) {
-        emulator.write_u32(index * 16, address as u32);
-        emulator.write_u32(index * 16 + 4, (address >> 32) as u32);
+        emulator.write_u32(index * 16, (address & 0xffff_ffff).try_into().unwrap());
+        emulator.write_u32(index * 16 + 4, (address >> 32).try_into().unwrap());
         emulator.write_u32(index * 16 + 8, data);
         emulator.write_u32(index * 16 + 12, 0);
     }

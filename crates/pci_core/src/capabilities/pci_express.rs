@@ -3,6 +3,7 @@
 //! Not emulated: link retraining takes no time, and a slot has neither buttons, indicators nor a power controller unless it is
 //! composed with them.
 
+use super::CapabilityRegisters;
 use super::ConfigSlot;
 use super::PciCapability;
 use crate::spec::caps::CapabilityId;
@@ -28,6 +29,9 @@ use vmcore::interrupt::Interrupt;
 
 /// Function Level Reset Capability in Device Capabilities.
 pub const PCI_EXPRESS_DEVICE_CAPS_FLR_BIT_MASK: u32 = 1 << 28;
+
+/// The highest Physical Slot Number (PCIe 6.2 section 7.5.3.9).
+pub const PHYSICAL_SLOT_NUMBER_MAX: u32 = 0x1fff;
 
 /// Performs a function-level reset (PCIe 6.2 section 6.6.2) when the guest asks for it.
 ///
@@ -104,6 +108,7 @@ impl PciExpressCapability {
             hot_plug: Mutex::default(),
         };
         this.gate_slot_control();
+        this.gate_ari_forwarding();
         this
     }
 
@@ -111,7 +116,8 @@ impl PciExpressCapability {
     ///
     /// # Panics
     ///
-    /// Unless this is a root port or a switch's downstream port: only these have slots.
+    /// - unless this is a root port or a switch's downstream port: only these have slots;
+    /// - when `slot_number` is above 8191: the register has 13 bits for it.
     pub fn with_hotplug_support(mut self, slot_number: u32) -> Self {
         let typ = self.device_port_type();
         assert!(
@@ -120,6 +126,10 @@ impl PciExpressCapability {
                 DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort
             ),
             "Hotplug support is not valid for device port type {typ:?}"
+        );
+        assert!(
+            slot_number <= PHYSICAL_SLOT_NUMBER_MAX,
+            "the physical slot number is {slot_number}; it is at most {PHYSICAL_SLOT_NUMBER_MAX}"
         );
         let capabilities =
             PciExpressCapabilities::from_bits(self.registers.get16(PciExpressReg::Capabilities));
@@ -156,7 +166,18 @@ impl PciExpressCapability {
             PciExpressReg::DeviceCapabilities2,
             supported.with_ari_forwarding_supported(true).into_bits(),
         );
+        self.gate_ari_forwarding();
         self
+    }
+
+    /// ARI Forwarding Enable is hardwired to zero unless forwarding is supported (PCIe 6.2 section 7.5.3.16).
+    fn gate_ari_forwarding(&mut self) {
+        let supported =
+            DeviceCapabilities2::from_bits(self.registers.get(PciExpressReg::DeviceCapabilities2))
+                .ari_forwarding_supported();
+        let fixed = DeviceControl2::new().with_ari_forwarding_enable(!supported);
+        self.registers
+            .narrow(PciExpressReg::DeviceControl2, u32::from(!fixed.into_bits()));
     }
 
     /// Delivers hot-plug events through `interrupt`.
@@ -180,8 +201,7 @@ impl PciExpressCapability {
             .with_power_controller_control(has.power_controller_present())
             .with_electromechanical_interlock_control(has.electromechanical_interlock_present())
             .with_data_link_layer_state_changed_enable(true)
-            .with_auto_slot_power_limit_enable(true)
-            .with_in_band_pd_disable(true);
+            .with_auto_slot_power_limit_enable(true);
         self.registers
             .narrow(PciExpressReg::SlotControl, writable.into_bits().into());
     }
@@ -401,6 +421,10 @@ impl PciCapability for PciExpressCapability {
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.registers)
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.registers).into())
     }
 
     fn as_pci_express(&self) -> Option<&PciExpressCapability> {

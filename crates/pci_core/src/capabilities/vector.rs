@@ -2,9 +2,44 @@
 
 use crate::msi::MsiRoute;
 use crate::msi::MsiTarget;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 /// Address and data of a message.
 pub(super) type Message = (u64, u32);
+
+/// The state of a capability that sends messages, and where they go.
+pub(super) struct Sender<S> {
+    state: Mutex<S>,
+    target: MsiTarget,
+}
+
+impl<S> Sender<S> {
+    pub(super) fn new(state: S, target: &MsiTarget) -> Self {
+        Self {
+            state: Mutex::new(state),
+            target: target.clone(),
+        }
+    }
+
+    /// The state. What becomes due under this lock is to be sent by way of [`Self::change`].
+    pub(super) fn lock(&self) -> MutexGuard<'_, S> {
+        self.state.lock()
+    }
+
+    pub(super) fn target(&self) -> &MsiTarget {
+        &self.target
+    }
+
+    /// Changes the state under the lock, and sends what became due after dropping it: who gets a message may look at the
+    /// device at once.
+    pub(super) fn change<M: IntoIterator<Item = Message>>(&self, change: impl FnOnce(&mut S) -> M) {
+        let due = change(&mut self.state.lock());
+        for (address, data) in due {
+            self.target.signal_msi(address, data);
+        }
+    }
+}
 
 /// A vector's delivery state. Methods that may send return the message: the caller sends it after dropping the lock.
 #[derive(Default)]

@@ -2,6 +2,7 @@
 
 use super::Effects;
 use super::HeaderType;
+use crate::capabilities::CapabilityRegisters;
 use crate::spec::cfg_space::Type0HeaderReg;
 use crate::spec::cfg_space::Type1HeaderReg;
 use crate::spec::hwid::HardwareIds;
@@ -113,6 +114,16 @@ impl Header {
         );
     }
 
+    /// Shows what is stored at 0x3E at 0x0D as well: callers of this interface take it for the latency timer, and look there.
+    pub(super) fn show_latency(&self) {
+        if let Self::Type0(file) = self {
+            file.set(
+                Type0HeaderReg::LatencyTimer,
+                file.get(Type0HeaderReg::MinGnt),
+            );
+        }
+    }
+
     /// Software writes the enabled lanes of a dword.
     pub(super) fn write(&self, offset: u16, value: u32, lanes: u32) -> Effects {
         let mut effects = Effects::default();
@@ -120,6 +131,9 @@ impl Header {
             Self::Type0(file) => {
                 for change in file.write(offset, value, lanes) {
                     type0_effect(change.register, &mut effects);
+                    if change.register == Type0HeaderReg::MinGnt {
+                        self.show_latency();
+                    }
                 }
             }
             Self::Type1(file) => {
@@ -129,6 +143,10 @@ impl Header {
             }
         }
         effects
+    }
+
+    pub(super) fn registers(&self) -> CapabilityRegisters {
+        each!(self, (file, Reg) => file.into())
     }
 
     pub(super) fn reset(&self, kind: Reset) {

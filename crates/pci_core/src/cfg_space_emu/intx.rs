@@ -48,6 +48,16 @@ impl IntxInterrupt {
         self.change(|level| level.interrupt_disabled = disabled);
     }
 
+    /// Puts both back at once: in between, the line would move.
+    pub(super) fn restore(&self, high: bool, disabled: bool) {
+        self.change(|level| {
+            *level = Level {
+                interrupt_status: high,
+                interrupt_disabled: disabled,
+            }
+        });
+    }
+
     pub(super) fn status(&self) -> bool {
         self.level.lock().interrupt_status
     }

@@ -9,6 +9,7 @@ mod chain;
 mod common;
 mod header;
 mod intx;
+mod plan_subject;
 mod save_restore;
 mod type0;
 mod type1;

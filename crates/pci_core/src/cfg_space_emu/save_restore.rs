@@ -7,7 +7,6 @@ use super::header::Header;
 use super::header::each;
 use crate::spec::cfg_space::Command;
 use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
-use crate::spec::cfg_space::PREFETCH_MEMORY_BASE_LIMIT_64BIT;
 use crate::spec::cfg_space::Type0HeaderReg;
 use crate::spec::cfg_space::Type1HeaderReg;
 use vmcore::save_restore;
@@ -15,9 +14,6 @@ use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
 use vmcore::save_restore::SavedStateBlob;
-
-/// Bits of Command that software can set.
-const COMMAND_WRITABLE: u16 = 0x077f;
 
 mod state {
     use mesh_protobuf::Protobuf;
@@ -71,11 +67,6 @@ mod state {
     }
 }
 
-/// Bits of Bridge Control that are defined.
-const BRIDGE_CONTROL_DEFINED: u16 = 0x0fff;
-/// Bits of Status and Secondary Status that software clears by writing one.
-const STATUS_RW1C: u16 = 0xf900;
-
 impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
     type SavedState = state::SavedState;
 
@@ -115,8 +106,8 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             prefetch_limit_upper: type1(Type1HeaderReg::PrefetchableLimitUpper),
             bridge_control: half(type1(Type1HeaderReg::BridgeControl)),
             extended_capabilities: Vec::new(),
-            status: each!(&self.header, (file, Reg) => file.get16(Reg::Status)) & STATUS_RW1C,
-            secondary_status: half(type1(Type1HeaderReg::SecondaryStatus)) & STATUS_RW1C,
+            status: each!(&self.header, (file, Reg) => half(file.get(Reg::Status) & file.writable(Reg::Status))),
+            secondary_status: half(type1(Type1HeaderReg::SecondaryStatus)),
             interrupt_status: self.intx.as_ref().is_some_and(|intx| intx.status()),
         };
         state.capabilities = save_all(
@@ -133,37 +124,16 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
-        let unknown = state.command & !COMMAND_WRITABLE;
+        let writable = each!(&self.header, (file, Reg) => file.writable(Reg::Command));
+        let unknown = u32::from(state.command) & !writable;
         if unknown != 0 {
             return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
                 "Command is {:#06x}; bits {unknown:#06x} cannot be set",
                 state.command
             )));
         }
-        let mut labels = Labels::default();
-        for (label, blob) in &state.capabilities {
-            let nth = labels.nth(label);
-            let found = self
-                .capabilities
-                .iter()
-                .filter(|c| c.label() == label)
-                .nth(nth);
-            check_one("capability", label, blob, found.map(|c| c.as_ref() as _))?;
-        }
-        let mut labels = Labels::default();
-        for (label, blob) in &state.extended_capabilities {
-            let nth = labels.nth(label);
-            let found = self
-                .extended_capabilities
-                .iter()
-                .filter(|c| c.label() == label)
-                .nth(nth);
-            check_one(
-                "extended capability",
-                label,
-                blob,
-                found.map(|c| c.as_ref() as _),
-            )?;
+        for (label, blob, item) in self.owners(state)? {
+            item.check(blob).map_err(|error| error.in_child(label))?;
         }
         Ok(())
     }
@@ -174,43 +144,67 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
         let before = self
             .save()
             .map_err(|error| RestoreError::Other(error.into()))?;
-        let applied = self.apply(state);
+        let applied = self.apply(&state);
         if applied.is_err() {
-            self.apply(before)?;
+            self.apply(&before)?;
         }
         applied
     }
 }
 
 impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
-    fn apply(&mut self, state: state::SavedState) -> Result<(), RestoreError> {
-        let mut labels = Labels::default();
-        for (label, blob) in state.capabilities {
-            let nth = labels.nth(&label);
-            if let Some(found) = self
-                .capabilities
-                .iter_mut()
-                .filter(|c| c.label() == label)
-                .nth(nth)
-            {
-                found
-                    .restore(blob)
-                    .map_err(|error| RestoreError::ChildError(label, error.into()))?;
-            }
-        }
-        let mut labels = Labels::default();
-        for (label, blob) in state.extended_capabilities {
-            let nth = labels.nth(&label);
-            if let Some(found) = self
-                .extended_capabilities
-                .iter_mut()
-                .filter(|c| c.label() == label)
-                .nth(nth)
-            {
-                found
-                    .restore(blob)
-                    .map_err(|error| RestoreError::ChildError(label, error.into()))?;
-            }
+    /// Each saved capability with the capability that it belongs to.
+    fn owners<'a>(
+        &'a self,
+        state: &'a state::SavedState,
+    ) -> Result<Vec<Owned<'a, &'a dyn save_restore::ProtobufSaveRestore>>, RestoreError> {
+        let legacy = self.capabilities.iter();
+        let extended = self.extended_capabilities.iter();
+        let mut owners = match_labels(
+            "capability",
+            legacy
+                .map(|c| (c.label().to_owned(), c.as_ref() as _))
+                .collect(),
+            &state.capabilities,
+        )?;
+        owners.extend(match_labels(
+            "extended capability",
+            extended
+                .map(|c| (c.label().to_owned(), c.as_ref() as _))
+                .collect(),
+            &state.extended_capabilities,
+        )?);
+        Ok(owners)
+    }
+
+    /// As [`Self::owners`], to be changed.
+    fn owners_mut<'a>(
+        &'a mut self,
+        state: &'a state::SavedState,
+    ) -> Result<Vec<Owned<'a, &'a mut dyn save_restore::ProtobufSaveRestore>>, RestoreError> {
+        let legacy = self.capabilities.iter_mut();
+        let extended = self.extended_capabilities.iter_mut();
+        let mut owners = match_labels(
+            "capability",
+            legacy
+                .map(|c| (c.label().to_owned(), c.as_mut() as _))
+                .collect(),
+            &state.capabilities,
+        )?;
+        owners.extend(match_labels(
+            "extended capability",
+            extended
+                .map(|c| (c.label().to_owned(), c.as_mut() as _))
+                .collect(),
+            &state.extended_capabilities,
+        )?);
+        Ok(owners)
+    }
+
+    fn apply(&mut self, state: &state::SavedState) -> Result<(), RestoreError> {
+        for (label, blob, item) in self.owners_mut(state)? {
+            item.restore(blob.clone())
+                .map_err(|error| error.in_child(label))?;
         }
         // BARs move while nothing decodes, so that none passes through a place it is not meant for.
         self.set_command(Command::new());
@@ -221,62 +215,38 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         self.set_base_addresses(&base_addresses);
         each!(&self.header, (file, Reg) => {
             file.set(Reg::InterruptLine, state.interrupt_line);
-            file.update(Reg::Status, |status| {
-                (status & !u32::from(STATUS_RW1C)) | u32::from(state.status & STATUS_RW1C)
-            });
+            file.set_writable(Reg::Status, state.status);
         });
         match &self.header {
-            Header::Type0(file) => file.set(Type0HeaderReg::MinGnt, state.latency_timer),
+            Header::Type0(file) => {
+                file.set(Type0HeaderReg::MinGnt, state.latency_timer);
+                self.header.show_latency();
+            }
             Header::Type1(file) => {
-                let window = |register, value: u16| {
-                    file.set(register, value & MEMORY_BASE_LIMIT_ADDRESS_MASK)
-                };
-                let prefetch = |register, value: u16| {
-                    file.set(
-                        register,
-                        value & MEMORY_BASE_LIMIT_ADDRESS_MASK | PREFETCH_MEMORY_BASE_LIMIT_64BIT,
-                    );
-                };
-                file.set(
-                    Type1HeaderReg::SubordinateBusNumber,
-                    state.subordinate_bus_number,
-                );
-                file.set(
-                    Type1HeaderReg::SecondaryBusNumber,
-                    state.secondary_bus_number,
-                );
-                file.set(Type1HeaderReg::PrimaryBusNumber, state.primary_bus_number);
-                window(Type1HeaderReg::MemoryBase, state.memory_base);
-                window(Type1HeaderReg::MemoryLimit, state.memory_limit);
-                prefetch(Type1HeaderReg::PrefetchableMemoryBase, state.prefetch_base);
-                prefetch(
-                    Type1HeaderReg::PrefetchableMemoryLimit,
-                    state.prefetch_limit,
-                );
-                file.set(
-                    Type1HeaderReg::PrefetchableBaseUpper,
-                    state.prefetch_base_upper,
-                );
-                file.set(
-                    Type1HeaderReg::PrefetchableLimitUpper,
-                    state.prefetch_limit_upper,
-                );
-                file.set(
-                    Type1HeaderReg::BridgeControl,
-                    state.bridge_control & BRIDGE_CONTROL_DEFINED,
-                );
-                file.set(
-                    Type1HeaderReg::SecondaryStatus,
-                    state.secondary_status & STATUS_RW1C,
-                );
+                use Type1HeaderReg::*;
+                for (register, value) in [
+                    (PrimaryBusNumber, state.primary_bus_number.into()),
+                    (SecondaryBusNumber, state.secondary_bus_number.into()),
+                    (SubordinateBusNumber, state.subordinate_bus_number.into()),
+                    (SecondaryStatus, state.secondary_status.into()),
+                    (MemoryBase, state.memory_base.into()),
+                    (MemoryLimit, state.memory_limit.into()),
+                    (PrefetchableMemoryBase, state.prefetch_base.into()),
+                    (PrefetchableMemoryLimit, state.prefetch_limit.into()),
+                    (PrefetchableBaseUpper, state.prefetch_base_upper),
+                    (PrefetchableLimitUpper, state.prefetch_limit_upper),
+                    (BridgeControl, state.bridge_control.into()),
+                ] {
+                    file.set_writable(register, value);
+                }
             }
         }
         let command = Command::from_bits(state.command);
         self.set_command(command);
         if let Some(intx) = &self.intx {
-            intx.set_level(state.interrupt_status);
+            intx.restore(state.interrupt_status, command.intx_disable());
         }
-        self.sync_command_register(command);
+        self.update_mmio_enabled(command.mmio_enabled());
         Ok(())
     }
 }
@@ -326,30 +296,25 @@ fn save_all<'a>(
         .collect()
 }
 
-fn check_one(
+/// A saved capability, its label, and the capability that it belongs to.
+type Owned<'a, T> = (&'a str, &'a SavedStateBlob, T);
+
+/// Finds the owner of each state: the second state of a label belongs to the second item of that label.
+fn match_labels<'a, T>(
     what: &str,
-    label: &str,
-    blob: &SavedStateBlob,
-    found: Option<&dyn save_restore::ProtobufSaveRestore>,
-) -> Result<(), RestoreError> {
-    match found {
-        Some(item) => item
-            .check(blob)
-            .map_err(|error| RestoreError::ChildError(label.to_owned(), error.into())),
-        None => Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
-            "the saved state has {what} '{label}', which this function does not have, or not so often"
-        ))),
-    }
-}
-
-/// Counts how often each label came: the second state of a label belongs to the second capability of that label.
-#[derive(Default)]
-struct Labels(Vec<String>);
-
-impl Labels {
-    fn nth(&mut self, label: &str) -> usize {
-        let nth = self.0.iter().filter(|seen| *seen == label).count();
-        self.0.push(label.to_owned());
-        nth
-    }
+    mut items: Vec<(String, T)>,
+    states: &'a [(String, SavedStateBlob)],
+) -> Result<Vec<Owned<'a, T>>, RestoreError> {
+    states
+        .iter()
+        .map(|(label, blob)| {
+            let found = items.iter().position(|(own, _)| own == label);
+            let Some(position) = found else {
+                return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
+                    "the saved state has {what} '{label}', which this function does not have, or not so often"
+                )));
+            };
+            Ok((label.as_str(), blob, items.remove(position).1))
+        })
+        .collect()
 }

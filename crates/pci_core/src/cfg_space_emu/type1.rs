@@ -111,7 +111,7 @@ impl ConfigSpaceType1Emulator {
 
     fn from_common(common: ConfigSpaceCommonHeaderEmulatorType1) -> Self {
         Self {
-            common: common.with_multi_function_bit(false),
+            common,
             bus_range: AssignedBusRange::new(),
         }
     }
@@ -207,7 +207,11 @@ impl ConfigSpaceType1Emulator {
     #[inline]
     pub fn bus_numbers(&self) -> (u8, u8) {
         let (secondary, subordinate) = self.bus_range.bus_range();
-        if secondary <= subordinate { (secondary, subordinate) } else { (0, 0) }
+        if secondary <= subordinate {
+            (secondary, subordinate)
+        } else {
+            (0, 0)
+        }
     }
 
     /// A handle on the bus numbers that follows them: what the guest wrote, sensible or not.

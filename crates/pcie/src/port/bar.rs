@@ -26,9 +26,13 @@ pub(super) struct PortBar {
 impl Inspect for PortBar {
     fn inspect(&self, req: inspect::Request<'_>) {
         let mut resp = req.respond();
-        resp.field("index", self.definition.index).hex("size_bytes", self.definition.size_bytes);
+        resp.field("index", self.definition.index)
+            .hex("size_bytes", self.definition.size_bytes);
         for region in &self.definition.subregions {
-            resp.field(&format!("{:?}", region.kind), format!("{:#x}:{:#x}", region.offset, region.size_bytes));
+            resp.field(
+                &format!("{:?}", region.kind),
+                format!("{:#x}:{:#x}", region.offset, region.size_bytes),
+            );
         }
     }
 }
@@ -51,7 +55,10 @@ impl PortBar {
 pub(super) fn check(port: &str, bar: &PortBarDefinition, is_cxl: bool) -> Result<(), PortError> {
     let port = || port.to_owned();
     if bar.index != 0 {
-        return Err(PortError::BarIndex { port: port(), index: bar.index });
+        return Err(PortError::BarIndex {
+            port: port(),
+            index: bar.index,
+        });
     }
     for (i, region) in bar.subregions.iter().enumerate() {
         let end = region.offset.checked_add(region.size_bytes);
@@ -64,18 +71,33 @@ pub(super) fn check(port: &str, bar: &PortBarDefinition, is_cxl: bool) -> Result
                 bar: bar.size_bytes,
             });
         }
-        if let Some(other) = bar.subregions.iter().take(i).find(|other| collide(other, region)) {
-            return Err(PortError::SubregionCollision { port: port(), first: other.kind, second: region.kind });
+        if let Some(other) = bar
+            .subregions
+            .iter()
+            .take(i)
+            .find(|other| collide(other, region))
+        {
+            return Err(PortError::SubregionCollision {
+                port: port(),
+                first: other.kind,
+                second: region.kind,
+            });
         }
     }
     match find(bar, PortBarSubregionKind::CxlComponentRegisters) {
         None if is_cxl => return Err(PortError::NoComponentRegisters { port: port() }),
         Some(region)
-            if !region.offset.is_multiple_of(CXL_COMPONENT_REGISTERS_SIZE_BYTES)
+            if !region
+                .offset
+                .is_multiple_of(CXL_COMPONENT_REGISTERS_SIZE_BYTES)
                 || region.size_bytes != CXL_COMPONENT_REGISTERS_SIZE_BYTES =>
         {
             let (offset, size) = (region.offset, region.size_bytes);
-            return Err(PortError::ComponentRegisters { port: port(), offset, size });
+            return Err(PortError::ComponentRegisters {
+                port: port(),
+                offset,
+                size,
+            });
         }
         Some(_) | None => {}
     }
@@ -86,7 +108,10 @@ fn collide(a: &PortBarSubregionDefinition, b: &PortBarSubregionDefinition) -> bo
     a.kind == b.kind || (a.offset < b.offset + b.size_bytes && b.offset < a.offset + a.size_bytes)
 }
 
-fn find(bar: &PortBarDefinition, kind: PortBarSubregionKind) -> Option<&PortBarSubregionDefinition> {
+fn find(
+    bar: &PortBarDefinition,
+    kind: PortBarSubregionKind,
+) -> Option<&PortBarSubregionDefinition> {
     bar.subregions.iter().find(|region| region.kind == kind)
 }
 
@@ -101,11 +126,18 @@ pub(super) fn msix(
     bar: &PortBarDefinition,
     msi_target: &MsiTarget,
 ) -> Result<Option<(MsixEmulator, Box<dyn PciCapability>)>, PortError> {
-    let regions = (find(bar, PortBarSubregionKind::MsiXTable), find(bar, PortBarSubregionKind::MsiXPba));
+    let regions = (
+        find(bar, PortBarSubregionKind::MsiXTable),
+        find(bar, PortBarSubregionKind::MsiXPba),
+    );
     let (table, pba) = match regions {
         (None, None) => return Ok(None),
         (Some(table), Some(pba)) => (table, pba),
-        _ => return Err(PortError::MsixHalf { port: port.to_owned() }),
+        _ => {
+            return Err(PortError::MsixHalf {
+                port: port.to_owned(),
+            });
+        }
     };
     let narrow = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     let layout = MsixLayout {
@@ -114,8 +146,11 @@ pub(super) fn msix(
         table_offset: narrow(table.offset),
         pba_offset: narrow(pba.offset),
     };
-    let (emulator, capability) = MsixEmulator::with_layout(layout, msi_target)
-        .map_err(|source| PortError::Msix { port: port.to_owned(), source })?;
+    let (emulator, capability) =
+        MsixEmulator::with_layout(layout, msi_target).map_err(|source| PortError::Msix {
+            port: port.to_owned(),
+            source,
+        })?;
     if layout.pba_len() > pba.size_bytes {
         return Err(PortError::Subregion {
             port: port.to_owned(),
@@ -139,7 +174,11 @@ impl PcieDownstreamPort {
     /// do not exist, read zero. `InvalidAccessSize` and `UnalignedAccess` unless the access has a size that the part takes
     /// and is naturally aligned.
     pub(crate) fn bar_mmio_read(&mut self, bar: u8, bar_offset: u64, data: &mut [u8]) -> IoResult {
-        let Some(port_bar) = self.bar.as_ref().filter(|port_bar| port_bar.definition.index == bar) else {
+        let Some(port_bar) = self
+            .bar
+            .as_ref()
+            .filter(|port_bar| port_bar.definition.index == bar)
+        else {
             data.fill(!0);
             return IoResult::Ok;
         };
@@ -148,7 +187,9 @@ impl PcieDownstreamPort {
                 if let Err(error) = check_access(offset, data.len()) {
                     return IoResult::Err(error);
                 }
-                let (Some(registers), Ok(offset)) = (&self.cxl_component_registers, u16::try_from(offset)) else {
+                let (Some(registers), Ok(offset)) =
+                    (&self.cxl_component_registers, u16::try_from(offset))
+                else {
                     data.fill(0);
                     return IoResult::Ok;
                 };
@@ -165,7 +206,10 @@ impl PcieDownstreamPort {
                     return IoResult::Err(error);
                 }
                 for (dword, offset) in data.chunks_mut(4).zip((bar_offset..).step_by(4)) {
-                    let value = port_bar.msix.as_ref().map_or(0, |msix| msix.read_u32(offset));
+                    let value = port_bar
+                        .msix
+                        .as_ref()
+                        .map_or(0, |msix| msix.read_u32(offset));
                     dword.copy_from_slice(&value.to_le_bytes());
                 }
                 IoResult::Ok
@@ -179,7 +223,11 @@ impl PcieDownstreamPort {
 
     /// Writes to the port's BAR. What does not exist ignores writes; errors as [`Self::bar_mmio_read`].
     pub(crate) fn bar_mmio_write(&mut self, bar: u8, bar_offset: u64, data: &[u8]) -> IoResult {
-        let Some(port_bar) = self.bar.as_mut().filter(|port_bar| port_bar.definition.index == bar) else {
+        let Some(port_bar) = self
+            .bar
+            .as_mut()
+            .filter(|port_bar| port_bar.definition.index == bar)
+        else {
             return IoResult::Ok;
         };
         match port_bar.find(bar_offset) {
@@ -187,7 +235,9 @@ impl PcieDownstreamPort {
                 if let Err(error) = check_access(offset, data.len()) {
                     return IoResult::Err(error);
                 }
-                let (Some(registers), Ok(offset)) = (&mut self.cxl_component_registers, u16::try_from(offset)) else {
+                let (Some(registers), Ok(offset)) =
+                    (&mut self.cxl_component_registers, u16::try_from(offset))
+                else {
                     return IoResult::Ok;
                 };
                 match registers.write(offset, data) {
@@ -201,7 +251,9 @@ impl PcieDownstreamPort {
                 }
                 if let Some(msix) = &mut port_bar.msix {
                     for (dword, offset) in data.chunks(4).zip((bar_offset..).step_by(4)) {
-                        let value = dword.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+                        let value = dword
+                            .first_chunk()
+                            .map_or(0, |bytes| u32::from_le_bytes(*bytes));
                         msix.write_u32(offset, value);
                     }
                 }

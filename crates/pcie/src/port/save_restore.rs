@@ -61,15 +61,25 @@ impl PcieDownstreamPort {
     pub(crate) fn restore_state(&mut self, state: PortState) -> Result<(), RestoreError> {
         self.cfg_space.restore(state.cfg_space)?;
         self.restore_cxl_component_registers_state(state.cxl_component_registers)?;
-        match (state.device, self.link.as_mut().and_then(|(_, device)| device.managed())) {
-            (Some(saved), Some(device)) => device.restore(saved.device).map_err(|e| e.in_child(saved.name)),
+        match (
+            state.device,
+            self.link.as_mut().and_then(|(_, device)| device.managed()),
+        ) {
+            (Some(saved), Some(device)) => device
+                .restore(saved.device)
+                .map_err(|e| e.in_child(saved.name)),
             _ => Ok(()),
         }
     }
 
     /// The state of the component registers, where the port has them.
-    pub(crate) fn save_cxl_component_registers_state(&mut self) -> Result<Option<CxlState>, SaveError> {
-        self.cxl_component_registers.as_mut().map(|registers| registers.save()).transpose()
+    pub(crate) fn save_cxl_component_registers_state(
+        &mut self,
+    ) -> Result<Option<CxlState>, SaveError> {
+        self.cxl_component_registers
+            .as_mut()
+            .map(|registers| registers.save())
+            .transpose()
     }
 
     /// Restores the component registers.
@@ -94,35 +104,51 @@ impl PcieDownstreamPort {
         match (state, &self.cxl_component_registers) {
             (Some(state), Some(registers)) => registers.check(state),
             (None, None) => Ok(()),
-            (Some(_), None) => Err(invalid(anyhow!("port '{port}' has no CXL component registers; the saved state has"))),
-            (None, Some(_)) => Err(invalid(anyhow!("port '{port}' has CXL component registers; the saved state has not"))),
+            (Some(_), None) => Err(invalid(anyhow!(
+                "port '{port}' has no CXL component registers; the saved state has"
+            ))),
+            (None, Some(_)) => Err(invalid(anyhow!(
+                "port '{port}' has CXL component registers; the saved state has not"
+            ))),
         }
     }
 
     fn save_device(&mut self) -> Result<Option<LinkedDeviceState>, SaveError> {
-        let Some((name, device)) = &mut self.link else { return Ok(None) };
-        let Some(device) = device.managed() else { return Ok(None) };
+        let Some((name, device)) = &mut self.link else {
+            return Ok(None);
+        };
+        let Some(device) = device.managed() else {
+            return Ok(None);
+        };
         let device = device.save().map_err(|e| e.in_child(name.to_string()))?;
-        Ok(Some(LinkedDeviceState { name: name.to_string(), device }))
+        Ok(Some(LinkedDeviceState {
+            name: name.to_string(),
+            device,
+        }))
     }
 
     fn check_device(&mut self, state: Option<&LinkedDeviceState>) -> Result<(), RestoreError> {
         let port = &self.name;
-        let live = self.link.as_mut().and_then(|(name, device)| Some((name, device.managed()?)));
+        let live = self
+            .link
+            .as_mut()
+            .and_then(|(name, device)| Some((name, device.managed()?)));
         match (state, live) {
             (None, None) => Ok(()),
-            (Some(saved), None) => {
-                Err(invalid(anyhow!("port '{port}' must hold device '{}', as it did when saved", saved.name)))
-            }
-            (None, Some((name, _))) => {
-                Err(invalid(anyhow!("port '{port}' holds device '{name}', which it did not when saved")))
-            }
-            (Some(saved), Some((name, _))) if saved.name != **name => {
-                Err(invalid(anyhow!("port '{port}' holds device '{name}'; it held '{}' when saved", saved.name)))
-            }
-            (Some(saved), Some((name, device))) => {
-                device.check(&saved.device).map_err(|e| e.in_child(name.to_string()))
-            }
+            (Some(saved), None) => Err(invalid(anyhow!(
+                "port '{port}' must hold device '{}', as it did when saved",
+                saved.name
+            ))),
+            (None, Some((name, _))) => Err(invalid(anyhow!(
+                "port '{port}' holds device '{name}', which it did not when saved"
+            ))),
+            (Some(saved), Some((name, _))) if saved.name != **name => Err(invalid(anyhow!(
+                "port '{port}' holds device '{name}'; it held '{}' when saved",
+                saved.name
+            ))),
+            (Some(saved), Some((name, device))) => device
+                .check(&saved.device)
+                .map_err(|e| e.in_child(name.to_string())),
         }
     }
 }

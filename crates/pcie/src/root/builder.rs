@@ -84,7 +84,10 @@ impl RootComplexBuilder {
 
     /// Turns CXL mode on, with the host bridge's component registers (CXL 3.1 section 8.2.3) at `range`, 64 KiB.
     pub fn host_bridge_registers(self, range: MemoryRange) -> Self {
-        Self { host_bridge_range: Some(range), ..self }
+        Self {
+            host_bridge_range: Some(range),
+            ..self
+        }
     }
 
     /// Adds a root port.
@@ -101,7 +104,12 @@ impl RootComplexBuilder {
         function: u8,
         endpoint: Box<dyn GenericPciBusDevice>,
     ) -> Self {
-        self.integrated.push(Integrated { name: name.into(), device, function, endpoint });
+        self.integrated.push(Integrated {
+            name: name.into(),
+            device,
+            function,
+            endpoint,
+        });
         self
     }
 
@@ -130,7 +138,10 @@ impl RootComplexBuilder {
         )?;
         functions.extend(self.integrated.into_iter().map(|integrated| Function {
             devfn: (integrated.device << 3) | integrated.function,
-            occupant: Occupant::Integrated { name: integrated.name, device: integrated.endpoint },
+            occupant: Occupant::Integrated {
+                name: integrated.name,
+                device: integrated.endpoint,
+            },
         }));
         let mut ecam = register_mmio.new_io_region("ecam", self.ecam_range.len());
         ecam.map(self.ecam_range.start());
@@ -145,7 +156,7 @@ impl RootComplexBuilder {
             end_bus: self.end_bus,
             ecam_range: self.ecam_range,
             ecam_clear_len: self.ecam_range.len(),
-            ecam,
+            _ecam: ecam,
             host_bridge,
             functions: PortSet::new(functions),
             merges: MergeQueue::new(),
@@ -155,8 +166,17 @@ impl RootComplexBuilder {
     }
 
     fn places(&self) -> Vec<(Arc<str>, u8, u8)> {
-        let ports = self.ports.iter().map(|p| (p.name.clone(), p.device, p.function));
-        ports.chain(self.integrated.iter().map(|i| (i.name.clone(), i.device, i.function))).collect()
+        let ports = self
+            .ports
+            .iter()
+            .map(|p| (p.name.clone(), p.device, p.function));
+        ports
+            .chain(
+                self.integrated
+                    .iter()
+                    .map(|i| (i.name.clone(), i.device, i.function)),
+            )
+            .collect()
     }
 
     fn check(&self) -> Result<(), ComposeError> {
@@ -166,12 +186,22 @@ impl RootComplexBuilder {
         }
         let expected = (u64::from(end - start) + 1) << ECAM_BUS_SHIFT;
         if range.len() != expected {
-            return Err(ComposeError::EcamSize { range, actual: range.len(), start, end, expected });
+            return Err(ComposeError::EcamSize {
+                range,
+                actual: range.len(),
+                start,
+                end,
+                expected,
+            });
         }
         if let Some(chbcr) = self.host_bridge_range {
             let expected = CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES;
             if chbcr.len() < expected {
-                return Err(ComposeError::ChbcrSize { range: chbcr, actual: chbcr.len(), expected });
+                return Err(ComposeError::ChbcrSize {
+                    range: chbcr,
+                    actual: chbcr.len(),
+                    expected,
+                });
             }
             if chbcr.overlaps(&range) {
                 return Err(ComposeError::Overlap { ecam: range, chbcr });

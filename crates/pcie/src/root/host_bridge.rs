@@ -23,12 +23,18 @@ impl HostBridge {
         region: Box<dyn ControlMmioIntercept>,
         registers: CxlComponentRegisters,
     ) -> Self {
-        Self { range, _region: region, registers }
+        Self {
+            range,
+            _region: region,
+            registers,
+        }
     }
 
     /// The offset of an address that is theirs.
     pub(super) fn offset(&self, address: u64) -> Option<u64> {
-        address.checked_sub(self.range.start()).filter(|offset| *offset < self.range.len())
+        address
+            .checked_sub(self.range.start())
+            .filter(|offset| *offset < self.range.len())
     }
 
     /// Reads 4 or 8 bytes; what does not exist reads zero.

@@ -8,8 +8,8 @@ use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
 
 mod state {
-    use crate::port::CxlState;
     use crate::port::ConfigState;
+    use crate::port::CxlState;
     use crate::port::LinkedDeviceState;
     use crate::port_set::state::IntegratedState;
     use mesh_protobuf::Protobuf;
@@ -49,13 +49,34 @@ mod state {
 use state::PortSavedState;
 
 fn from_saved(state: PortSavedState) -> (u8, PortState) {
-    let PortSavedState { port_number, cfg_space, cxl_component_registers, device } = state;
-    (port_number, PortState { cfg_space, cxl_component_registers, device })
+    let PortSavedState {
+        port_number,
+        cfg_space,
+        cxl_component_registers,
+        device,
+    } = state;
+    (
+        port_number,
+        PortState {
+            cfg_space,
+            cxl_component_registers,
+            device,
+        },
+    )
 }
 
 fn to_saved((port_number, state): (u8, PortState)) -> PortSavedState {
-    let PortState { cfg_space, cxl_component_registers, device } = state;
-    PortSavedState { port_number, cfg_space, cxl_component_registers, device }
+    let PortState {
+        cfg_space,
+        cxl_component_registers,
+        device,
+    } = state;
+    PortSavedState {
+        port_number,
+        cfg_space,
+        cxl_component_registers,
+        device,
+    }
 }
 
 impl SaveRestore for GenericPcieRootComplex {
@@ -65,14 +86,25 @@ impl SaveRestore for GenericPcieRootComplex {
         Ok(state::SavedState {
             start_bus: self.start_bus,
             end_bus: self.end_bus,
-            ports: self.functions.save_ports()?.into_iter().map(to_saved).collect(),
-            cxl_component_registers: self.host_bridge.as_mut().map(|bridge| bridge.registers.save()).transpose()?,
+            ports: self
+                .functions
+                .save_ports()?
+                .into_iter()
+                .map(to_saved)
+                .collect(),
+            cxl_component_registers: self
+                .host_bridge
+                .as_mut()
+                .map(|bridge| bridge.registers.save())
+                .transpose()?,
             integrated: self.functions.save_integrated()?,
         })
     }
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-        let before = self.save().map_err(|error| RestoreError::Other(error.into()))?;
+        let before = self
+            .save()
+            .map_err(|error| RestoreError::Other(error.into()))?;
         let checked = self.check_whole(state)?;
         self.merges.clear();
         let restored = self.apply(checked);
@@ -105,10 +137,21 @@ impl GenericPcieRootComplex {
         match (&state.cxl_component_registers, &self.host_bridge) {
             (Some(saved), Some(bridge)) => bridge.registers.check(saved)?,
             (None, None) => {}
-            (Some(_), None) => return invalid(anyhow!("the saved state is of a CXL root complex; this is none")),
-            (None, Some(_)) => return invalid(anyhow!("this is a CXL root complex; the saved state is of none")),
+            (Some(_), None) => {
+                return invalid(anyhow!(
+                    "the saved state is of a CXL root complex; this is none"
+                ));
+            }
+            (None, Some(_)) => {
+                return invalid(anyhow!(
+                    "this is a CXL root complex; the saved state is of none"
+                ));
+            }
         }
-        let ports: Vec<_> = std::mem::take(&mut state.ports).into_iter().map(from_saved).collect();
+        let ports: Vec<_> = std::mem::take(&mut state.ports)
+            .into_iter()
+            .map(from_saved)
+            .collect();
         self.functions.check_ports(&ports)?;
         self.functions.check_integrated(&state.integrated)?;
         Ok(Checked { ports, state })
@@ -120,8 +163,13 @@ impl GenericPcieRootComplex {
         result
     }
 
-    fn apply_parts(&mut self, ports: Vec<(u8, PortState)>, state: state::SavedState) -> Result<(), RestoreError> {
-        if let (Some(saved), Some(bridge)) = (state.cxl_component_registers, &mut self.host_bridge) {
+    fn apply_parts(
+        &mut self,
+        ports: Vec<(u8, PortState)>,
+        state: state::SavedState,
+    ) -> Result<(), RestoreError> {
+        if let (Some(saved), Some(bridge)) = (state.cxl_component_registers, &mut self.host_bridge)
+        {
             bridge.registers.restore(saved)?;
         }
         self.functions.restore_ports(ports)?;

@@ -45,7 +45,11 @@ pub struct SwitchConfig {
 impl SwitchConfig {
     /// A switch without downstream ports.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), upstream: PortOptions::default(), ports: Vec::new() }
+        Self {
+            name: name.into(),
+            upstream: PortOptions::default(),
+            ports: Vec::new(),
+        }
     }
 
     /// Composes the switch. `msi_target` is that of function 0 on the bus the switch is attached to; its downstream ports'
@@ -59,10 +63,19 @@ impl SwitchConfig {
         msi_target: &MsiTarget,
         register_mmio: Option<&mut dyn RegisterMmioIntercept>,
     ) -> Result<GenericPcieSwitch, ComposeError> {
-        let places: Vec<_> = self.ports.iter().map(|p| (p.name.clone(), p.device, p.function)).collect();
+        let places: Vec<_> = self
+            .ports
+            .iter()
+            .map(|p| (p.name.clone(), p.device, p.function))
+            .collect();
         check_places(&places)?;
-        let upstream_port = UpstreamSwitchPort::with_msi(msi_target, &self.upstream)
-            .map_err(|source| PortError::ConfigSpace { port: self.name.to_string(), source })?;
+        let upstream_port =
+            UpstreamSwitchPort::with_msi(msi_target, &self.upstream).map_err(|source| {
+                PortError::ConfigSpace {
+                    port: self.name.to_string(),
+                    source,
+                }
+            })?;
         let internal_bus = upstream_port.cfg_space.bus_range();
         let functions = compose_ports(
             DevicePortType::DownstreamSwitchPort,
@@ -80,7 +93,10 @@ impl SwitchConfig {
     }
 
     /// Composes a switch whose ports are known to be sound.
-    #[expect(clippy::panic, reason = "the caller numbers the ports itself, and gives them neither BARs nor CXL")]
+    #[expect(
+        clippy::panic,
+        reason = "the caller numbers the ports itself, and gives them neither BARs nor CXL"
+    )]
     pub(super) fn build_unchecked(self, msi_target: &MsiTarget) -> GenericPcieSwitch {
         match self.build(msi_target, None) {
             Ok(switch) => switch,

@@ -42,13 +42,34 @@ mod state {
 use state::DownstreamPortSavedState;
 
 fn from_saved(state: DownstreamPortSavedState) -> (u8, PortState) {
-    let DownstreamPortSavedState { port_number, cfg_space, cxl_component_registers, device } = state;
-    (port_number, PortState { cfg_space, cxl_component_registers, device })
+    let DownstreamPortSavedState {
+        port_number,
+        cfg_space,
+        cxl_component_registers,
+        device,
+    } = state;
+    (
+        port_number,
+        PortState {
+            cfg_space,
+            cxl_component_registers,
+            device,
+        },
+    )
 }
 
 fn to_saved((port_number, state): (u8, PortState)) -> DownstreamPortSavedState {
-    let PortState { cfg_space, cxl_component_registers, device } = state;
-    DownstreamPortSavedState { port_number, cfg_space, cxl_component_registers, device }
+    let PortState {
+        cfg_space,
+        cxl_component_registers,
+        device,
+    } = state;
+    DownstreamPortSavedState {
+        port_number,
+        cfg_space,
+        cxl_component_registers,
+        device,
+    }
 }
 
 impl SaveRestore for GenericPcieSwitch {
@@ -58,12 +79,19 @@ impl SaveRestore for GenericPcieSwitch {
         let upstream = self.upstream_port.cfg_space.save();
         Ok(state::SavedState {
             upstream_cfg_space: upstream.map_err(|error| error.in_child(self.name.to_string()))?,
-            downstream_ports: self.downstream_ports.save_ports()?.into_iter().map(to_saved).collect(),
+            downstream_ports: self
+                .downstream_ports
+                .save_ports()?
+                .into_iter()
+                .map(to_saved)
+                .collect(),
         })
     }
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-        let before = self.save().map_err(|error| RestoreError::Other(error.into()))?;
+        let before = self
+            .save()
+            .map_err(|error| RestoreError::Other(error.into()))?;
         let checked = self.check_whole(state)?;
         let restored = self.apply(checked);
         if restored.is_err() {
@@ -89,7 +117,10 @@ impl GenericPcieSwitch {
 
     fn check_whole(&mut self, state: state::SavedState) -> Result<Checked, RestoreError> {
         let upstream = state.upstream_cfg_space;
-        self.upstream_port.cfg_space.check(&upstream).map_err(|error| error.in_child(self.name.to_string()))?;
+        self.upstream_port
+            .cfg_space
+            .check(&upstream)
+            .map_err(|error| error.in_child(self.name.to_string()))?;
         let ports: Vec<_> = state.downstream_ports.into_iter().map(from_saved).collect();
         self.downstream_ports.check_ports(&ports)?;
         Ok(Checked { upstream, ports })

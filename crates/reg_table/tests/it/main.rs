@@ -117,6 +117,16 @@ fn instances_differ_in_init_and_narrow() {
     zoo.narrow(ZooReg::Control, 0x3);
     zoo.write(4, 0xffff, 0xffff);
     assert_eq!(zoo.get(ZooReg::Control), 0xf3);
+    assert_eq!(zoo.writable(ZooReg::Control), 0x3);
+    zoo.set_writable(ZooReg::Control, 0x0fu32);
+    assert_eq!(zoo.get(ZooReg::Control), 0xf3, "only what is writable");
+    zoo.narrow(ZooReg::Control, 0xc);
+    assert_eq!(
+        zoo.writable(ZooReg::Control),
+        0xc,
+        "of the table, not of what was left"
+    );
+    zoo.set(ZooReg::Control, 0xf3u32);
     zoo.reset(Reset::Cold);
     assert_eq!(zoo.get(ZooReg::Caps), 0x8007);
     let other = RegisterFile::new(ZooReg::Id);
@@ -244,7 +254,7 @@ impl Subject for ZooSubject {
         } else {
             words.len()
         };
-        self.file.restore(&words[..keep]);
+        self.file.restore(words.get(..keep).unwrap_or_default());
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! zero.
 
 use super::PciExtendedCapability;
+use crate::capabilities::CapabilityRegisters;
 use crate::capabilities::ConfigSlot;
 use crate::spec::caps::ExtendedCapabilityId;
 use crate::spec::caps::acs::AcsReg;
@@ -26,8 +27,6 @@ use reg_table::Reset;
 pub struct AcsExtendedCapability {
     #[inspect(flatten)]
     registers: RegisterFile<AcsReg>,
-    #[inspect(skip)]
-    capability_bits: u16,
 }
 
 impl Default for AcsExtendedCapability {
@@ -47,10 +46,7 @@ impl AcsExtendedCapability {
         let mut registers = RegisterFile::new(AcsReg::Header);
         registers.init(AcsReg::Capabilities, capability_bits);
         registers.narrow(AcsReg::Control, capability_bits.into());
-        Self {
-            registers,
-            capability_bits,
-        }
+        Self { registers }
     }
 }
 
@@ -94,6 +90,10 @@ impl PciExtendedCapability for AcsExtendedCapability {
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.registers)
     }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.registers).into())
+    }
 }
 
 mod save_restore {
@@ -124,8 +124,7 @@ mod save_restore {
         }
 
         fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-            self.registers
-                .set(AcsReg::Control, state.control & self.capability_bits);
+            self.registers.set_writable(AcsReg::Control, state.control);
             Ok(())
         }
     }

@@ -1,6 +1,7 @@
 //! Extended capabilities that software cannot change: all their state is how they were composed.
 
 use super::PciExtendedCapability;
+use crate::capabilities::CapabilityRegisters;
 use crate::capabilities::ConfigSlot;
 use crate::spec::caps::ExtendedCapabilityId;
 use crate::spec::caps::ari::AriCapability;
@@ -43,6 +44,8 @@ impl FixedExtendedCapability<AriReg> {
     /// `next_function`; 0 ends the chain.
     pub fn ari(next_function: u8) -> Self {
         let mut registers = RegisterFile::new(AriReg::Header);
+        // There are no function groups to enable.
+        registers.narrow(AriReg::Control, 0);
         registers.init(
             AriReg::Capability,
             AriCapability::new()
@@ -83,6 +86,10 @@ impl<R: BlockRegister> PciExtendedCapability for FixedExtendedCapability<R> {
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.registers)
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.registers).into())
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod acs;
 pub mod fixed;
 
+use super::CapabilityRegisters;
 use super::ConfigSlot;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
@@ -13,6 +14,7 @@ use vmcore::save_restore::ProtobufSaveRestore;
 ///
 /// The emulator calls with offsets relative to the capability, dword-aligned and below [`Self::len`], and holds the function's lock.
 /// An implementation must not block.
+#[expect(clippy::len_without_is_empty, reason = "a capability is never empty")]
 pub trait PciExtendedCapability: Send + Sync + Inspect + ProtobufSaveRestore {
     /// A label, the key in saved state and inspection.
     fn label(&self) -> &str;
@@ -24,7 +26,6 @@ pub trait PciExtendedCapability: Send + Sync + Inspect + ProtobufSaveRestore {
     fn capability_version(&self) -> u8;
 
     /// Length in bytes: not zero, a multiple of 4.
-    #[expect(clippy::len_without_is_empty, reason = "a capability is never empty")]
     fn len(&self) -> usize;
 
     /// Reads a dword. Offset 0 is `id | version << 16`; bits 31:20 must be zero: the emulator puts the next pointer there.
@@ -57,6 +58,11 @@ pub trait PciExtendedCapability: Send + Sync + Inspect + ProtobufSaveRestore {
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         let _ = slot;
         false
+    }
+
+    /// What its registers are; `None` (the default) where there is no table.
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        None
     }
 }
 

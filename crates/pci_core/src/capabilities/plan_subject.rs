@@ -1,0 +1,277 @@
+//! Capabilities as the common plan ([`reg_table::plan`]) drives them, and those here as its subjects.
+
+use super::CapabilityRegisters;
+use super::PciCapability;
+use super::PciExtendedCapability;
+use super::extended::acs::AcsExtendedCapability;
+use super::extended::fixed::FixedExtendedCapability;
+use super::msi_cap::MsiCapability;
+use super::msix::MsixEmulator;
+use super::pci_express::FlrHandler;
+use super::pci_express::PciExpressCapability;
+use crate::msi::MsiTarget;
+use crate::spec::caps::msix::MSIX_TABLE_ENTRY;
+use crate::spec::caps::pci_express::DevicePortType;
+use chipset_device::pci::ByteEnables;
+use inspect::Inspect;
+use reg_table::Block;
+use reg_table::Reset;
+use reg_table::WordMask;
+use reg_table::plan::Consequence;
+use reg_table::plan::Subject;
+use reg_table::plan_subjects;
+use std::sync::Arc;
+use vmcore::save_restore::ProtobufSaveRestore;
+use vmcore::save_restore::SavedStateBlob;
+
+/// A capability of either list as a subject of the plan.
+///
+/// ```
+/// use pci_core::capabilities::{extended::acs::AcsExtendedCapability, plan_subject::CapabilitySubject};
+/// use reg_table::plan::{SubjectEntry, run};
+///
+/// let acs = SubjectEntry {
+///     name: "acs without redirection",
+///     make: || Box::new(CapabilitySubject::extended(AcsExtendedCapability::with_capabilities(0x3))),
+/// };
+/// assert_eq!(run(&acs), Vec::<String>::new());
+/// ```
+pub struct CapabilitySubject {
+    capability: Capability,
+    consequences: &'static [Consequence],
+}
+
+enum Capability {
+    Legacy(Box<dyn PciCapability>),
+    Extended(Box<dyn PciExtendedCapability>),
+}
+
+/// Runs one expression on whichever list's capability it is.
+macro_rules! each {
+    ($subject:expr, $capability:ident => $body:expr) => {
+        match $subject {
+            Capability::Legacy($capability) => $body,
+            Capability::Extended($capability) => $body,
+        }
+    };
+}
+
+impl CapabilitySubject {
+    /// A capability of the legacy list.
+    pub fn legacy(capability: impl PciCapability + 'static) -> Self {
+        Self {
+            capability: Capability::Legacy(Box::new(capability)),
+            consequences: &[],
+        }
+    }
+
+    /// A capability of the extended list.
+    pub fn extended(capability: impl PciExtendedCapability + 'static) -> Self {
+        Self {
+            capability: Capability::Extended(Box::new(capability)),
+            consequences: &[],
+        }
+    }
+
+    /// Says what the table cannot.
+    pub fn with_consequences(self, consequences: &'static [Consequence]) -> Self {
+        Self {
+            consequences,
+            ..self
+        }
+    }
+
+    /// # Panics
+    ///
+    /// When the capability does not say what its registers are: the plan has nothing to check then.
+    #[expect(clippy::expect_used, reason = "documented; only tests come here")]
+    fn registers(&self) -> CapabilityRegisters {
+        each!(&self.capability, c => c.registers())
+            .expect("a capability that the plan checks has a register table")
+    }
+}
+
+impl Subject for CapabilitySubject {
+    fn block(&self) -> &'static Block {
+        self.registers().block
+    }
+
+    fn masks(&self) -> Vec<WordMask> {
+        self.registers().masks
+    }
+
+    fn read(&self, offset: u16) -> u32 {
+        each!(&self.capability, c => c.read_u32(offset))
+    }
+
+    fn write(&mut self, offset: u16, value: u32, lanes: u32) {
+        each!(&mut self.capability, c => c.write_bytes(offset, value, enables(lanes)));
+    }
+
+    fn reset(&mut self, kind: Reset) {
+        each!(&mut self.capability, c => c.reset_by(kind));
+    }
+
+    fn save(&mut self) -> Vec<u8> {
+        each!(&mut self.capability, c => encoded(c.as_mut()))
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
+        each!(&mut self.capability, c => restore_encoded(c.as_mut(), saved))
+    }
+
+    fn consequences(&self) -> &'static [Consequence] {
+        self.consequences
+    }
+}
+
+/// The byte enables of a lane mask.
+pub(crate) fn enables(lanes: u32) -> ByteEnables {
+    let bits = (0..4)
+        .filter(|n| lanes & (0xff << (8 * n)) != 0)
+        .fold(0u8, |bits, n| bits | (1 << n));
+    ByteEnables::new(bits).unwrap_or(ByteEnables::NONE)
+}
+
+/// A saved state as bytes; none where saving fails, which no restore accepts.
+pub(crate) fn encoded(item: &mut (impl ProtobufSaveRestore + ?Sized)) -> Vec<u8> {
+    item.save().map(mesh_protobuf::encode).unwrap_or_default()
+}
+
+/// Restores a saved state from bytes.
+pub(crate) fn restore_encoded(
+    item: &mut (impl ProtobufSaveRestore + ?Sized),
+    saved: &[u8],
+) -> Result<(), String> {
+    let blob: SavedStateBlob = mesh_protobuf::decode(saved).map_err(|error| error.to_string())?;
+    item.restore(blob).map_err(|error| format!("{error:?}"))
+}
+
+/// One entry of an MSI-X table, in its BAR.
+struct MsixEntrySubject {
+    emulator: MsixEmulator,
+    capability: Box<dyn PciCapability>,
+}
+
+impl MsixEntrySubject {
+    const BASE: u64 = 16;
+
+    fn new() -> Self {
+        let (emulator, capability) = MsixEmulator::new(0, 3, &MsiTarget::disconnected());
+        Self {
+            emulator,
+            capability: Box::new(capability),
+        }
+    }
+}
+
+impl Subject for MsixEntrySubject {
+    fn block(&self) -> &'static Block {
+        &MSIX_TABLE_ENTRY
+    }
+
+    fn masks(&self) -> Vec<WordMask> {
+        MSIX_TABLE_ENTRY.masks.to_vec()
+    }
+
+    fn read(&self, offset: u16) -> u32 {
+        self.emulator.read_u32(Self::BASE + u64::from(offset))
+    }
+
+    fn write(&mut self, offset: u16, value: u32, lanes: u32) {
+        self.emulator
+            .write_bytes(Self::BASE + u64::from(offset), value, enables(lanes));
+    }
+
+    fn reset(&mut self, kind: Reset) {
+        self.capability.reset_by(kind);
+    }
+
+    fn save(&mut self) -> Vec<u8> {
+        encoded(self.capability.as_mut())
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
+        restore_encoded(self.capability.as_mut(), saved)
+    }
+}
+
+fn msi(vectors_log2: u8, wide: bool, masked: bool) -> CapabilitySubject {
+    let target = MsiTarget::disconnected();
+    CapabilitySubject::legacy(MsiCapability::new(vectors_log2, wide, masked, &target))
+        // More vectors than there are cannot be allocated.
+        .with_consequences(&[Consequence {
+            of: "message_control",
+            on: "message_control",
+            bits: 0x70,
+        }])
+}
+
+/// The target speed is kept within what the port can, and an established link follows it, after a reset as well.
+const LINK_RETARGETS: &[Consequence] = &[
+    Consequence {
+        of: "link_control_2",
+        on: "link_control_2",
+        bits: 0xf,
+    },
+    Consequence {
+        of: "link_control_2",
+        on: "link_status",
+        bits: 0xf,
+    },
+    Consequence {
+        of: "reset",
+        on: "link_status",
+        bits: 0xf,
+    },
+];
+
+fn pci_express(capability: PciExpressCapability) -> CapabilitySubject {
+    CapabilitySubject::legacy(capability).with_consequences(LINK_RETARGETS)
+}
+
+fn port(typ: DevicePortType) -> PciExpressCapability {
+    PciExpressCapability::new(typ, None)
+}
+
+fn occupied_slot() -> PciExpressCapability {
+    let slot = port(DevicePortType::DownstreamSwitchPort).with_hotplug_support(7);
+    slot.set_presence_detect_state(true);
+    slot
+}
+
+/// Function-level resets are asked for and not carried out.
+#[derive(Inspect)]
+struct IgnoredFlr;
+
+impl FlrHandler for IgnoredFlr {
+    fn initiate_flr(&self) {}
+}
+
+plan_subjects! {
+    "acs" => CapabilitySubject::extended(AcsExtendedCapability::new()),
+    "acs with source validation only" => CapabilitySubject::extended(AcsExtendedCapability::with_capabilities(0x1)),
+    "acs with undefined capability bits" => CapabilitySubject::extended(AcsExtendedCapability::with_capabilities(0xffff)),
+    "ari" => CapabilitySubject::extended(FixedExtendedCapability::ari(3)),
+    "device serial number" => CapabilitySubject::extended(
+        FixedExtendedCapability::device_serial_number(0x0102_0304_0506_0708)
+    ),
+    "msi, 32-bit" => msi(0, false, false),
+    "msi, 64-bit, 4 vectors" => msi(2, true, false),
+    "msi, 32-bit, masked, 8 vectors" => msi(3, false, true),
+    "msi, 64-bit, masked, 32 vectors" => msi(5, true, true),
+    "msi-x" => CapabilitySubject::legacy(MsixEmulator::new(2, 3, &MsiTarget::disconnected()).1),
+    "msi-x table entry" => MsixEntrySubject::new(),
+    "pci express, endpoint" => pci_express(port(DevicePortType::Endpoint)),
+    "pci express, endpoint with function-level reset" => pci_express(
+        PciExpressCapability::new(DevicePortType::Endpoint, Some(Arc::new(IgnoredFlr)))
+    ),
+    "pci express, integrated endpoint" => pci_express(port(DevicePortType::RootComplexIntegratedEndpoint)),
+    "pci express, root port" => pci_express(port(DevicePortType::RootPort)),
+    "pci express, root port with an empty slot" => pci_express(port(DevicePortType::RootPort).with_hotplug_support(1)),
+    "pci express, downstream port with an occupied slot" => pci_express(occupied_slot()),
+    "pci express, downstream port with ari forwarding" => pci_express(
+        port(DevicePortType::DownstreamSwitchPort).with_ari_forwarding()
+    ),
+    "pci express, upstream port" => pci_express(port(DevicePortType::UpstreamSwitchPort)),
+}

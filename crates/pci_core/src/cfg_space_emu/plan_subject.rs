@@ -1,0 +1,220 @@
+//! Functions as the common plan ([`reg_table::plan`]) drives them: their headers, and capabilities within them.
+
+use super::BarKind;
+use super::BarMemoryKind;
+use super::ConfigSpaceType0Emulator;
+use super::ConfigSpaceType1Emulator;
+use super::DeviceBars;
+use crate::capabilities::CapabilityRegisters;
+use crate::capabilities::extended::acs::AcsExtendedCapability;
+use crate::capabilities::msi_cap::MsiCapability;
+use crate::capabilities::pci_express::PciExpressCapability;
+use crate::capabilities::plan_subject::enables;
+use crate::capabilities::plan_subject::encoded;
+use crate::capabilities::plan_subject::restore_encoded;
+use crate::msi::MsiTarget;
+use crate::spec::caps::pci_express::DevicePortType;
+use crate::spec::hwid::ClassCode;
+use crate::spec::hwid::HardwareIds;
+use crate::spec::hwid::ProgrammingInterface;
+use crate::spec::hwid::Subclass;
+use reg_table::Block;
+use reg_table::Reset;
+use reg_table::WordMask;
+use reg_table::plan::Consequence;
+use reg_table::plan::Subject;
+use reg_table::plan_subjects;
+
+/// A run of a function's configuration space.
+struct FunctionSubject {
+    function: Function,
+    offset: u16,
+    /// The bits of the first dword that belong to the capability list.
+    link: u32,
+    registers: CapabilityRegisters,
+    consequences: &'static [Consequence],
+}
+
+enum Function {
+    Type0(Box<ConfigSpaceType0Emulator>),
+    Type1(Box<ConfigSpaceType1Emulator>),
+}
+
+/// Runs one expression on a function of whichever type it is.
+macro_rules! each {
+    ($function:expr, $emulator:ident => $body:expr) => {
+        match $function {
+            Function::Type0($emulator) => $body,
+            Function::Type1($emulator) => $body,
+        }
+    };
+}
+
+impl FunctionSubject {
+    fn header(function: Function, consequences: &'static [Consequence]) -> Self {
+        let registers = each!(&function, emulator => emulator.common.header.registers());
+        Self {
+            function,
+            offset: 0,
+            link: 0,
+            registers,
+            consequences,
+        }
+    }
+
+    /// The extended capability at 0x100.
+    ///
+    /// # Panics
+    ///
+    /// When the function has none that has a table.
+    #[expect(clippy::expect_used, reason = "documented; only tests come here")]
+    fn first_extended(function: Function) -> Self {
+        let registers = each!(&function, emulator => &emulator.common.extended_capabilities)
+            .first()
+            .and_then(|capability| capability.registers())
+            .expect("an extended capability with a register table");
+        Self {
+            function,
+            offset: 0x100,
+            link: 0xfff0_0000,
+            registers,
+            consequences: &[],
+        }
+    }
+
+    fn link(&self, offset: u16) -> u32 {
+        if offset == 0 { self.link } else { 0 }
+    }
+}
+
+impl Subject for FunctionSubject {
+    fn block(&self) -> &'static Block {
+        self.registers.block
+    }
+
+    fn masks(&self) -> Vec<WordMask> {
+        self.registers.masks.clone()
+    }
+
+    fn read(&self, offset: u16) -> u32 {
+        let mut value = 0;
+        // An error leaves zero, which is not what the plan expects.
+        let _ =
+            each!(&self.function, emulator => emulator.read_u32(self.offset + offset, &mut value));
+        value & !self.link(offset)
+    }
+
+    fn write(&mut self, offset: u16, value: u32, lanes: u32) {
+        let _ = each!(&mut self.function, emulator => {
+            emulator.write_bytes(self.offset + offset, value, enables(lanes))
+        });
+    }
+
+    fn reset(&mut self, kind: Reset) {
+        each!(&mut self.function, emulator => emulator.reset_by(kind));
+    }
+
+    fn save(&mut self) -> Vec<u8> {
+        each!(&mut self.function, emulator => encoded(emulator.as_mut()))
+    }
+
+    fn restore(&mut self, saved: &[u8]) -> Result<(), String> {
+        each!(&mut self.function, emulator => restore_encoded(emulator.as_mut(), saved))
+    }
+
+    fn consequences(&self) -> &'static [Consequence] {
+        self.consequences
+    }
+}
+
+fn ids(base_class: ClassCode, sub_class: Subclass) -> HardwareIds {
+    HardwareIds {
+        vendor_id: 0x1234,
+        device_id: 0x5678,
+        revision_id: 9,
+        prog_if: ProgrammingInterface::NONE,
+        sub_class,
+        base_class,
+        type0_sub_vendor_id: 0x4321,
+        type0_sub_system_id: 0x8765,
+    }
+}
+
+fn endpoint(bars: DeviceBars) -> Function {
+    let emulator = ConfigSpaceType0Emulator::new(
+        ids(ClassCode::MASS_STORAGE_CONTROLLER, Subclass::NONE),
+        vec![
+            Box::new(PciExpressCapability::new(DevicePortType::Endpoint, None)),
+            Box::new(MsiCapability::new(
+                0,
+                true,
+                false,
+                &MsiTarget::disconnected(),
+            )),
+        ],
+        vec![
+            Box::new(AcsExtendedCapability::new()),
+            Box::new(AcsExtendedCapability::with_capabilities(1)),
+        ],
+        bars,
+    )
+    .with_multi_function_bit(true);
+    Function::Type0(Box::new(emulator))
+}
+
+fn every_bar_kind() -> DeviceBars {
+    DeviceBars::new()
+        .with(0, BarKind::Memory32, 0x1000, BarMemoryKind::Dummy)
+        .with(1, BarKind::Memory64, 0x1_0000_0000, BarMemoryKind::Dummy)
+        .with(
+            4,
+            BarKind::Memory64Prefetchable,
+            0x4000,
+            BarMemoryKind::Dummy,
+        )
+}
+
+fn bridge(bars: DeviceBars) -> Function {
+    Function::Type1(Box::new(ConfigSpaceType1Emulator::new_with_bars(
+        ids(ClassCode::BRIDGE, Subclass::BRIDGE_PCI_TO_PCI),
+        vec![Box::new(PciExpressCapability::new(
+            DevicePortType::RootPort,
+            None,
+        ))],
+        vec![Box::new(AcsExtendedCapability::new())],
+        bars,
+    )))
+}
+
+/// What is stored at 0x3E shows as the latency timer as well.
+const LATENCY: &[Consequence] = &[Consequence {
+    of: "min_gnt",
+    on: "latency_timer",
+    bits: 0xff,
+}];
+
+plan_subjects! {
+    "type 0 header without BARs" => FunctionSubject::header(endpoint(DeviceBars::new()), LATENCY),
+    "type 0 header with BARs of every kind" => FunctionSubject::header(endpoint(every_bar_kind()), LATENCY),
+    "type 1 header without BARs" => FunctionSubject::header(bridge(DeviceBars::new()), &[]),
+    "type 1 header with a BAR" => FunctionSubject::header(
+        bridge(DeviceBars::new().bar0(0x1_0000, BarMemoryKind::Dummy)), &[]
+    ),
+    "acs within an endpoint" => FunctionSubject::first_extended(endpoint(DeviceBars::new())),
+}
+
+#[cfg(test)]
+mod tests {
+    use reg_table::plan;
+
+    #[test]
+    fn every_block_passes_the_plan() {
+        let findings: Vec<_> = plan::SUBJECTS.iter().flat_map(plan::run).collect();
+        assert_eq!(findings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn no_block_is_forgotten() {
+        assert_eq!(plan::blocks_without_subject(), Vec::<&str>::new());
+    }
+}

@@ -1,0 +1,21 @@
+//! Tests of the crate as device authors and monitors use it.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails should stop at once"
+)]
+
+mod api;
+mod bars;
+mod bridge;
+mod foreign;
+mod function;
+mod header;
+mod intx;
+mod msi;
+mod pci_express;
+mod probing;
+mod saving;
