@@ -127,3 +127,19 @@ impl fmt::Display for Buses {
         write!(f, "{:02x}-{:02x}", self.0, self.1)
     }
 }
+
+/// Addresses from the first to the last.
+pub(crate) struct Span(pub(crate) u64, pub(crate) u64);
+
+impl Span {
+    /// The addresses of a range that is not empty.
+    pub(crate) fn of(range: MemoryRange) -> Self {
+        Self(range.start(), range.end().saturating_sub(1))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{:x}", self.0, self.1)
+    }
+}

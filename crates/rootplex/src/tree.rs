@@ -4,6 +4,7 @@ use crate::outline::Buses;
 use crate::outline::Complex;
 use crate::outline::Node;
 use crate::outline::Role;
+use crate::outline::Span;
 use pci_enumerate::Bar;
 use pci_enumerate::BarKind;
 use pci_enumerate::Window;
@@ -54,7 +55,7 @@ fn heading(f: &mut fmt::Formatter<'_>, complex: &Complex<'_>) -> fmt::Result {
         found.segment,
         Buses(first, last),
         Buses(first, found.last_bus_used),
-        complex.ecam
+        Span::of(complex.ecam)
     )
 }
 
@@ -160,15 +161,6 @@ fn claim(bar: &Bar) -> String {
 fn at(address: Option<u64>, size: u64) -> String {
     match address {
         Some(address) => Span(address, address.saturating_add(size.saturating_sub(1))).to_string(),
-        None => format!("none of {size:#x} bytes"),
-    }
-}
-
-/// Addresses from the first to the last.
-struct Span(u64, u64);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{:x}", self.0, self.1)
+        None => "unassigned".to_string(),
     }
 }

@@ -78,7 +78,10 @@ pub struct Driver<'a> {
 impl<'a> Driver<'a> {
     /// Binds to the function at `bdf`.
     pub fn new(root: &'a mut GenericPcieRootComplex, bdf: Bdf) -> Self {
-        Self { access: EcamAccess::new(root), bdf }
+        Self {
+            access: EcamAccess::new(root),
+            bdf,
+        }
     }
 
     /// Reads `width` of configuration space at `offset`, a multiple of it.
@@ -153,19 +156,31 @@ impl<'a> Driver<'a> {
 
     /// The offset of the first capability `id`.
     pub fn find_capability(&mut self, id: CapabilityId) -> Option<u16> {
-        self.capabilities().into_iter().find(|(found, _)| *found == id).map(|(_, offset)| offset)
+        self.capabilities()
+            .into_iter()
+            .find(|(found, _)| *found == id)
+            .map(|(_, offset)| offset)
     }
 
     /// The offset of the first extended capability `id`.
     pub fn find_extended_capability(&mut self, id: ExtendedCapabilityId) -> Option<u16> {
-        self.extended_capabilities().into_iter().find(|(found, _)| *found == id).map(|(_, offset)| offset)
+        self.extended_capabilities()
+            .into_iter()
+            .find(|(found, _)| *found == id)
+            .map(|(_, offset)| offset)
     }
 
     /// The memory BARs with size and current address, sized with decoding off as `__pci_read_base` of Linux does.
     pub fn size_bars(&mut self) -> Vec<Bar> {
-        let count = if self.read_u8(register::HEADER_TYPE) & 0x7f == 1 { 2 } else { 6 };
+        let count = if self.read_u8(register::HEADER_TYPE) & 0x7f == 1 {
+            2
+        } else {
+            6
+        };
         let command = self.read_u16(register::COMMAND);
-        let off = Command::from_bits(command).with_mmio_enabled(false).with_pio_enabled(false);
+        let off = Command::from_bits(command)
+            .with_mmio_enabled(false)
+            .with_pio_enabled(false);
         self.write_u16(register::COMMAND, off.into_bits());
         let mut bars = Vec::new();
         let mut index = 0;
@@ -182,7 +197,11 @@ impl<'a> Driver<'a> {
     fn size_bar(&mut self, index: u8) -> (Option<Bar>, u8) {
         let (low, low_mask) = self.probe(index);
         let wide = low & 0b110 == 0b100;
-        let (high, high_mask) = if wide { self.probe(index + 1) } else { (0, u32::MAX) };
+        let (high, high_mask) = if wide {
+            self.probe(index + 1)
+        } else {
+            (0, u32::MAX)
+        };
         let address = (u64::from(high) << 32) | u64::from(low & !0xf);
         let mask = (u64::from(high_mask) << 32) | u64::from(low_mask & !0xf);
         let prefetchable = low & 0b1000 != 0;
@@ -195,7 +214,10 @@ impl<'a> Driver<'a> {
             size: mask.wrapping_neg(),
             address: Some(address).filter(|address| *address != 0),
         };
-        (Some(bar).filter(|_| low_mask != 0), if wide { 2 } else { 1 })
+        (
+            Some(bar).filter(|_| low_mask != 0),
+            if wide { 2 } else { 1 },
+        )
     }
 
     /// What a BAR register holds, and what it reads after all-ones were written; it holds its value again then.
@@ -220,23 +242,47 @@ impl<'a> Driver<'a> {
     pub fn enable_msix(&mut self, messages: &[(u64, u32)]) -> Result<(), DriverError> {
         let bdf = self.bdf;
         let id = CapabilityId::MSIX;
-        let capability = self.find_capability(id).ok_or(DriverError::NoCapability { bdf, id })?;
+        let capability = self
+            .find_capability(id)
+            .ok_or(DriverError::NoCapability { bdf, id })?;
         let control_offset = capability + register::MSIX_CONTROL;
         let control = MsixMessageControl::from_bits(self.read_u16(control_offset));
         let available = control.table_size() + 1;
         if messages.len() > available.into() {
-            return Err(DriverError::Vectors { bdf, asked: messages.len(), available });
+            return Err(DriverError::Vectors {
+                bdf,
+                asked: messages.len(),
+                available,
+            });
         }
         let table = self.msix_table(capability)?;
 
-        self.write_u16(control_offset, control.with_msix_enable(true).with_function_mask(true).into_bits());
+        self.write_u16(
+            control_offset,
+            control
+                .with_msix_enable(true)
+                .with_function_mask(true)
+                .into_bits(),
+        );
         for entry in 0..u64::from(available) {
             let vector_control = table + entry * MSIX_ENTRY_BYTES + MSIX_ENTRY_VECTOR_CONTROL;
             self.write_memory(vector_control, MSIX_ENTRY_MASK);
         }
         let command = Command::from_bits(self.read_u16(register::COMMAND));
-        self.write_u16(register::COMMAND, command.with_intx_disable(true).with_bus_master(true).into_bits());
-        self.write_u16(control_offset, control.with_msix_enable(true).with_function_mask(false).into_bits());
+        self.write_u16(
+            register::COMMAND,
+            command
+                .with_intx_disable(true)
+                .with_bus_master(true)
+                .into_bits(),
+        );
+        self.write_u16(
+            control_offset,
+            control
+                .with_msix_enable(true)
+                .with_function_mask(false)
+                .into_bits(),
+        );
 
         for (entry, (address, data)) in (0u64..).zip(messages) {
             let entry = table + entry * MSIX_ENTRY_BYTES;
@@ -255,10 +301,16 @@ impl<'a> Driver<'a> {
 
     /// The address of the MSI-X table.
     fn msix_table(&mut self, capability: u16) -> Result<u64, DriverError> {
-        let location = MsixLocation::from_bits(self.read(capability + register::MSIX_TABLE, Width::Dword));
+        let location =
+            MsixLocation::from_bits(self.read(capability + register::MSIX_TABLE, Width::Dword));
         let [bar, ..] = location.bir().to_le_bytes();
-        let found = self.size_bars().into_iter().find(|found| found.index == bar);
-        let base = found.and_then(|found| found.address).ok_or(DriverError::NoTable { bdf: self.bdf, bar })?;
+        let found = self
+            .size_bars()
+            .into_iter()
+            .find(|found| found.index == bar);
+        let base = found
+            .and_then(|found| found.address)
+            .ok_or(DriverError::NoTable { bdf: self.bdf, bar })?;
         Ok(base + u64::from(location.offset()) * 8)
     }
 }

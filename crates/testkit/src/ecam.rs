@@ -51,7 +51,10 @@ impl<'a> EcamAccess<'a> {
             IoResult::Ok => {}
             IoResult::Err(_) => data.fill(0xff),
             IoResult::Defer(mut token) => {
-                if !self.poll(|token, cx| token.poll_read(cx, data).map(|result| result.is_ok()), &mut token) {
+                if !self.poll(
+                    |token, cx| token.poll_read(cx, data).map(|result| result.is_ok()),
+                    &mut token,
+                ) {
                     data.fill(0xff);
                 }
             }
@@ -64,7 +67,10 @@ impl<'a> EcamAccess<'a> {
             IoResult::Ok | IoResult::Err(_) => {}
             IoResult::Defer(mut token) => {
                 // Posted: whether it is done already makes no difference to the processor.
-                self.poll(|token, cx| token.poll_write(cx).map(|result| result.is_ok()), &mut token);
+                self.poll(
+                    |token, cx| token.poll_write(cx).map(|result| result.is_ok()),
+                    &mut token,
+                );
             }
         }
     }
@@ -95,7 +101,9 @@ impl ConfigAccess for EcamAccess<'_> {
 
     fn write(&mut self, bdf: Bdf, offset: u16, width: Width, value: u32) {
         let bytes = value.to_le_bytes();
-        if let (Some(address), Some(data)) = (self.address(bdf, offset), bytes.get(..width.bytes().into())) {
+        if let (Some(address), Some(data)) =
+            (self.address(bdf, offset), bytes.get(..width.bytes().into()))
+        {
             self.write_memory(address, data);
         }
     }

@@ -67,7 +67,10 @@ impl Endpoint {
             type0_sub_system_id: 1,
         };
         let bars = DeviceBars::new().bar0(msix.bar_len(), BarMemoryKind::Dummy);
-        Self { config: ConfigSpaceType0Emulator::new(ids, capabilities, extended, bars), msix }
+        Self {
+            config: ConfigSpaceType0Emulator::new(ids, capabilities, extended, bars),
+            msix,
+        }
     }
 
     /// Raises vector `index`; `None` when there is no such vector.
@@ -77,7 +80,10 @@ impl Endpoint {
 
     /// The offset into the table's BAR.
     fn offset(&self, address: u64) -> Option<u64> {
-        self.config.find_bar(address).filter(|(bar, _)| *bar == MSIX_BAR).map(|(_, offset)| offset)
+        self.config
+            .find_bar(address)
+            .filter(|(bar, _)| *bar == MSIX_BAR)
+            .map(|(_, offset)| offset)
     }
 }
 
@@ -90,8 +96,18 @@ impl GenericPciBusDevice for Endpoint {
         Some(self.config.write_u32(offset, value))
     }
 
-    fn pci_cfg_write_bytes(&mut self, offset: u16, value: u32, enables: ByteEnables) -> Option<IoResult> {
-        Some(self.config.write_bytes(offset, value, enables).map(|_| ()).into())
+    fn pci_cfg_write_bytes(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Option<IoResult> {
+        Some(
+            self.config
+                .write_bytes(offset, value, enables)
+                .map(|_| ())
+                .into(),
+        )
     }
 
     fn managed(&mut self) -> Option<&mut dyn ManagedDevice> {

@@ -19,7 +19,9 @@ pub struct MappedRegion {
 
 impl MappedRegion {
     fn offset_of(&self, address: u64) -> Option<u64> {
-        address.checked_sub(self.address?).filter(|offset| *offset < self.len)
+        address
+            .checked_sub(self.address?)
+            .filter(|offset| *offset < self.len)
     }
 }
 
@@ -60,12 +62,21 @@ impl MmioMap {
     /// The region that `address` lies in. Of several, the one registered first.
     pub fn region_at(&self, address: u64) -> Option<MappedRegion> {
         let regions = self.0.lock();
-        regions.live.values().find(|region| region.offset_of(address).is_some()).cloned()
+        regions
+            .live
+            .values()
+            .find(|region| region.offset_of(address).is_some())
+            .cloned()
     }
 
     /// The region `name`. Of several, the one registered first.
     pub fn region(&self, name: &str) -> Option<MappedRegion> {
-        self.0.lock().live.values().find(|region| region.name == name).cloned()
+        self.0
+            .lock()
+            .live
+            .values()
+            .find(|region| region.name == name)
+            .cloned()
     }
 }
 
@@ -74,9 +85,18 @@ impl RegisterMmioIntercept for MmioMap {
         let mut regions = self.0.lock();
         let key = regions.next;
         regions.next += 1;
-        let region = MappedRegion { name: region_name.to_string(), len, address: None };
+        let region = MappedRegion {
+            name: region_name.to_string(),
+            len,
+            address: None,
+        };
         regions.live.insert(key, region);
-        Box::new(Control { map: self.clone(), key, name: region_name.to_string(), len })
+        Box::new(Control {
+            map: self.clone(),
+            key,
+            name: region_name.to_string(),
+            len,
+        })
     }
 }
 
@@ -138,14 +158,33 @@ mod tests {
         let mut control = map.new_io_region("bar0", 0x1000);
         assert_eq!(map.region_at(0), None, "not mapped yet");
         control.map(0x4000);
-        for (address, offset) in [(0x3fff, None), (0x4000, Some(0)), (0x4fff, Some(0xfff)), (0x5000, None)] {
+        for (address, offset) in [
+            (0x3fff, None),
+            (0x4000, Some(0)),
+            (0x4fff, Some(0xfff)),
+            (0x5000, None),
+        ] {
             assert_eq!(control.offset_of(address), offset, "{address:#x}");
-            assert_eq!(map.region_at(address).is_some(), offset.is_some(), "{address:#x}");
+            assert_eq!(
+                map.region_at(address).is_some(),
+                offset.is_some(),
+                "{address:#x}"
+            );
         }
         control.map(0x8000);
-        assert_eq!((map.region_at(0x4000), control.addr()), (None, Some(0x8000)));
+        assert_eq!(
+            (map.region_at(0x4000), control.addr()),
+            (None, Some(0x8000))
+        );
         control.unmap();
-        assert_eq!(map.regions(), [MappedRegion { name: "bar0".into(), len: 0x1000, address: None }]);
+        assert_eq!(
+            map.regions(),
+            [MappedRegion {
+                name: "bar0".into(),
+                len: 0x1000,
+                address: None
+            }]
+        );
     }
 
     #[test]

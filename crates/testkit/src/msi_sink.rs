@@ -63,7 +63,11 @@ impl SignalMsi for MsiSink {
         if received.kept.len() == KEPT_MAX {
             received.kept.pop_front();
         }
-        received.kept.push_back(Message { requester: devid, address, data });
+        received.kept.push_back(Message {
+            requester: devid,
+            address,
+            data,
+        });
     }
 }
 
@@ -79,7 +83,10 @@ mod tests {
         }
         assert_eq!(sink.count(), 5000);
         let kept = sink.take();
-        assert_eq!((kept.len(), kept[0].data, kept[4095].data), (4096, 904, 4999));
+        assert_eq!(
+            (kept.len(), kept[0].data, kept[4095].data),
+            (4096, 904, 4999)
+        );
         assert_eq!(sink.take(), []);
     }
 }

@@ -4,6 +4,7 @@ use crate::outline::Buses;
 use crate::outline::Complex;
 use crate::outline::Node;
 use crate::outline::Role;
+use crate::outline::Span;
 
 /// Around everything.
 const MARGIN: usize = 24;
@@ -145,7 +146,7 @@ impl Sheet {
         let lines = vec![
             complex.name.to_string(),
             format!("segment {:04x}, buses {}", complex.found.segment, Buses(first, last)),
-            format!("ECAM {}", complex.ecam),
+            format!("ECAM {}", Span::of(complex.ecam)),
         ];
         let mut bottom = y + FRAME_HEADER;
         for node in &complex.functions {

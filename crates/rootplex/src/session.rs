@@ -1,0 +1,206 @@
+//! A composed and enumerated hierarchy, and what can be asked of it.
+
+use crate::drawing::Drawing;
+use crate::lspci::CONFIG_SPACE_BYTES;
+use crate::lspci::ConfigSpace;
+use crate::lspci::Dump;
+use crate::outline::Complex;
+use crate::outline::Label;
+use crate::outline::Labels;
+use crate::outline::Node;
+use crate::outline::Role;
+use crate::tree::Tree;
+use crate::verification;
+use crate::verification::Verified;
+use crate::verification::VerifyError;
+use pci_core::spec::SegmentedBdf;
+use pci_core::spec::caps::ExtendedCapabilityId;
+use pci_enumerate::Apertures;
+use pci_enumerate::Bdf;
+use pci_enumerate::ConfigAccess;
+use pci_enumerate::EnumerateError;
+use pci_enumerate::Function;
+use pci_enumerate::HostBridge;
+use pci_enumerate::Width;
+use pcie_topology::Hierarchy;
+use pcie_topology::Problems;
+use pcie_topology::Topology;
+use testkit::EcamAccess;
+use testkit::MmioMap;
+
+/// The vendor ID in a DVSEC of CXL (CXL 3.1 section 8.1.1).
+const CXL_DVSEC_VENDOR: u32 = 0x1e98;
+/// A DVSEC's second dword holds its vendor.
+const DVSEC_HEADER1: u16 = 4;
+
+/// A description that cannot become a session.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The description is wrong; one line for each mistake, with its place.
+    #[error(transparent)]
+    Description(#[from] Problems),
+    /// A root complex's bus numbers or apertures cannot be.
+    #[error("root complex '{complex}': {source}")]
+    Apertures {
+        /// The root complex.
+        complex: String,
+        /// What is wrong.
+        source: EnumerateError,
+    },
+}
+
+/// No port has the name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no port is named '{name}'; there are {}", known.join(", "))]
+pub struct UnknownPort {
+    name: String,
+    known: Vec<String>,
+}
+
+/// A port, by name and by its path in the inspection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortHandle {
+    /// Its name.
+    pub name: String,
+    /// Its path.
+    pub path: String,
+}
+
+/// A hierarchy that was composed from its description and enumerated.
+pub struct Session {
+    hierarchy: Hierarchy,
+    /// One for each root complex.
+    found: Vec<pci_enumerate::Hierarchy>,
+    labels: Labels,
+}
+
+impl Session {
+    /// Composes the hierarchy that a TOML file describes, and enumerates it in the apertures given there, with room for
+    /// what may be plugged into its slots.
+    ///
+    /// # Errors
+    ///
+    /// - the description is malformed, or describes what cannot be;
+    /// - the bus numbers or apertures of a root complex contradict each other.
+    pub fn compose(description: &str) -> Result<Self, SessionError> {
+        let topology = Topology::from_toml(description)?;
+        let mut hierarchy = topology.compose(&mut MmioMap::new(), None)?;
+        let mut found = Vec::new();
+        for complex in &mut hierarchy.complexes {
+            let host_bridge = host_bridge(complex);
+            let enumerated = pci_enumerate::enumerate(&mut EcamAccess::new(&mut complex.root), &host_bridge);
+            found.push(enumerated.map_err(|source| SessionError::Apertures { complex: complex.name.to_string(), source })?);
+        }
+        let mut session = Self { hierarchy, found, labels: Labels::new() };
+        session.label();
+        Ok(session)
+    }
+
+    /// Notes the names of functions, and which have to do with CXL.
+    fn label(&mut self) {
+        for named in self.hierarchy.functions() {
+            let label = Label { name: named.name.to_string(), is_cxl: false };
+            self.labels.insert(named.bdf, label);
+        }
+        for (complex, found) in self.hierarchy.complexes.iter_mut().zip(&self.found) {
+            let mut access = EcamAccess::new(&mut complex.root);
+            for function in found.iter().filter(|function| has_cxl_dvsec(&mut access, function)) {
+                self.labels.entry(function.bdf.in_segment(found.segment)).or_default().is_cxl = true;
+            }
+        }
+    }
+
+    fn outline(&self) -> Vec<Complex<'_>> {
+        let complexes = self.hierarchy.complexes.iter().zip(&self.found);
+        complexes
+            .map(|(complex, found)| Complex::new(&complex.name, complex.root.ecam_range(), found, &self.labels))
+            .collect()
+    }
+
+    /// The hierarchy as text: see [`Tree`].
+    pub fn tree(&self) -> String {
+        Tree(&self.outline()).to_string()
+    }
+
+    /// The hierarchy as SVG: see [`Drawing`].
+    pub fn drawing(&self) -> String {
+        Drawing(&self.outline()).to_string()
+    }
+
+    /// All configuration spaces as `lspci -F` reads them: see [`Dump`].
+    pub fn lspci_dump(&mut self) -> String {
+        Dump(&self.config_spaces()).to_string()
+    }
+
+    /// The configuration space of every function, read through ECAM.
+    pub fn config_spaces(&mut self) -> Vec<ConfigSpace> {
+        let descriptions = self.descriptions();
+        let mut descriptions = descriptions.into_iter();
+        let mut spaces = Vec::new();
+        for (complex, found) in self.hierarchy.complexes.iter_mut().zip(&self.found) {
+            let mut access = EcamAccess::new(&mut complex.root);
+            for function in found.iter() {
+                spaces.push(ConfigSpace {
+                    address: function.bdf.in_segment(found.segment),
+                    description: descriptions.next().unwrap_or_default(),
+                    bytes: read_all(&mut access, function.bdf),
+                });
+            }
+        }
+        spaces
+    }
+
+    /// What each function is, in the order of enumeration.
+    fn descriptions(&self) -> Vec<String> {
+        fn describe(nodes: &[Node<'_>], into: &mut Vec<String>) {
+            for node in nodes {
+                into.push(format!("{}: {}", node.name, Role(node)));
+                describe(&node.below, into);
+            }
+        }
+        let mut descriptions = Vec::new();
+        for complex in self.outline() {
+            describe(&complex.functions, &mut descriptions);
+        }
+        descriptions
+    }
+
+    /// The port `name`.
+    ///
+    /// # Errors
+    ///
+    /// No port has that name.
+    pub fn port(&self, name: &str) -> Result<PortHandle, UnknownPort> {
+        let ports = self.ports();
+        ports.iter().find(|port| port.name == name).cloned().ok_or_else(|| UnknownPort {
+            name: name.to_string(),
+            known: ports.iter().map(|port| port.name.clone()).collect(),
+        })
+    }
+
+    /// The first port with a hot-plug slot, in the order of enumeration.
+    pub fn first_hot_plug_port(&self) -> Option<PortHandle> {
+        let slot = self.found.iter().find_map(|found| {
+            let port = found.iter().find(|function| function.slot.is_some_and(|slot| slot.hot_plug))?;
+            self.labels.get(&port.bdf.in_segment(found.segment))
+        })?;
+        self.port(&slot.name).ok()
+    }
+}
+
+/// Reads a function's whole configuration space.
+fn read_all(access: &mut EcamAccess<'_>, bdf: Bdf) -> Box<[u8; CONFIG_SPACE_BYTES]> {
+    let mut bytes = Box::new([0; CONFIG_SPACE_BYTES]);
+    for (offset, dword) in (0u16..).step_by(4).zip(bytes.chunks_exact_mut(4)) {
+        dword.copy_from_slice(&access.read(bdf, offset, Width::Dword).to_le_bytes());
+    }
+    bytes
+}
+
+fn has_cxl_dvsec(access: &mut EcamAccess<'_>, function: &Function) -> bool {
+    function
+        .extended_capabilities
+        .iter()
+        .filter(|capability| capability.id == ExtendedCapabilityId::DVSEC)
+        .any(|dvsec| access.read(function.bdf, dvsec.offset + DVSEC_HEADER1, Width::Word) == CXL_DVSEC_VENDOR)
+}
