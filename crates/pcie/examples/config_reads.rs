@@ -39,6 +39,7 @@ fn main() {
         .find(|(name, _)| name == target)
         .unwrap();
     let mut scenario = Scenario::new(target, ports.parse().unwrap());
+    assert_eq!(scenario.read(), scenario.expected);
     for _ in 0..count {
         black_box(black_box(&mut scenario).read());
     }

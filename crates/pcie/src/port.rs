@@ -9,7 +9,6 @@ pub(crate) use save_restore::PortState;
 pub(crate) use save_restore::state::LinkedDeviceState;
 
 use bar::PortBar;
-use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::mmio::ControlMmioIntercept;
 use chipset_device::mmio::RegisterMmioIntercept;
@@ -39,7 +38,6 @@ use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::cfg_space_emu::ConfigSpaceError;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
-use pci_core::cfg_space_emu::Effects;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::hwid::HardwareIds;
@@ -497,7 +495,9 @@ impl PcieDownstreamPort {
         value: &mut u32,
     ) -> IoResult {
         match self.secondary_toward(*bus) {
-            Some(secondary) => self.forward_read(secondary, *bus, *function, cfg_offset, value),
+            Some(secondary) => self
+                .forward_read(secondary, *bus, *function, cfg_offset, value)
+                .unwrap_or(IoResult::Ok),
             None => IoResult::Ok,
         }
     }
@@ -512,14 +512,16 @@ impl PcieDownstreamPort {
         value: u32,
     ) -> IoResult {
         match self.secondary_toward(*bus) {
-            Some(secondary) => self.forward_write(
-                secondary,
-                *bus,
-                *function,
-                cfg_offset,
-                value,
-                ByteEnables::ALL,
-            ),
+            Some(secondary) => self
+                .forward_write(
+                    secondary,
+                    *bus,
+                    *function,
+                    cfg_offset,
+                    value,
+                    ByteEnables::ALL,
+                )
+                .unwrap_or(IoResult::Ok),
             None => IoResult::Ok,
         }
     }
@@ -531,7 +533,7 @@ impl PcieDownstreamPort {
         (range != (0..=0) && range.contains(&bus)).then(|| *range.start())
     }
 
-    /// Reads a dword of a function on `bus`, which lies below the port. What nobody answers leaves `value` as it is.
+    /// Reads a dword of a function on `bus`, which lies below the port. `None`, with `value` as it was, when nobody answers.
     #[inline]
     pub(crate) fn forward_read(
         &mut self,
@@ -540,19 +542,16 @@ impl PcieDownstreamPort {
         function: u8,
         offset: u16,
         value: &mut u32,
-    ) -> IoResult {
-        if !self.passes(secondary, bus, function) {
-            return IoResult::Ok;
+    ) -> Option<IoResult> {
+        match &mut self.link {
+            Some((_, device)) if passes(&self.cfg_space, secondary, bus, function) => {
+                device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
+            }
+            Some(_) | None => None,
         }
-        let Some((_, device)) = &mut self.link else {
-            return IoResult::Ok;
-        };
-        device
-            .pci_cfg_read_with_routing(secondary, bus, function, offset, value)
-            .unwrap_or(IoResult::Ok)
     }
 
-    /// Writes the enabled bytes of a dword of a function on `bus`, which lies below the port. What nobody answers is dropped.
+    /// Writes the enabled bytes of a dword of a function on `bus`, which lies below the port. `None` when nobody takes it.
     pub(crate) fn forward_write(
         &mut self,
         secondary: u8,
@@ -561,39 +560,12 @@ impl PcieDownstreamPort {
         offset: u16,
         value: u32,
         enables: ByteEnables,
-    ) -> IoResult {
-        if !self.passes(secondary, bus, function) {
-            return IoResult::Ok;
+    ) -> Option<IoResult> {
+        match &mut self.link {
+            Some((_, device)) if passes(&self.cfg_space, secondary, bus, function) => device
+                .pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables),
+            Some(_) | None => None,
         }
-        let Some((_, device)) = &mut self.link else {
-            return IoResult::Ok;
-        };
-        device
-            .pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables)
-            .unwrap_or(IoResult::Ok)
-    }
-
-    /// A link has one device, number 0: on the secondary bus, other device numbers end at the port unless it forwards by ARI
-    /// (PCIe 6.2 section 7.3.1).
-    #[inline]
-    fn passes(&self, secondary: u8, bus: u8, function: u8) -> bool {
-        function < FIRST_ARI_FUNCTION || bus != secondary || self.forwards_ari()
-    }
-
-    #[cold]
-    fn forwards_ari(&self) -> bool {
-        self.pci_express()
-            .is_some_and(|pcie| pcie.ari_forwarding_enabled())
-    }
-
-    /// Writes the port's own configuration space.
-    pub(crate) fn write_config(
-        &mut self,
-        offset: u16,
-        value: u32,
-        enables: ByteEnables,
-    ) -> Result<Effects, IoError> {
-        self.cfg_space.write_bytes(offset, value, enables)
     }
 
     /// Resets the port and the device behind it.
@@ -630,6 +602,20 @@ impl PcieDownstreamPort {
         }
         self.link.as_mut()?.1.managed()?.mmio_write(address, data)
     }
+}
+
+/// A link has one device, number 0: on the secondary bus, other device numbers end at the port unless it forwards by ARI
+/// (PCIe 6.2 section 7.3.1).
+#[inline]
+fn passes(cfg_space: &ConfigSpaceType1Emulator, secondary: u8, bus: u8, function: u8) -> bool {
+    function < FIRST_ARI_FUNCTION || bus != secondary || forwards_ari(cfg_space)
+}
+
+#[cold]
+fn forwards_ari(cfg_space: &ConfigSpaceType1Emulator) -> bool {
+    cfg_space
+        .pci_express()
+        .is_some_and(|pcie| pcie.ari_forwarding_enabled())
 }
 
 impl HotPlugPort for PcieDownstreamPort {

@@ -40,24 +40,21 @@ struct Route {
     secondary: u8,
 }
 
-impl Route {
-    const NOWHERE: Self = Self {
-        index: NOWHERE,
-        secondary: 0,
-    };
-}
-
 /// In a table: nothing is there.
 const NOWHERE: u16 = u16::MAX;
+/// In the table of buses: the bus that the functions are on.
+const HERE: u16 = u16::MAX - 1;
 
-/// The functions of one bus, in order of device and function number, with a table of them and a table of the buses below.
+/// The functions of one bus, in order of device and function number, with a table of them and a table of the buses here and
+/// below.
 ///
-/// A bus that several ports claim goes to the one with the lowest device and function number. A port whose secondary number
-/// is above its subordinate claims nothing, and neither does one with both zero.
+/// A bus that several ports claim goes to the one with the lowest device and function number; the bus of the functions
+/// themselves is never a port's. A port whose secondary number is above its subordinate claims nothing, and neither does one
+/// with both zero.
 pub(crate) struct PortSet {
     functions: Vec<Function>,
-    by_devfn: Box<[u16; MAX_FUNCTIONS_PER_BUS]>,
-    by_bus: Box<[Route; 256]>,
+    by_devfn: [u16; MAX_FUNCTIONS_PER_BUS],
+    by_bus: [Route; 256],
     /// Accesses that nobody answered (PCIe 6.2 section 2.3.1: Unsupported Request).
     unsupported_requests: u64,
 }
@@ -67,7 +64,7 @@ impl PortSet {
     pub(crate) fn new(mut functions: Vec<Function>) -> Self {
         functions.sort_by_key(|f| f.devfn);
         functions.dedup_by_key(|f| f.devfn);
-        let mut by_devfn = Box::new([NOWHERE; MAX_FUNCTIONS_PER_BUS]);
+        let mut by_devfn = [NOWHERE; MAX_FUNCTIONS_PER_BUS];
         for (index, function) in (0u16..).zip(&functions) {
             if let Some(entry) = by_devfn.get_mut(usize::from(function.devfn)) {
                 *entry = index;
@@ -76,13 +73,17 @@ impl PortSet {
         Self {
             functions,
             by_devfn,
-            by_bus: Box::new([Route::NOWHERE; 256]),
+            by_bus: [Route {
+                index: NOWHERE,
+                secondary: 0,
+            }; 256],
             unsupported_requests: 0,
         }
     }
 
-    /// Makes the bus table anew from the ports' bus numbers, for the buses in `below`.
-    pub(crate) fn refresh(&mut self, below: RangeInclusive<u8>) {
+    /// Makes the bus table anew: the functions are on the first bus of `buses`, and the ports' bus numbers say who gets the
+    /// others.
+    pub(crate) fn refresh(&mut self, buses: RangeInclusive<u8>) {
         self.claim_nothing();
         // From the last to the first: what the first claims, it gets.
         for (index, function) in self.functions.iter().enumerate().rev() {
@@ -94,17 +95,26 @@ impl PortSet {
             if (secondary, subordinate) == (0, 0) {
                 continue;
             }
-            for bus in secondary.max(*below.start())..=subordinate.min(*below.end()) {
+            for bus in secondary.max(*buses.start())..=subordinate.min(*buses.end()) {
                 if let Some(route) = self.by_bus.get_mut(usize::from(bus)) {
                     *route = Route { index, secondary };
                 }
             }
         }
+        if let Some(route) = self.by_bus.get_mut(usize::from(*buses.start())) {
+            *route = Route {
+                index: HERE,
+                secondary: 0,
+            };
+        }
     }
 
     /// Empties the bus table.
     pub(crate) fn claim_nothing(&mut self) {
-        self.by_bus.fill(Route::NOWHERE);
+        self.by_bus.fill(Route {
+            index: NOWHERE,
+            secondary: 0,
+        });
     }
 
     /// The ports, for whoever attaches devices.
@@ -150,92 +160,100 @@ impl PortSet {
             .map(|f| &mut f.occupant)
     }
 
-    #[inline]
-    fn toward(&mut self, bus: u8) -> Option<(u8, &mut PcieDownstreamPort)> {
+    /// Reads a function on the bus or below. `None`, with `value` as it was, when nobody answers.
+    // Every level of the hierarchy is this function and one dynamic call; a second call would double that.
+    #[inline(always)]
+    pub(crate) fn read(
+        &mut self,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> Option<IoResult> {
         let route = *self.by_bus.get(usize::from(bus))?;
-        match &mut self.functions.get_mut(usize::from(route.index))?.occupant {
-            Occupant::Port(port) => Some((route.secondary, port)),
-            Occupant::Integrated { .. } => None,
-        }
-    }
-
-    /// Reads a function of the bus itself. What nobody answers leaves `value` as it is.
-    #[inline]
-    pub(crate) fn read_local(
-        &mut self,
-        bus: u8,
-        devfn: u8,
-        offset: u16,
-        value: &mut u32,
-    ) -> IoResult {
-        match self.at(devfn) {
-            Some(Occupant::Port(port)) => port.cfg_space.read_u32(offset, value),
-            Some(Occupant::Integrated { device, .. }) => device
-                .pci_cfg_read_with_routing(bus, bus, 0, offset, value)
-                .unwrap_or(IoResult::Ok),
+        match self
+            .functions
+            .get_mut(usize::from(route.index))
+            .map(|f| &mut f.occupant)
+        {
+            Some(Occupant::Port(port)) => {
+                port.forward_read(route.secondary, bus, function, offset, value)
+            }
+            Some(Occupant::Integrated { .. }) => None,
+            None if route.index == HERE => self.read_here(bus, function, offset, value),
             None => self.unsupported(),
         }
     }
 
-    /// Writes a function of the bus itself. Where that changed bus numbers, the caller refreshes.
-    pub(crate) fn write_local(
-        &mut self,
-        bus: u8,
-        devfn: u8,
-        offset: u16,
-        value: u32,
-        enables: ByteEnables,
-    ) -> (IoResult, Effects) {
+    #[inline]
+    fn read_here(&mut self, bus: u8, devfn: u8, offset: u16, value: &mut u32) -> Option<IoResult> {
         match self.at(devfn) {
-            Some(Occupant::Port(port)) => match port.write_config(offset, value, enables) {
-                Ok(effects) => (IoResult::Ok, effects),
-                Err(error) => (IoResult::Err(error), Effects::default()),
-            },
+            Some(Occupant::Port(port)) => Some(port.cfg_space.read_u32(offset, value)),
             Some(Occupant::Integrated { device, .. }) => {
-                let result =
-                    device.pci_cfg_write_bytes_with_routing(bus, bus, 0, offset, value, enables);
-                (result.unwrap_or(IoResult::Ok), Effects::default())
+                device.pci_cfg_read_with_routing(bus, bus, 0, offset, value)
             }
-            None => (self.unsupported(), Effects::default()),
-        }
-    }
-
-    /// Reads a function on a bus below. What nobody answers leaves `value` as it is.
-    #[inline]
-    pub(crate) fn read_below(
-        &mut self,
-        bus: u8,
-        function: u8,
-        offset: u16,
-        value: &mut u32,
-    ) -> IoResult {
-        match self.toward(bus) {
-            Some((secondary, port)) => port.forward_read(secondary, bus, function, offset, value),
             None => self.unsupported(),
         }
     }
 
-    /// Writes a function on a bus below.
-    pub(crate) fn write_below(
+    /// Writes the enabled bytes of a function on the bus or below. `None` when nobody takes it. Where the effects name bus
+    /// numbers, the caller refreshes.
+    pub(crate) fn write(
         &mut self,
         bus: u8,
         function: u8,
         offset: u16,
         value: u32,
         enables: ByteEnables,
-    ) -> IoResult {
-        match self.toward(bus) {
-            Some((secondary, port)) => {
-                port.forward_write(secondary, bus, function, offset, value, enables)
+    ) -> (Option<IoResult>, Effects) {
+        let route = self.by_bus.get(usize::from(bus)).copied().unwrap_or(Route {
+            index: NOWHERE,
+            secondary: 0,
+        });
+        let result = match self
+            .functions
+            .get_mut(usize::from(route.index))
+            .map(|f| &mut f.occupant)
+        {
+            Some(Occupant::Port(port)) => {
+                port.forward_write(route.secondary, bus, function, offset, value, enables)
+            }
+            Some(Occupant::Integrated { .. }) => None,
+            None if route.index == HERE => {
+                return self.write_here(bus, function, offset, value, enables);
             }
             None => self.unsupported(),
-        }
+        };
+        (result, Effects::default())
+    }
+
+    fn write_here(
+        &mut self,
+        bus: u8,
+        devfn: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> (Option<IoResult>, Effects) {
+        let result = match self.at(devfn) {
+            Some(Occupant::Port(port)) => {
+                match port.cfg_space.write_bytes(offset, value, enables) {
+                    Ok(effects) => return (Some(IoResult::Ok), effects),
+                    Err(error) => Some(IoResult::Err(error)),
+                }
+            }
+            Some(Occupant::Integrated { device, .. }) => {
+                device.pci_cfg_write_bytes_with_routing(bus, bus, 0, offset, value, enables)
+            }
+            None => self.unsupported(),
+        };
+        (result, Effects::default())
     }
 
     #[cold]
-    fn unsupported(&mut self) -> IoResult {
+    fn unsupported(&mut self) -> Option<IoResult> {
         self.unsupported_requests += 1;
-        IoResult::Ok
+        None
     }
 
     /// Reads memory that a function or a device below claims.

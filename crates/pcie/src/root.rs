@@ -255,14 +255,8 @@ impl GenericPcieRootComplex {
             .ok_or_else(|| anyhow::anyhow!("no port is named '{name}'"))
     }
 
-    /// The buses that may lie below ports; none, where the root complex has one bus only.
     fn refresh_routes(&mut self) {
-        // With one bus the range is empty, start above end.
-        self.functions
-            .refresh(self.start_bus.saturating_add(1)..=self.end_bus);
-        if self.start_bus == self.end_bus {
-            self.functions.claim_nothing();
-        }
+        self.functions.refresh(self.start_bus..=self.end_bus);
         self.refresh_overlay();
     }
 
@@ -278,30 +272,47 @@ impl GenericPcieRootComplex {
         self.ecam_clear_len = if covered { 0 } else { ecam.len() };
     }
 
+    /// Reads from ECAM. Nearly all accesses are whole dwords: these take the short way.
     #[inline]
     fn ecam_read(&mut self, offset: u64, data: &mut [u8]) -> IoResult {
+        match <&mut [u8; 4]>::try_from(&mut *data) {
+            Ok(dword) if offset & 3 == 0 => {
+                let mut value = u32::MAX;
+                let (bdf, register) = self.decode(offset);
+                let result = self
+                    .functions
+                    .read(bdf.bus(), bdf.devfn(), register, &mut value);
+                *dword = value.to_le_bytes();
+                result.unwrap_or(IoResult::Ok)
+            }
+            _ => self.ecam_read_split(offset, data),
+        }
+    }
+
+    /// Reads parts of a dword, or two dwords.
+    #[cold]
+    fn ecam_read_split(&mut self, offset: u64, data: &mut [u8]) -> IoResult {
         let (len, lane) = match check_ecam_access(offset, data.len()) {
             Ok(access) => access,
             Err(error) => return IoResult::Err(error),
         };
-        let (bdf, register) = self.decode(offset);
-        let mut value = u32::MAX;
-        let result = self.read_dword(bdf, register, &mut value);
-        match result {
+        let mut dword = [0; 4];
+        match self.ecam_read(offset & !3, &mut dword) {
             IoResult::Ok => {}
-            IoResult::Defer(token) if len <= 4 => return IoResult::Defer(token.narrow(lane, len)),
+            IoResult::Defer(token) if len < 4 => return IoResult::Defer(token.narrow(lane, len)),
             // One request is one dword (PCIe 6.2 section 2.2.7); two deferred halves cannot be put together.
             IoResult::Defer(_) => return IoResult::Err(IoError::InvalidAccessSize),
             IoResult::Err(error) => return IoResult::Err(error),
         }
-        if len <= 4 {
-            let bytes = (value >> (8 * lane)).to_le_bytes();
-            data.copy_from_slice(bytes.get(..len).unwrap_or_default());
-            return IoResult::Ok;
+        let (low, high) = data.split_at_mut(len.min(4));
+        for (to, from) in low.iter_mut().zip(dword.iter().skip(lane)) {
+            *to = *from;
         }
-        let (low, high) = data.split_at_mut(4);
-        low.copy_from_slice(&value.to_le_bytes());
-        self.ecam_read(offset + 4, high)
+        if high.is_empty() {
+            IoResult::Ok
+        } else {
+            self.ecam_read(offset + 4, high)
+        }
     }
 
     fn ecam_write(&mut self, offset: u64, data: &[u8]) -> IoResult {
@@ -325,7 +336,7 @@ impl GenericPcieRootComplex {
         let result = self.merges.intercept((bdf, register), result);
         match result {
             IoResult::Ok if !rest.is_empty() => self.ecam_write(offset + 4, rest),
-            // See `ecam_read`.
+            // See `ecam_read_split`.
             IoResult::Defer(_) if !rest.is_empty() => IoResult::Err(IoError::InvalidAccessSize),
             result => result,
         }
@@ -345,17 +356,6 @@ impl GenericPcieRootComplex {
         (Bdf::from_devfn(bus, devfn), (offset & 0xffc) as u16)
     }
 
-    #[inline]
-    fn read_dword(&mut self, bdf: Bdf, register: u16, value: &mut u32) -> IoResult {
-        if bdf.bus() == self.start_bus {
-            self.functions
-                .read_local(bdf.bus(), bdf.devfn(), register, value)
-        } else {
-            self.functions
-                .read_below(bdf.bus(), bdf.devfn(), register, value)
-        }
-    }
-
     fn write_dword(
         &mut self,
         bdf: Bdf,
@@ -363,20 +363,15 @@ impl GenericPcieRootComplex {
         value: u32,
         enables: ByteEnables,
     ) -> IoResult {
-        if bdf.bus() != self.start_bus {
-            return self
-                .functions
-                .write_below(bdf.bus(), bdf.devfn(), register, value, enables);
-        }
         let (result, effects) =
             self.functions
-                .write_local(bdf.bus(), bdf.devfn(), register, value, enables);
+                .write(bdf.bus(), bdf.devfn(), register, value, enables);
         if effects.bus_numbers {
             self.refresh_routes();
         } else if effects.bars || effects.command {
             self.refresh_overlay();
         }
-        result
+        result.unwrap_or(IoResult::Ok)
     }
 
     /// The offset into ECAM of an address.
@@ -398,7 +393,6 @@ impl GenericPcieRootComplex {
 }
 
 /// Length of an ECAM access, and the byte of its dword that it begins with: 1, 2, 4 or 8 bytes, naturally aligned.
-#[inline]
 fn check_ecam_access(offset: u64, len: usize) -> Result<(usize, usize), IoError> {
     match len {
         1 | 2 | 4 | 8 if offset & (len as u64 - 1) == 0 => Ok((len, (offset & 3) as usize)),

@@ -38,7 +38,6 @@ use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use reg_table::Reset;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use vmcore::device_state::ChangeDeviceState;
 use vmcore::save_restore::ProtobufSaveRestore;
@@ -272,74 +271,18 @@ impl GenericPcieSwitch {
         Box::new(SwitchDevice(self))
     }
 
-    /// The buses below: none while the upstream port's numbers are unassigned.
-    fn buses(&self) -> Option<RangeInclusive<u8>> {
-        let range = self.upstream_port.cfg_space.assigned_bus_range();
-        (range != (0..=0)).then_some(range)
-    }
-
+    /// The functions between the ports are on the upstream port's secondary bus. Nothing lies below while its numbers are
+    /// unassigned.
     fn refresh_routes(&mut self) {
-        match self.buses() {
-            // The first is the bus between the ports.
-            Some(range) if range.start() < range.end() => {
-                self.downstream_ports
-                    .refresh(range.start() + 1..=*range.end());
-            }
-            Some(_) | None => self.downstream_ports.claim_nothing(),
-        }
-    }
-
-    /// Reads a function on a bus below the upstream port; `None` when the bus is not below it. What nobody answers leaves
-    /// `value` as it is.
-    #[inline]
-    fn route_cfg_read(
-        &mut self,
-        bus: u8,
-        function: u8,
-        offset: u16,
-        value: &mut u32,
-    ) -> Option<IoResult> {
-        let (secondary, subordinate) = self.upstream_port.cfg_space.bus_numbers();
-        if bus > subordinate || bus < secondary || subordinate == 0 {
-            return None;
-        }
-        Some(if bus == secondary {
-            self.downstream_ports
-                .read_local(bus, function, offset, value)
+        let range = self.upstream_port.cfg_space.assigned_bus_range();
+        if range == (0..=0) {
+            self.downstream_ports.claim_nothing();
         } else {
-            self.downstream_ports
-                .read_below(bus, function, offset, value)
-        })
+            self.downstream_ports.refresh(range);
+        }
     }
 
-    /// Writes the enabled bytes of a function on a bus below the upstream port; `None` when the bus is not below it.
-    fn route_cfg_write(
-        &mut self,
-        bus: u8,
-        function: u8,
-        offset: u16,
-        value: u32,
-        enables: ByteEnables,
-    ) -> Option<IoResult> {
-        let range = self.buses()?;
-        if !range.contains(&bus) {
-            return None;
-        }
-        if bus != *range.start() {
-            return Some(
-                self.downstream_ports
-                    .write_below(bus, function, offset, value, enables),
-            );
-        }
-        let (result, effects) = self
-            .downstream_ports
-            .write_local(bus, function, offset, value, enables);
-        if effects.bus_numbers {
-            self.refresh_routes();
-        }
-        Some(result)
-    }
-
+    #[inline]
     fn read_routed(
         &mut self,
         secondary: u8,
@@ -347,18 +290,11 @@ impl GenericPcieSwitch {
         function: u8,
         offset: u16,
         value: &mut u32,
-    ) -> IoResult {
+    ) -> Option<IoResult> {
         if target != secondary {
-            *value = u32::MAX;
-            return self
-                .route_cfg_read(target, function, offset, value)
-                .unwrap_or(IoResult::Ok);
+            return self.downstream_ports.read(target, function, offset, value);
         }
-        if function == 0 {
-            return self.upstream_port.cfg_space.read_u32(offset, value);
-        }
-        *value = u32::MAX;
-        IoResult::Ok
+        (function == 0).then(|| self.upstream_port.cfg_space.read_u32(offset, value))
     }
 
     fn write_routed(
@@ -369,16 +305,17 @@ impl GenericPcieSwitch {
         offset: u16,
         value: u32,
         enables: ByteEnables,
-    ) -> IoResult {
-        if target != secondary {
-            return self
-                .route_cfg_write(target, function, offset, value, enables)
-                .unwrap_or(IoResult::Ok);
+    ) -> Option<IoResult> {
+        if target == secondary {
+            return (function == 0).then(|| self.write_upstream(offset, value, enables));
         }
-        if function == 0 {
-            return self.write_upstream(offset, value, enables);
+        let (result, effects) = self
+            .downstream_ports
+            .write(target, function, offset, value, enables);
+        if effects.bus_numbers {
+            self.refresh_routes();
         }
-        IoResult::Ok
+        result
     }
 
     fn write_upstream(&mut self, offset: u16, value: u32, enables: ByteEnables) -> IoResult {
@@ -431,7 +368,9 @@ impl PciConfigSpace for GenericPcieSwitch {
         offset: u16,
         value: &mut u32,
     ) -> IoResult {
+        *value = u32::MAX;
         self.read_routed(secondary_bus, target_bus, function, offset, value)
+            .unwrap_or(IoResult::Ok)
     }
 
     fn pci_cfg_write_with_routing(
@@ -450,6 +389,7 @@ impl PciConfigSpace for GenericPcieSwitch {
             value,
             ByteEnables::ALL,
         )
+        .unwrap_or(IoResult::Ok)
     }
 
     fn pci_cfg_write_bytes_with_routing(
@@ -462,6 +402,7 @@ impl PciConfigSpace for GenericPcieSwitch {
         enables: ByteEnables,
     ) -> IoResult {
         self.write_routed(secondary_bus, target_bus, function, offset, value, enables)
+            .unwrap_or(IoResult::Ok)
     }
 }
 
@@ -504,10 +445,8 @@ impl GenericPciBusDevice for SwitchDevice {
         offset: u16,
         value: &mut u32,
     ) -> Option<IoResult> {
-        Some(
-            self.0
-                .read_routed(secondary_bus, target_bus, function, offset, value),
-        )
+        self.0
+            .read_routed(secondary_bus, target_bus, function, offset, value)
     }
 
     fn pci_cfg_write_with_routing(
@@ -518,14 +457,14 @@ impl GenericPciBusDevice for SwitchDevice {
         offset: u16,
         value: u32,
     ) -> Option<IoResult> {
-        Some(self.0.write_routed(
+        self.0.write_routed(
             secondary_bus,
             target_bus,
             function,
             offset,
             value,
             ByteEnables::ALL,
-        ))
+        )
     }
 
     fn pci_cfg_write_bytes_with_routing(
@@ -537,10 +476,8 @@ impl GenericPciBusDevice for SwitchDevice {
         value: u32,
         enables: ByteEnables,
     ) -> Option<IoResult> {
-        Some(
-            self.0
-                .write_routed(secondary_bus, target_bus, function, offset, value, enables),
-        )
+        self.0
+            .write_routed(secondary_bus, target_bus, function, offset, value, enables)
     }
 
     fn managed(&mut self) -> Option<&mut dyn ManagedDevice> {

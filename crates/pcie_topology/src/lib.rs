@@ -1,1 +1,3 @@
 //! Describe, validate and compose a PCI Express hierarchy.
+
+#![forbid(unsafe_code)]

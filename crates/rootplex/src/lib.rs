@@ -1,4 +1,5 @@
 //! Compose, enumerate, show and look into a PCI Express hierarchy.
+<<<<<<< HEAD
 //!
 //! The library behind the `rootplex` command. A [`session::Session`] holds a hierarchy that was composed from its description and
 //! enumerated; from there:
@@ -37,3 +38,7 @@ pub mod lspci;
 pub mod outline;
 pub mod session;
 pub mod tree;
+=======
+
+#![forbid(unsafe_code)]
+>>>>>>> main

@@ -6,7 +6,7 @@
 
 mod bars;
 mod chain;
-mod common;
+mod common_header;
 mod header;
 mod intx;
 mod plan_subject;
@@ -18,9 +18,9 @@ pub use bars::BarDefinition;
 pub use bars::BarKind;
 pub use bars::BarMemoryKind;
 pub use bars::DeviceBars;
-pub use common::ConfigSpaceCommonHeaderEmulator;
-pub use common::ConfigSpaceCommonHeaderEmulatorType0;
-pub use common::ConfigSpaceCommonHeaderEmulatorType1;
+pub use common_header::ConfigSpaceCommonHeaderEmulator;
+pub use common_header::ConfigSpaceCommonHeaderEmulatorType0;
+pub use common_header::ConfigSpaceCommonHeaderEmulatorType1;
 pub use intx::IntxInterrupt;
 pub use type0::ConfigSpaceType0Emulator;
 pub use type1::ConfigSpaceType1Emulator;

@@ -22,7 +22,7 @@ const ECAM: u64 = 0xe000_0000;
 
 /// What is read.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// A root port's own registers.
     RootPort,
     /// An endpoint behind this many switches.
@@ -31,7 +31,7 @@ pub enum Target {
 
 impl Target {
     /// All that are measured, with their names.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub(crate) const ALL: [(&'static str, Self); 6] = [
         ("root_port", Self::RootPort),
         ("endpoint", Self::Endpoint { levels: 0 }),
         ("switch_1", Self::Endpoint { levels: 1 }),
@@ -42,18 +42,18 @@ impl Target {
 }
 
 /// Numbers of root ports that are measured.
-pub const PORTS: [u16; 3] = [1, 32, 256];
+pub(crate) const PORTS: [u16; 3] = [1, 32, 256];
 
 /// A root complex with the bus numbers a guest would have given, and the address that reads the target's first dword.
-pub struct Scenario {
-    pub root: GenericPcieRootComplex,
-    pub address: u64,
-    pub expected: u32,
+pub(crate) struct Scenario {
+    pub(crate) root: GenericPcieRootComplex,
+    address: u64,
+    pub(crate) expected: u32,
 }
 
 impl Scenario {
     /// The target hangs below the last port: were ports searched in turn, it would be the slowest.
-    pub fn new(target: Target, ports: u16) -> Self {
+    pub(crate) fn new(target: Target, ports: u16) -> Self {
         let mut builder =
             GenericPcieRootComplex::builder(0, 255, MemoryRange::new(ECAM..ECAM + (256 << 20)));
         for i in 0..ports {
@@ -106,7 +106,7 @@ impl Scenario {
 
     /// One 4-byte read.
     #[inline]
-    pub fn read(&mut self) -> u32 {
+    pub(crate) fn read(&mut self) -> u32 {
         let mut data = [0; 4];
         self.root.mmio_read(self.address, &mut data).unwrap();
         u32::from_le_bytes(data)
@@ -149,13 +149,13 @@ impl GenericPciBusDevice for Endpoint {
 }
 
 /// What anything in this shape costs at least: one table look-up and one call through a trait object.
-pub struct BareLookup {
+pub(crate) struct BareLookup {
     table: Box<[u16; 256]>,
     devices: Vec<Box<dyn GenericPciBusDevice>>,
 }
 
 impl BareLookup {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         struct Word(u32);
         impl GenericPciBusDevice for Word {
             fn pci_cfg_read(&mut self, _offset: u16, value: &mut u32) -> Option<IoResult> {
@@ -176,7 +176,7 @@ impl BareLookup {
     }
 
     #[inline]
-    pub fn read(&mut self, bus: u8) -> u32 {
+    pub(crate) fn read(&mut self, bus: u8) -> u32 {
         let mut value = u32::MAX;
         let index = self.table[usize::from(bus)];
         if let Some(device) = self.devices.get_mut(usize::from(index)) {

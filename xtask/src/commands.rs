@@ -1,0 +1,275 @@
+//! The words of `cargo xtask`, as data.
+
+use crate::workspace::Workspace;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use std::fmt;
+use std::fmt::Write;
+
+/// A failure that the command has reported itself, so that its report stays the last thing on the screen.
+#[derive(Debug)]
+pub(crate) struct Reported(pub(crate) String);
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Reported {}
+
+/// One word.
+pub(crate) struct Command {
+    pub(crate) word: &'static str,
+    pub(crate) summary: &'static str,
+    pub(crate) options: &'static [CommandOption],
+    run: fn(&Workspace, &Options) -> Result<()>,
+}
+
+/// One option of a word.
+pub(crate) struct CommandOption {
+    pub(crate) name: &'static str,
+    /// The name of its value, if it takes one.
+    pub(crate) value: Option<&'static str>,
+    pub(crate) summary: &'static str,
+}
+
+impl CommandOption {
+    fn usage(&self) -> String {
+        match self.value {
+            Some(value) => format!("{} {value}", self.name),
+            None => self.name.to_string(),
+        }
+    }
+}
+
+/// Every word, in the order in which the help shows them.
+pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        word: "tidy",
+        summary: "checks what no compiler checks: layers, manifests, names, lengths, generated sections",
+        options: &[CommandOption {
+            name: "--fix",
+            value: None,
+            summary: "rewrites the generated sections of README.md and docs/",
+        }],
+        run: crate::tidy::run,
+    },
+    Command {
+        word: "lint",
+        summary: "rustfmt, clippy and rustdoc over the whole workspace; a warning is an error",
+        options: &[],
+        run: crate::lint::run,
+    },
+    Command {
+        word: "test",
+        summary: "every test, then `lspci`; ends with one line: N passed, N failed, N skipped",
+        options: &[],
+        run: crate::test::run,
+    },
+    Command {
+        word: "lspci",
+        summary: "has lspci decode the demo hierarchy and compares with the committed expectation",
+        options: &[CommandOption {
+            name: "--update",
+            value: None,
+            summary: "rewrites the expectation",
+        }],
+        run: crate::lspci::run,
+    },
+    Command {
+        word: "bench",
+        summary: "times the hot paths, counts their instructions, and writes docs/src/performance.md",
+        options: &[],
+        run: crate::bench::run,
+    },
+    Command {
+        word: "fuzz",
+        summary: "runs the fuzz bodies on fresh random input until the time is up",
+        options: &[CommandOption {
+            name: "--seconds",
+            value: Some("N"),
+            summary: "for how long; 60 unless given",
+        }],
+        run: crate::fuzz::run,
+    },
+    Command {
+        word: "docs",
+        summary: "builds the API pages and the book, and checks the links of all pages",
+        options: &[],
+        run: crate::docs::run,
+    },
+    Command {
+        word: "registers",
+        summary: "writes the register reference in docs/src/registers from the register tables",
+        options: &[CommandOption {
+            name: "--check",
+            value: None,
+            summary: "writes nothing; fails where a page is stale",
+        }],
+        run: crate::registers::run,
+    },
+    Command {
+        word: "ci",
+        summary: "tidy, lint, test, docs and registers --check, with a summary",
+        options: &[],
+        run: crate::ci::run,
+    },
+    Command {
+        word: "help",
+        summary: "this list",
+        options: &[],
+        run: help,
+    },
+];
+
+/// The options given on the command line, all of them declared by the command.
+#[derive(Debug, Default)]
+pub(crate) struct Options(Vec<(&'static str, Option<String>)>);
+
+impl Options {
+    /// Whether an option is given.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, _)| *given == name)
+    }
+
+    /// An option's value as a number, where it is given.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<u64>> {
+        let Some((_, Some(value))) = self.0.iter().rev().find(|(given, _)| *given == name) else {
+            return Ok(None);
+        };
+        let number = value
+            .parse()
+            .with_context(|| format!("{name}: '{value}' is not a number"))?;
+        Ok(Some(number))
+    }
+
+    fn parse(command: &Command, mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Vec::new();
+        while let Some(argument) = arguments.next() {
+            let Some(option) = command.options.iter().find(|o| o.name == argument) else {
+                bail!("'{argument}' is not an option; see `cargo xtask help`");
+            };
+            let value = match option.value {
+                None => None,
+                Some(what) => Some(
+                    arguments
+                        .next()
+                        .with_context(|| format!("{} needs a value: {what}", option.name))?,
+                ),
+            };
+            options.push((option.name, value));
+        }
+        Ok(Self(options))
+    }
+}
+
+/// Runs one word.
+pub(crate) fn run(word: &str, arguments: impl Iterator<Item = String>) -> Result<()> {
+    let word = match word {
+        "-h" | "--help" => "help",
+        word => word,
+    };
+    let Some(command) = COMMANDS.iter().find(|command| command.word == word) else {
+        bail!("no such word; see `cargo xtask help`");
+    };
+    let options = Options::parse(command, arguments)?;
+    (command.run)(&Workspace::load()?, &options)
+}
+
+fn help(_: &Workspace, _: &Options) -> Result<()> {
+    print!("{}", help_text());
+    Ok(())
+}
+
+fn help_text() -> String {
+    let mut out = "cargo xtask WORD\n\n".to_string();
+    for command in COMMANDS {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "  {:<10} {}", command.word, command.summary);
+        for option in command.options {
+            let _ = writeln!(out, "    {:<20} {}", option.usage(), option.summary);
+        }
+    }
+    out
+}
+
+/// The words as a Markdown table, for the book.
+pub(crate) fn markdown_table() -> String {
+    let mut out = "| command | what it does |\n| --- | --- |\n".to_string();
+    for command in COMMANDS {
+        let _ = writeln!(
+            out,
+            "| `cargo xtask {}` | {} |",
+            command.word, command.summary
+        );
+        for option in command.options {
+            let _ = writeln!(out, "| `… {}` | {} |", option.usage(), option.summary);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(word: &str) -> &'static Command {
+        COMMANDS.iter().find(|c| c.word == word).unwrap()
+    }
+
+    fn parse(word: &str, arguments: &[&str]) -> Result<Options> {
+        Options::parse(command(word), arguments.iter().map(|a| a.to_string()))
+    }
+
+    #[test]
+    fn every_word_is_in_the_help_and_in_the_table() {
+        for command in COMMANDS {
+            assert!(help_text().contains(&format!("  {} ", command.word)));
+            assert!(markdown_table().contains(&format!("`cargo xtask {}`", command.word)));
+        }
+    }
+
+    #[test]
+    fn a_word_stands_for_one_command() {
+        for command in COMMANDS {
+            assert_eq!(
+                COMMANDS.iter().filter(|c| c.word == command.word).count(),
+                1
+            );
+        }
+    }
+
+    #[test]
+    fn options_are_those_declared() {
+        assert!(parse("tidy", &["--fix"]).unwrap().has("--fix"));
+        assert!(!parse("tidy", &[]).unwrap().has("--fix"));
+        let error = parse("tidy", &["--update"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "'--update' is not an option; see `cargo xtask help`"
+        );
+    }
+
+    #[test]
+    fn the_last_value_counts() {
+        let options = parse("fuzz", &["--seconds", "3", "--seconds", "5"]).unwrap();
+        assert_eq!(options.number("--seconds").unwrap(), Some(5));
+        assert_eq!(
+            parse("fuzz", &[]).unwrap().number("--seconds").unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        let error = parse("fuzz", &["--seconds"]).unwrap_err();
+        assert_eq!(error.to_string(), "--seconds needs a value: N");
+        let error = parse("fuzz", &["--seconds", "ten"])
+            .unwrap()
+            .number("--seconds")
+            .unwrap_err();
+        assert_eq!(error.to_string(), "--seconds: 'ten' is not a number");
+    }
+}

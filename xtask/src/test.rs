@@ -1,0 +1,52 @@
+//! `cargo xtask test`: everything a contributor needs to know about a change.
+
+use crate::commands::Options;
+use crate::commands::Reported;
+use crate::lspci;
+use crate::lspci::Outcome;
+use crate::process;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+use anyhow::Result;
+
+pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
+    let mut tally = Tally::default();
+    let mut notes = Vec::new();
+    let status = process::watch(
+        process::cargo().current_dir(&workspace.root).args([
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+        ]),
+        |line| tally.read_line(line),
+    )?;
+    if !status.success() && tally.failed == 0 {
+        // It did not build, or a test program died before its summary.
+        tally.failed += 1;
+        notes.push(format!(
+            "failed: `cargo test` itself, which ended with {status}; see above"
+        ));
+    }
+    for judgement in lspci::judge(workspace, false)? {
+        match judgement.outcome {
+            Outcome::Passed => tally.passed += 1,
+            Outcome::Failed(why) => {
+                tally.failed += 1;
+                notes.push(format!("failed: {}: {why}", judgement.name));
+            }
+            Outcome::Skipped(why) => {
+                tally.skipped += 1;
+                notes.push(format!("skipped: {}: {why}", judgement.name));
+            }
+        }
+    }
+    println!();
+    for note in notes {
+        println!("{note}");
+    }
+    println!("{tally}");
+    if tally.failed > 0 {
+        return Err(Reported(tally.to_string()).into());
+    }
+    Ok(())
+}
