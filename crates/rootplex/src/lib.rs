@@ -1,5 +1,4 @@
 //! Compose, enumerate, show and look into a PCI Express hierarchy.
-<<<<<<< HEAD
 //!
 //! The library behind the `rootplex` command. A [`session::Session`] holds a hierarchy that was composed from its description and
 //! enumerated; from there:
@@ -38,7 +37,4 @@ pub mod lspci;
 pub mod outline;
 pub mod session;
 pub mod tree;
-=======
-
-#![forbid(unsafe_code)]
->>>>>>> main
+pub mod verification;

@@ -1,7 +1,6 @@
 //! A composed and enumerated hierarchy, and what can be asked of it.
 
 use crate::drawing::Drawing;
-use crate::lspci::CONFIG_SPACE_BYTES;
 use crate::lspci::ConfigSpace;
 use crate::lspci::Dump;
 use crate::outline::Complex;
@@ -13,20 +12,22 @@ use crate::tree::Tree;
 use crate::verification;
 use crate::verification::Verified;
 use crate::verification::VerifyError;
-use pci_core::spec::SegmentedBdf;
+use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+use inspect::Node as Inspected;
 use pci_core::spec::caps::ExtendedCapabilityId;
 use pci_enumerate::Apertures;
-use pci_enumerate::Bdf;
 use pci_enumerate::ConfigAccess;
+use pci_enumerate::EcamAccess;
 use pci_enumerate::EnumerateError;
 use pci_enumerate::Function;
 use pci_enumerate::HostBridge;
 use pci_enumerate::Width;
+use pcie::root::GenericPcieRootComplex;
+use pcie_topology::AddressRange;
 use pcie_topology::Hierarchy;
 use pcie_topology::Problems;
+use pcie_topology::RootComplexSpec;
 use pcie_topology::Topology;
-use testkit::EcamAccess;
-use testkit::MmioMap;
 
 /// The vendor ID in a DVSEC of CXL (CXL 3.1 section 8.1.1).
 const CXL_DVSEC_VENDOR: u32 = 0x1e98;
@@ -84,12 +85,12 @@ impl Session {
     /// - the bus numbers or apertures of a root complex contradict each other.
     pub fn compose(description: &str) -> Result<Self, SessionError> {
         let topology = Topology::from_toml(description)?;
-        let mut hierarchy = topology.compose(&mut MmioMap::new(), None)?;
+        let mut hierarchy = topology.compose(&mut ExternallyManagedMmioIntercepts, None)?;
         let mut found = Vec::new();
         for complex in &mut hierarchy.complexes {
-            let host_bridge = host_bridge(complex);
-            let enumerated = pci_enumerate::enumerate(&mut EcamAccess::new(&mut complex.root), &host_bridge);
-            found.push(enumerated.map_err(|source| SessionError::Apertures { complex: complex.name.to_string(), source })?);
+            let host_bridge = host_bridge(&complex.spec);
+            let enumerated = pci_enumerate::enumerate(&mut ecam(&mut complex.root), &host_bridge);
+            found.push(enumerated.map_err(|source| SessionError::Apertures { complex: complex.name.clone(), source })?);
         }
         let mut session = Self { hierarchy, found, labels: Labels::new() };
         session.label();
@@ -99,11 +100,13 @@ impl Session {
     /// Notes the names of functions, and which have to do with CXL.
     fn label(&mut self) {
         for named in self.hierarchy.functions() {
-            let label = Label { name: named.name.to_string(), is_cxl: false };
-            self.labels.insert(named.bdf, label);
+            if let Some(bdf) = named.bdf {
+                let label = Label { name: named.name, is_cxl: false };
+                self.labels.insert(bdf.in_segment(named.segment), label);
+            }
         }
         for (complex, found) in self.hierarchy.complexes.iter_mut().zip(&self.found) {
-            let mut access = EcamAccess::new(&mut complex.root);
+            let mut access = ecam(&mut complex.root);
             for function in found.iter().filter(|function| has_cxl_dvsec(&mut access, function)) {
                 self.labels.entry(function.bdf.in_segment(found.segment)).or_default().is_cxl = true;
             }
@@ -134,18 +137,9 @@ impl Session {
 
     /// The configuration space of every function, read through ECAM.
     pub fn config_spaces(&mut self) -> Vec<ConfigSpace> {
-        let descriptions = self.descriptions();
-        let mut descriptions = descriptions.into_iter();
-        let mut spaces = Vec::new();
-        for (complex, found) in self.hierarchy.complexes.iter_mut().zip(&self.found) {
-            let mut access = EcamAccess::new(&mut complex.root);
-            for function in found.iter() {
-                spaces.push(ConfigSpace {
-                    address: function.bdf.in_segment(found.segment),
-                    description: descriptions.next().unwrap_or_default(),
-                    bytes: read_all(&mut access, function.bdf),
-                });
-            }
+        let mut spaces = verification::config_spaces(&mut self.hierarchy.complexes, &self.found);
+        for (space, description) in spaces.iter_mut().zip(self.descriptions()) {
+            space.description = description;
         }
         spaces
     }
@@ -165,17 +159,33 @@ impl Session {
         descriptions
     }
 
+    /// A part of the inspection tree; the empty path is all of it.
+    pub fn inspect(&mut self, path: &str) -> Inspected {
+        inspect::inspect(path, &mut self.hierarchy).results()
+    }
+
+    /// Saves, resets and restores every root complex, and compares: see [`verification`](crate::verification).
+    ///
+    /// # Errors
+    ///
+    /// Something could not be saved or restored, or is not what it was; what is wrong is left as it is.
+    pub fn verify(&mut self) -> Result<Verified, VerifyError> {
+        verification::verify(&mut self.hierarchy.complexes, &self.found)
+    }
+
     /// The port `name`.
     ///
     /// # Errors
     ///
     /// No port has that name.
     pub fn port(&self, name: &str) -> Result<PortHandle, UnknownPort> {
-        let ports = self.ports();
-        ports.iter().find(|port| port.name == name).cloned().ok_or_else(|| UnknownPort {
-            name: name.to_string(),
-            known: ports.iter().map(|port| port.name.clone()).collect(),
-        })
+        let known = self.hierarchy.port_names();
+        let is_port = known.iter().any(|port| port == name);
+        let functions = self.hierarchy.functions();
+        match functions.into_iter().find(|function| is_port && function.name == name) {
+            Some(port) => Ok(PortHandle { name: port.name, path: port.path }),
+            None => Err(UnknownPort { name: name.to_string(), known }),
+        }
     }
 
     /// The first port with a hot-plug slot, in the order of enumeration.
@@ -188,13 +198,24 @@ impl Session {
     }
 }
 
-/// Reads a function's whole configuration space.
-fn read_all(access: &mut EcamAccess<'_>, bdf: Bdf) -> Box<[u8; CONFIG_SPACE_BYTES]> {
-    let mut bytes = Box::new([0; CONFIG_SPACE_BYTES]);
-    for (offset, dword) in (0u16..).step_by(4).zip(bytes.chunks_exact_mut(4)) {
-        dword.copy_from_slice(&access.read(bdf, offset, Width::Dword).to_le_bytes());
-    }
-    bytes
+/// Accesses to the functions of a root complex.
+pub(crate) fn ecam(root: &mut GenericPcieRootComplex) -> EcamAccess<'_> {
+    let (first, last) = root.bus_range();
+    let address = root.ecam_range().start();
+    EcamAccess::new(root, address, first..=last)
+}
+
+/// What a root complex is described to decode.
+fn host_bridge(spec: &RootComplexSpec) -> HostBridge {
+    let range = |range: AddressRange| range.base..range.end();
+    let mut host_bridge = HostBridge::new(Apertures {
+        buses: spec.buses.start..=spec.buses.end,
+        mmio32: spec.mmio32.map_or(0..0, range),
+        mmio64: spec.mmio64.map(range),
+        io: spec.io.map(range),
+    });
+    host_bridge.segment = spec.segment;
+    host_bridge
 }
 
 fn has_cxl_dvsec(access: &mut EcamAccess<'_>, function: &Function) -> bool {

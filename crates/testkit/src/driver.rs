@@ -2,7 +2,6 @@
 //!
 //! It shares nothing with [`pci_enumerate`] but the types of the results, so that each checks the other.
 
-use crate::EcamAccess;
 use pci_core::spec::caps::CapabilityId;
 use pci_core::spec::caps::EXT_CAP_START;
 use pci_core::spec::caps::ExtendedCapabilityHeader;
@@ -15,6 +14,7 @@ use pci_enumerate::Bar;
 use pci_enumerate::BarKind;
 use pci_enumerate::Bdf;
 use pci_enumerate::ConfigAccess;
+use pci_enumerate::EcamAccess;
 use pci_enumerate::Width;
 use pcie::root::GenericPcieRootComplex;
 
@@ -79,7 +79,7 @@ impl<'a> Driver<'a> {
     /// Binds to the function at `bdf`.
     pub fn new(root: &'a mut GenericPcieRootComplex, bdf: Bdf) -> Self {
         Self {
-            access: EcamAccess::new(root),
+            access: crate::ecam(root),
             bdf,
         }
     }

@@ -6,9 +6,6 @@
     reason = "a test that fails should stop at once"
 )]
 
-use memory_range::MemoryRange;
-use pci_core::bus_range::AssignedBusRange;
-use pci_core::msi::MsiConnection;
 use pci_core::spec::caps::CapabilityId;
 use pci_core::spec::caps::ExtendedCapabilityId;
 use pci_core::spec::caps::pci_express::DevicePortType;
@@ -18,73 +15,82 @@ use pci_enumerate::ConfigAccess;
 use pci_enumerate::Hierarchy;
 use pci_enumerate::HostBridge;
 use pci_enumerate::Width;
-use pcie::PortConfig;
 use pcie::root::GenericPcieRootComplex;
-use pcie::switch::SwitchConfig;
+use pcie_topology::DOORBELL_OFFSET;
+use pcie_topology::Topology;
 use std::sync::Arc;
 use testkit::Driver;
 use testkit::DriverError;
-use testkit::EcamAccess;
-use testkit::Endpoint;
 use testkit::MmioMap;
 use testkit::MsiSink;
+use testkit::ecam;
 use vmcore::device_state::ChangeDeviceState;
-use vmcore::interrupt::Interrupt;
 
 /// The first bus is not 0, so that a bus counted from the wrong end shows.
 const FIRST_BUS: u8 = 0x20;
 const LAST_BUS: u8 = 0x5f;
 const ECAM: u64 = 0xe000_0000;
 
-/// rp0 with a switch of two ports, the second a hot-plug slot; rp1 a hot-plug slot; rp2 with an endpoint.
+/// rp0 with a switch of two ports, the second a hot-plug slot; rp1 a hot-plug slot; rp2 with a CXL device.
+const TOPOLOGY: &str = r#"
+    [[root_complex]]
+    name = "rc0"
+    ecam = 0xe000_0000
+    chbcr = 0xfd00_0000
+    buses = { start = 0x20, end = 0x5f }
+
+    [[root_complex.port]]
+    name = "rp0"
+    device = 1
+    [root_complex.port.switch]
+    name = "sw0"
+    [[root_complex.port.switch.port]]
+    name = "dsp0"
+    [root_complex.port.switch.port.endpoint]
+    name = "behind the switch"
+    bar = [{ size = "16K" }, { size = "1M", kind = "prefetchable" }]
+    msix = { bar = 0, vectors = 4 }
+    [[root_complex.port.switch.port]]
+    name = "dsp1"
+    slot = 6
+
+    [[root_complex.port]]
+    name = "rp1"
+    device = 1
+    function = 1
+    slot = 5
+
+    [[root_complex.port]]
+    name = "rp2"
+    device = 3
+    cxl = {}
+    [root_complex.port.endpoint]
+    name = "memory"
+    bar = [{ size = "256K" }]
+    msix = { bar = 0, vectors = 1 }
+    cxl = { memory = "1G", bar = 0 }
+"#;
+
 struct Machine {
     root: GenericPcieRootComplex,
     map: MmioMap,
     sink: Arc<MsiSink>,
-    /// Vector 2 of the endpoint behind the switch.
-    interrupt: Interrupt,
 }
 
 impl Machine {
     fn new() -> Self {
         let (mut map, sink) = (MmioMap::new(), MsiSink::new());
-        let msi = MsiConnection::new(AssignedBusRange::new(), 0);
-        msi.connect(sink.clone());
-        let ecam = MemoryRange::new(ECAM..ECAM + 0x40 * 0x10_0000);
-        let mut root = GenericPcieRootComplex::builder(FIRST_BUS, LAST_BUS, ecam)
-            .port(PortConfig::new("rp0", 1, 0))
-            .port(PortConfig::new("rp1", 1, 1).with_slot(5))
-            .port(PortConfig::new("rp2", 3, 0))
-            .build(&mut map, msi.target())
-            .unwrap();
-        let ports = root.downstream_ports();
-        let below = |index: usize| {
-            msi.target()
-                .with_bus_range(ports[index].bus_range.clone(), 0)
-        };
+        let topology = Topology::from_toml(TOPOLOGY).unwrap();
+        let mut hierarchy = topology.compose(&mut map, Some(sink.clone())).unwrap();
+        let root = hierarchy.complexes.remove(0).root;
+        Self { root, map, sink }
+    }
 
-        let mut config = SwitchConfig::new("sw0");
-        config.ports = vec![
-            PortConfig::new("dsp0", 0, 0),
-            PortConfig::new("dsp1", 1, 0).with_slot(6),
-        ];
-        let mut switch = config.build(&below(0), None).unwrap();
-        let bus = switch.downstream_ports()[0].bus_range.clone();
-        let endpoint = Endpoint::new(4, &msi.target().with_bus_range(bus, 0));
-        let interrupt = endpoint.interrupt(2).unwrap();
-        switch
-            .add_pcie_device(0x00, "behind the switch", Box::new(endpoint))
-            .unwrap();
-        root.add_pcie_device(0x08, "sw0", switch.into_device())
-            .unwrap();
-        root.add_pcie_device(0x18, "behind rp2", Box::new(Endpoint::new(1, &below(2))))
-            .unwrap();
-        Self {
-            root,
-            map,
-            sink,
-            interrupt,
-        }
+    /// Rings the doorbell of the endpoint behind the switch.
+    fn raise(&mut self, vector: u32) {
+        let mut driver = Driver::new(&mut self.root, bdf("23:00.0"));
+        let bar = driver.size_bars()[0].address.unwrap();
+        driver.write_memory(bar + DOORBELL_OFFSET, vector);
     }
 
     fn enumerate(&mut self) -> Hierarchy {
@@ -95,7 +101,7 @@ impl Machine {
             io: None,
         });
         host_bridge.options.hot_plug.buses = 4;
-        pci_enumerate::enumerate(&mut EcamAccess::new(&mut self.root), &host_bridge).unwrap()
+        pci_enumerate::enumerate(&mut ecam(&mut self.root), &host_bridge).unwrap()
     }
 }
 
@@ -189,7 +195,7 @@ fn after_reset_nothing_is_routed_until_it_is_enumerated_again() {
     let mut machine = Machine::new();
     let first = machine.enumerate();
     pollster::block_on(machine.root.reset());
-    let mut access = EcamAccess::new(&mut machine.root);
+    let mut access = ecam(&mut machine.root);
     assert_eq!(access.read(bdf("21:00.0"), 0, Width::Dword), u32::MAX);
     assert_eq!(access.read(bdf("20:01.0"), 0x18, Width::Dword), 0);
     assert_eq!(machine.enumerate(), first);
@@ -207,7 +213,7 @@ fn an_endpoint_behind_a_switch_interrupts_with_its_own_requester_id() {
             (0xfee0_1000, 0x32),
         ])
         .unwrap();
-    machine.interrupt.deliver();
+    machine.raise(2);
     let message = testkit::Message {
         requester: Some(0x2300),
         address: 0xfee0_1000,
@@ -225,7 +231,7 @@ fn a_masked_vector_is_silent_and_fires_when_unmasked() {
     driver
         .enable_msix(&[(0xfee0_0000, 0x30), (0xfee0_0000, 0x31)])
         .unwrap();
-    machine.interrupt.deliver();
+    machine.raise(2);
     assert_eq!(machine.sink.count(), 0);
     let mut driver = Driver::new(&mut machine.root, bdf("23:00.0"));
     driver
@@ -283,7 +289,7 @@ fn the_driver_names_what_it_cannot_do() {
 fn accesses_are_as_wide_as_asked_and_stay_within_the_root_complex() {
     let mut machine = Machine::new();
     machine.enumerate();
-    let mut access = EcamAccess::new(&mut machine.root);
+    let mut access = ecam(&mut machine.root);
     let port = bdf("20:01.1");
     assert_eq!(
         access.address(port, 0x58),
