@@ -99,7 +99,7 @@ pub(super) struct Sheet {
 
 impl Sheet {
     pub(super) fn new(complexes: &[Complex<'_>]) -> Self {
-        let longest = complexes.iter().flat_map(|complex| &complex.functions).map(longest_line).max();
+        let longest = complexes.iter().flat_map(|complex| devices(&complex.functions)).map(longest_line).max();
         let line_characters = longest.unwrap_or(0).clamp(*LINE_CHARACTERS.start(), *LINE_CHARACTERS.end());
         let mut sheet = Self {
             width: 0,
@@ -149,8 +149,8 @@ impl Sheet {
             format!("ECAM {}", Span::of(complex.ecam)),
         ];
         let mut bottom = y + FRAME_HEADER;
-        for node in &complex.functions {
-            bottom = self.node(node, 0, bottom);
+        for device in devices(&complex.functions) {
+            bottom = self.device(device, 0, bottom);
         }
         let end = bottom.saturating_sub(ROW_GAP).max(y + FRAME_HEADER) + FRAME_PADDING;
         let area = Area {
@@ -164,17 +164,20 @@ impl Sheet {
         end
     }
 
-    /// Draws a function and all below it with its top at `y`, and says where the next row is.
-    fn node(&mut self, node: &Node<'_>, column: usize, y: usize) -> usize {
+    /// Draws a device, and all below its first function, with its top at `y`, and says where the next row is.
+    fn device(&mut self, device: &[Node<'_>], column: usize, y: usize) -> usize {
+        let Some(node) = device.first() else {
+            return y;
+        };
         self.columns = self.columns.max(column + 1);
         let area = self.area(column, y);
         let kind = if node.function.bridge.is_some() { Kind::Port } else { Kind::Device };
         // Frames before what they hold, which they lie behind.
         let behind = self.frames.len();
         let mut next = y;
-        for below in &node.below {
+        for below in devices(&node.below) {
             self.link(area, self.area(column + 1, next));
-            next = self.node(below, column + 1, next);
+            next = self.device(below, column + 1, next);
         }
         let next = next.max(y + ROW);
         let subtree_height = next - ROW_GAP - y;
@@ -198,7 +201,7 @@ impl Sheet {
                 self.frames.insert(behind, self.shape(Kind::Slot, frame.grown(SLOT_PADDING), vec![], false));
             }
         }
-        let shape = self.shape(kind, area, lines(node), node.is_cxl);
+        let shape = self.shape(kind, area, lines(device), node.is_cxl);
         self.boxes.push(shape);
         next
     }
@@ -209,22 +212,34 @@ impl Sheet {
     }
 }
 
-/// The three lines in a function's box.
-fn lines(node: &Node<'_>) -> Vec<String> {
+/// The functions of a bus, those of one endpoint together: they are alike and have one name.
+fn devices<'a, 'b>(functions: &'a [Node<'b>]) -> impl Iterator<Item = &'a [Node<'b>]> {
+    functions.chunk_by(|a, b| !a.name.is_empty() && a.name == b.name && a.function.bridge.is_none())
+}
+
+/// The three lines in a device's box.
+fn lines(device: &[Node<'_>]) -> Vec<String> {
+    let [node, others @ ..] = device else {
+        return Vec::new();
+    };
     let mut address = node.bdf().to_string();
+    let mut role = Role(node).to_string();
     if let Some((secondary, subordinate)) = node.buses() {
         address.push_str(&format!("  buses {}", Buses(secondary, subordinate)));
     }
-    let mut role = Role(node).to_string();
     if let Some(slot) = node.function.slot {
         role.push_str(&format!(", slot {}", slot.number));
+    }
+    if let Some(last) = others.last() {
+        address.push_str(&format!(" to {}", last.bdf()));
+        role.push_str(&format!(", {} functions", device.len()));
     }
     vec![node.name.to_string(), address, role]
 }
 
-fn longest_line(node: &Node<'_>) -> usize {
-    let own = lines(node).iter().map(|line| line.chars().count()).max();
-    let below = node.below.iter().map(longest_line).max();
+fn longest_line(device: &[Node<'_>]) -> usize {
+    let own = lines(device).iter().map(|line| line.chars().count()).max();
+    let below = device.iter().flat_map(|node| devices(&node.below)).map(longest_line).max();
     own.max(below).unwrap_or(0)
 }
 
