@@ -91,10 +91,9 @@ impl ConfigAccess for EcamAccess<'_> {
 
     fn write(&mut self, bdf: Bdf, offset: u16, width: Width, value: u32) {
         let bytes = value.to_le_bytes();
-        if let (Some(address), Some(data)) = (
-            self.address(bdf, offset),
-            bytes.get(..width.bytes().into()),
-        ) {
+        if let (Some(address), Some(data)) =
+            (self.address(bdf, offset), bytes.get(..width.bytes().into()))
+        {
             self.write_memory(address, data);
         }
     }
@@ -181,10 +180,7 @@ mod tests {
         access.write(bdf("01:01.0"), 0x1a, Width::Word, 0);
         assert_eq!(
             device.written,
-            [
-                (0xe000_801a, vec![0xdd]),
-                (0xe000_801a, vec![0xdd, 0xcc])
-            ]
+            [(0xe000_801a, vec![0xdd]), (0xe000_801a, vec![0xdd, 0xcc])]
         );
     }
 

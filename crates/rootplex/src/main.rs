@@ -76,10 +76,16 @@ impl Options {
 
     /// Standard output has room for one thing.
     fn is_reported(&self) -> Result<bool, Failure> {
-        match self.targets().filter(|target| **target == Target::StandardOutput).count() {
+        match self
+            .targets()
+            .filter(|target| **target == Target::StandardOutput)
+            .count()
+        {
             0 => Ok(!self.quiet),
             1 => Ok(false),
-            _ => Err(Failure::mistake("only one of --lspci, --json and --svg can go to standard output")),
+            _ => Err(Failure::mistake(
+                "only one of --lspci, --json and --svg can go to standard output",
+            )),
         }
     }
 }
@@ -96,7 +102,11 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
         Command::Run { file, options } => {
             let text = std::fs::read_to_string(&file).map_err(|error| Failure::io(&file, error))?;
-            show(Session::compose(&text), &file.display().to_string(), &options)
+            show(
+                Session::compose(&text),
+                &file.display().to_string(),
+                &options,
+            )
         }
     }
 }
@@ -109,7 +119,11 @@ fn show(
     let is_reported = options.is_reported()?;
     let mut session = session.map_err(|error| Failure::mistakes(source, &error))?;
     let port = match &options.port {
-        Some(name) => Some(session.port(name).map_err(|error| Failure::mistake(format!("--port: {error}")))?),
+        Some(name) => Some(
+            session
+                .port(name)
+                .map_err(|error| Failure::mistake(format!("--port: {error}")))?,
+        ),
         None => session.first_hot_plug_port(),
     };
 
@@ -123,7 +137,9 @@ fn show(
     if let Some(target) = &options.json {
         target.write(&format!("{:#}\n", session.inspect("").json()))?;
     }
-    let verified = session.verify().map_err(|error| Failure::other(format!("{source}: {error}")))?;
+    let verified = session
+        .verify()
+        .map_err(|error| Failure::other(format!("{source}: {error}")))?;
     if !is_reported {
         return Ok(());
     }
@@ -131,7 +147,12 @@ fn show(
     // Writing to a string cannot fail.
     let _ = writeln!(report, "\n{verified}");
     if let Some(port) = port {
-        let _ = writeln!(report, "\n{} = {:#}", port.path, session.inspect(&port.path));
+        let _ = writeln!(
+            report,
+            "\n{} = {:#}",
+            port.path,
+            session.inspect(&port.path)
+        );
     }
     Target::StandardOutput.write(&report)
 }

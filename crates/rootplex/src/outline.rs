@@ -51,7 +51,12 @@ pub struct Node<'a> {
 impl<'a> Complex<'a> {
     /// Puts names to what enumeration found.
     pub fn new(name: &'a str, ecam: MemoryRange, found: &'a Hierarchy, labels: &'a Labels) -> Self {
-        Self { name, ecam, found, functions: nodes(&found.functions, found.segment, labels) }
+        Self {
+            name,
+            ecam,
+            found,
+            functions: nodes(&found.functions, found.segment, labels),
+        }
     }
 }
 

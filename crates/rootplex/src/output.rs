@@ -33,10 +33,15 @@ impl Target {
     /// Writes all of `text`. A reader of standard output who has seen enough is no error.
     pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
         match self {
-            Self::File(path) => std::fs::write(path, text).map_err(|error| Failure::io(path, error)),
+            Self::File(path) => {
+                std::fs::write(path, text).map_err(|error| Failure::io(path, error))
+            }
             Self::StandardOutput => {
                 let mut stdout = std::io::stdout().lock();
-                match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+                match stdout
+                    .write_all(text.as_bytes())
+                    .and_then(|()| stdout.flush())
+                {
                     Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                         Err(Failure::io(Path::new("standard output"), error))
                     }
@@ -60,17 +65,30 @@ const FAILED: u8 = 1;
 
 impl Failure {
     pub(crate) fn mistake(text: impl fmt::Display) -> Self {
-        Self { lines: vec![text.to_string()], status: MISTAKE }
+        Self {
+            lines: vec![text.to_string()],
+            status: MISTAKE,
+        }
     }
 
     /// The mistakes of the description that came from `source`, one a line.
     pub(crate) fn mistakes(source: &str, error: &SessionError) -> Self {
-        let lines = error.to_string().lines().map(|line| format!("{source}: {line}")).collect();
-        Self { lines, status: MISTAKE }
+        let lines = error
+            .to_string()
+            .lines()
+            .map(|line| format!("{source}: {line}"))
+            .collect();
+        Self {
+            lines,
+            status: MISTAKE,
+        }
     }
 
     pub(crate) fn other(text: impl fmt::Display) -> Self {
-        Self { lines: vec![text.to_string()], status: FAILED }
+        Self {
+            lines: vec![text.to_string()],
+            status: FAILED,
+        }
     }
 
     pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {

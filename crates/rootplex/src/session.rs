@@ -90,9 +90,16 @@ impl Session {
         for complex in &mut hierarchy.complexes {
             let host_bridge = host_bridge(&complex.spec);
             let enumerated = pci_enumerate::enumerate(&mut ecam(&mut complex.root), &host_bridge);
-            found.push(enumerated.map_err(|source| SessionError::Apertures { complex: complex.name.clone(), source })?);
+            found.push(enumerated.map_err(|source| SessionError::Apertures {
+                complex: complex.name.clone(),
+                source,
+            })?);
         }
-        let mut session = Self { hierarchy, found, labels: Labels::new() };
+        let mut session = Self {
+            hierarchy,
+            found,
+            labels: Labels::new(),
+        };
         session.label();
         Ok(session)
     }
@@ -101,14 +108,23 @@ impl Session {
     fn label(&mut self) {
         for named in self.hierarchy.functions() {
             if let Some(bdf) = named.bdf {
-                let label = Label { name: named.name, is_cxl: false };
+                let label = Label {
+                    name: named.name,
+                    is_cxl: false,
+                };
                 self.labels.insert(bdf.in_segment(named.segment), label);
             }
         }
         for (complex, found) in self.hierarchy.complexes.iter_mut().zip(&self.found) {
             let mut access = ecam(&mut complex.root);
-            for function in found.iter().filter(|function| has_cxl_dvsec(&mut access, function)) {
-                self.labels.entry(function.bdf.in_segment(found.segment)).or_default().is_cxl = true;
+            for function in found
+                .iter()
+                .filter(|function| has_cxl_dvsec(&mut access, function))
+            {
+                self.labels
+                    .entry(function.bdf.in_segment(found.segment))
+                    .or_default()
+                    .is_cxl = true;
             }
         }
     }
@@ -116,7 +132,14 @@ impl Session {
     fn outline(&self) -> Vec<Complex<'_>> {
         let complexes = self.hierarchy.complexes.iter().zip(&self.found);
         complexes
-            .map(|(complex, found)| Complex::new(&complex.name, complex.root.ecam_range(), found, &self.labels))
+            .map(|(complex, found)| {
+                Complex::new(
+                    &complex.name,
+                    complex.root.ecam_range(),
+                    found,
+                    &self.labels,
+                )
+            })
             .collect()
     }
 
@@ -182,16 +205,27 @@ impl Session {
         let known = self.hierarchy.port_names();
         let is_port = known.iter().any(|port| port == name);
         let functions = self.hierarchy.functions();
-        match functions.into_iter().find(|function| is_port && function.name == name) {
-            Some(port) => Ok(PortHandle { name: port.name, path: port.path }),
-            None => Err(UnknownPort { name: name.to_string(), known }),
+        match functions
+            .into_iter()
+            .find(|function| is_port && function.name == name)
+        {
+            Some(port) => Ok(PortHandle {
+                name: port.name,
+                path: port.path,
+            }),
+            None => Err(UnknownPort {
+                name: name.to_string(),
+                known,
+            }),
         }
     }
 
     /// The first port with a hot-plug slot, in the order of enumeration.
     pub fn first_hot_plug_port(&self) -> Option<PortHandle> {
         let slot = self.found.iter().find_map(|found| {
-            let port = found.iter().find(|function| function.slot.is_some_and(|slot| slot.hot_plug))?;
+            let port = found
+                .iter()
+                .find(|function| function.slot.is_some_and(|slot| slot.hot_plug))?;
             self.labels.get(&port.bdf.in_segment(found.segment))
         })?;
         self.port(&slot.name).ok()
@@ -223,5 +257,7 @@ fn has_cxl_dvsec(access: &mut EcamAccess<'_>, function: &Function) -> bool {
         .extended_capabilities
         .iter()
         .filter(|capability| capability.id == ExtendedCapabilityId::DVSEC)
-        .any(|dvsec| access.read(function.bdf, dvsec.offset + DVSEC_HEADER1, Width::Word) == CXL_DVSEC_VENDOR)
+        .any(|dvsec| {
+            access.read(function.bdf, dvsec.offset + DVSEC_HEADER1, Width::Word) == CXL_DVSEC_VENDOR
+        })
 }

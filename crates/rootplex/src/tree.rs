@@ -10,7 +10,14 @@ use pci_enumerate::BarKind;
 use pci_enumerate::Window;
 use std::fmt;
 
-const TITLES: [&str; COLUMNS] = ["function", "name", "buses", "below 4 GiB", "above 4 GiB", "what"];
+const TITLES: [&str; COLUMNS] = [
+    "function",
+    "name",
+    "buses",
+    "below 4 GiB",
+    "above 4 GiB",
+    "what",
+];
 const COLUMNS: usize = 6;
 const GIB4: u64 = 1 << 32;
 
@@ -64,11 +71,18 @@ fn shortfalls(f: &mut fmt::Formatter<'_>, complex: &Complex<'_>) -> fmt::Result 
         return writeln!(f, "everything has what it asked for");
     }
     writeln!(f, "not everything has what it asked for:")?;
-    complex.found.shortfalls.iter().try_for_each(|shortfall| writeln!(f, "  {shortfall}"))
+    complex
+        .found
+        .shortfalls
+        .iter()
+        .try_for_each(|shortfall| writeln!(f, "  {shortfall}"))
 }
 
 fn line(row: &Row, widths: &[usize; COLUMNS]) -> String {
-    let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+    let cells = row
+        .iter()
+        .zip(widths)
+        .map(|(cell, width)| format!("{cell:width$}"));
     format!("  {}", cells.collect::<Vec<_>>().join("  "))
 }
 
@@ -81,7 +95,11 @@ fn table(complex: &Complex<'_>) -> Vec<Row> {
 fn branches(nodes: &[Node<'_>], indent: &str, rows: &mut Vec<Row>) {
     let mut nodes = nodes.iter().peekable();
     while let Some(node) = nodes.next() {
-        let (fork, trunk) = if nodes.peek().is_some() { ("├─", "│ ") } else { ("└─", "  ") };
+        let (fork, trunk) = if nodes.peek().is_some() {
+            ("├─", "│ ")
+        } else {
+            ("└─", "  ")
+        };
         let inside = format!("{indent}{trunk}");
         let details = format!("{inside}{}", if node.below.is_empty() { "" } else { "│" });
         let (below, above) = addresses(node);
@@ -124,7 +142,11 @@ fn what(node: &Node<'_>) -> String {
         text.push_str(", CXL");
     }
     if let Some(slot) = node.function.slot {
-        let kind = if slot.hot_plug { "hot-plug slot" } else { "slot" };
+        let kind = if slot.hot_plug {
+            "hot-plug slot"
+        } else {
+            "slot"
+        };
         text.push_str(&format!(", {kind} {}", slot.number));
     }
     if node.is_empty_port() {
@@ -136,9 +158,19 @@ fn what(node: &Node<'_>) -> String {
 /// What a function forwards and claims, by where it is: below 4 GiB, and above.
 fn addresses(node: &Node<'_>) -> (Vec<String>, Vec<String>) {
     let (mut below, mut above) = (Vec::new(), Vec::new());
-    let mut put = |at: u64, text: String| if at < GIB4 { below.push(text) } else { above.push(text) };
+    let mut put = |at: u64, text: String| {
+        if at < GIB4 {
+            below.push(text)
+        } else {
+            above.push(text)
+        }
+    };
     if let Some(bridge) = &node.function.bridge {
-        for (kind, window) in [("", bridge.memory), ("", bridge.prefetchable), ("I/O ", bridge.io)] {
+        for (kind, window) in [
+            ("", bridge.memory),
+            ("", bridge.prefetchable),
+            ("I/O ", bridge.io),
+        ] {
             if let Some(Window { base, limit }) = window {
                 put(base, format!("{kind}{}", Span(base, limit)));
             }

@@ -72,7 +72,9 @@ pub enum VerifyError {
         found: Vec<u8>,
     },
     /// A byte of configuration space is another after restore.
-    #[error("{address}: byte {offset:#05x} of config space was {before:#04x} and is {after:#04x} after restore")]
+    #[error(
+        "{address}: byte {offset:#05x} of config space was {before:#04x} and is {after:#04x} after restore"
+    )]
     ConfigSpace {
         /// The function.
         address: SegmentedBdf,
@@ -84,7 +86,9 @@ pub enum VerifyError {
         after: u8,
     },
     /// A root complex that was restored saves another state than it did before.
-    #[error("root complex '{complex}' saves {after} bytes after restore, not the {before} bytes of before")]
+    #[error(
+        "root complex '{complex}' saves {after} bytes after restore, not the {before} bytes of before"
+    )]
     SavedState {
         /// The root complex.
         complex: String,
@@ -110,7 +114,10 @@ impl fmt::Display for Chain<'_> {
     }
 }
 
-pub(crate) fn verify(complexes: &mut [Complex], found: &[Hierarchy]) -> Result<Verified, VerifyError> {
+pub(crate) fn verify(
+    complexes: &mut [Complex],
+    found: &[Hierarchy],
+) -> Result<Verified, VerifyError> {
     let before = config_spaces(complexes, found);
     let states = save(complexes)?;
     for complex in complexes.iter_mut() {
@@ -122,7 +129,10 @@ pub(crate) fn verify(complexes: &mut [Complex], found: &[Hierarchy]) -> Result<V
     check_reset(complexes, found)?;
     for (complex, state) in complexes.iter_mut().zip(&states) {
         let restored = ProtobufSaveRestore::restore(&mut complex.root, state.clone());
-        restored.map_err(|source| VerifyError::Restore { complex: complex.name.clone(), source })?;
+        restored.map_err(|source| VerifyError::Restore {
+            complex: complex.name.clone(),
+            source,
+        })?;
         complex.root.start();
     }
     compare(&before, &config_spaces(complexes, found))?;
@@ -132,17 +142,27 @@ pub(crate) fn verify(complexes: &mut [Complex], found: &[Hierarchy]) -> Result<V
         let (before, after) = (mesh_protobuf::encode(before), mesh_protobuf::encode(after));
         if before != after {
             let complex = complex.name.clone();
-            return Err(VerifyError::SavedState { complex, before: before.len(), after: after.len() });
+            return Err(VerifyError::SavedState {
+                complex,
+                before: before.len(),
+                after: after.len(),
+            });
         }
         saved_bytes += before.len();
     }
-    Ok(Verified { functions: before.len(), saved_bytes })
+    Ok(Verified {
+        functions: before.len(),
+        saved_bytes,
+    })
 }
 
 fn save(complexes: &mut [Complex]) -> Result<Vec<SavedStateBlob>, VerifyError> {
     let save = |complex: &mut Complex| {
         let saved = ProtobufSaveRestore::save(&mut complex.root);
-        saved.map_err(|source| VerifyError::Save { complex: complex.name.clone(), source })
+        saved.map_err(|source| VerifyError::Save {
+            complex: complex.name.clone(),
+            source,
+        })
     };
     complexes.iter_mut().map(save).collect()
 }
@@ -151,10 +171,20 @@ fn save(complexes: &mut [Complex]) -> Result<Vec<SavedStateBlob>, VerifyError> {
 fn check_reset(complexes: &mut [Complex], found: &[Hierarchy]) -> Result<(), VerifyError> {
     for (complex, found) in complexes.iter_mut().zip(found) {
         let mut access = ecam(&mut complex.root);
-        for port in found.functions.iter().filter(|function| function.bridge.is_some()) {
-            let numbers = read_all(&mut access, port.bdf).get(BUS_NUMBERS).unwrap_or_default().to_vec();
+        for port in found
+            .functions
+            .iter()
+            .filter(|function| function.bridge.is_some())
+        {
+            let numbers = read_all(&mut access, port.bdf)
+                .get(BUS_NUMBERS)
+                .unwrap_or_default()
+                .to_vec();
             if numbers.iter().any(|number| *number != 0) {
-                return Err(VerifyError::NotReset { address: port.bdf.in_segment(found.segment), found: numbers });
+                return Err(VerifyError::NotReset {
+                    address: port.bdf.in_segment(found.segment),
+                    found: numbers,
+                });
             }
         }
     }
@@ -164,8 +194,15 @@ fn check_reset(complexes: &mut [Complex], found: &[Hierarchy]) -> Result<(), Ver
 fn compare(before: &[ConfigSpace], after: &[ConfigSpace]) -> Result<(), VerifyError> {
     for (old, new) in before.iter().zip(after) {
         let bytes = old.bytes.iter().zip(new.bytes.iter());
-        if let Some((offset, (before, after))) = bytes.enumerate().find(|(_, (old, new))| old != new) {
-            return Err(VerifyError::ConfigSpace { address: old.address, offset, before: *before, after: *after });
+        if let Some((offset, (before, after))) =
+            bytes.enumerate().find(|(_, (old, new))| old != new)
+        {
+            return Err(VerifyError::ConfigSpace {
+                address: old.address,
+                offset,
+                before: *before,
+                after: *after,
+            });
         }
     }
     Ok(())
@@ -178,7 +215,11 @@ pub(crate) fn config_spaces(complexes: &mut [Complex], found: &[Hierarchy]) -> V
         let mut access = ecam(&mut complex.root);
         for function in found.iter() {
             let address = function.bdf.in_segment(found.segment);
-            spaces.push(ConfigSpace { address, description: String::new(), bytes: read_all(&mut access, function.bdf) });
+            spaces.push(ConfigSpace {
+                address,
+                description: String::new(),
+                bytes: read_all(&mut access, function.bdf),
+            });
         }
     }
     spaces

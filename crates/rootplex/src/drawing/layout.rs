@@ -42,7 +42,12 @@ pub(super) struct Area {
 
 impl Area {
     fn grown(self, by: usize) -> Self {
-        Self { x: self.x - by, y: self.y - by, width: self.width + 2 * by, height: self.height + 2 * by }
+        Self {
+            x: self.x - by,
+            y: self.y - by,
+            width: self.width + 2 * by,
+            height: self.height + 2 * by,
+        }
     }
 
     fn right(&self) -> usize {
@@ -99,8 +104,14 @@ pub(super) struct Sheet {
 
 impl Sheet {
     pub(super) fn new(complexes: &[Complex<'_>]) -> Self {
-        let longest = complexes.iter().flat_map(|complex| devices(&complex.functions)).map(longest_line).max();
-        let line_characters = longest.unwrap_or(0).clamp(*LINE_CHARACTERS.start(), *LINE_CHARACTERS.end());
+        let longest = complexes
+            .iter()
+            .flat_map(|complex| devices(&complex.functions))
+            .map(longest_line)
+            .max();
+        let line_characters = longest
+            .unwrap_or(0)
+            .clamp(*LINE_CHARACTERS.start(), *LINE_CHARACTERS.end());
         let mut sheet = Self {
             width: 0,
             height: 0,
@@ -131,13 +142,27 @@ impl Sheet {
     }
 
     fn area(&self, column: usize, y: usize) -> Area {
-        Area { x: self.column(column), y, width: self.box_width(), height: BOX_HEIGHT }
+        Area {
+            x: self.column(column),
+            y,
+            width: self.box_width(),
+            height: BOX_HEIGHT,
+        }
     }
 
     fn shape(&self, kind: Kind, area: Area, lines: Vec<String>, is_cxl: bool) -> Shape {
-        let cut: Vec<_> = lines.iter().map(|line| cut(line, self.line_characters)).collect();
+        let cut: Vec<_> = lines
+            .iter()
+            .map(|line| cut(line, self.line_characters))
+            .collect();
         let tooltip = (cut != lines).then(|| lines.join("\n"));
-        Shape { kind, area, lines: cut, tooltip, is_cxl }
+        Shape {
+            kind,
+            area,
+            lines: cut,
+            tooltip,
+            is_cxl,
+        }
     }
 
     /// Draws a root complex with its top at `y`, and says where its bottom is.
@@ -145,7 +170,11 @@ impl Sheet {
         let (first, last) = complex.found.buses.clone().into_inner();
         let lines = vec![
             complex.name.to_string(),
-            format!("segment {:04x}, buses {}", complex.found.segment, Buses(first, last)),
+            format!(
+                "segment {:04x}, buses {}",
+                complex.found.segment,
+                Buses(first, last)
+            ),
             format!("ECAM {}", Span::of(complex.ecam)),
         ];
         let mut bottom = y + FRAME_HEADER;
@@ -171,7 +200,11 @@ impl Sheet {
         };
         self.columns = self.columns.max(column + 1);
         let area = self.area(column, y);
-        let kind = if node.function.bridge.is_some() { Kind::Port } else { Kind::Device };
+        let kind = if node.function.bridge.is_some() {
+            Kind::Port
+        } else {
+            Kind::Device
+        };
         // Frames before what they hold, which they lie behind.
         let behind = self.frames.len();
         let mut next = y;
@@ -182,15 +215,36 @@ impl Sheet {
         let next = next.max(y + ROW);
         let subtree_height = next - ROW_GAP - y;
         if node.is_upstream_port() {
-            let width = if node.below.is_empty() { area.width } else { 2 * area.width + COLUMN_GAP };
-            let frame = Area { width, height: subtree_height, ..area }.grown(SWITCH_PADDING);
-            self.frames.insert(behind, self.shape(Kind::Switch, frame, vec![], false));
+            let width = if node.below.is_empty() {
+                area.width
+            } else {
+                2 * area.width + COLUMN_GAP
+            };
+            let frame = Area {
+                width,
+                height: subtree_height,
+                ..area
+            }
+            .grown(SWITCH_PADDING);
+            self.frames
+                .insert(behind, self.shape(Kind::Switch, frame, vec![], false));
         }
         if let Some(slot) = node.hot_plug_slot() {
             let inside = self.area(column + 1, y);
-            let holds_switch = node.below.iter().any(|below| below.is_upstream_port() && !below.below.is_empty());
-            let width = if holds_switch { 2 * inside.width + COLUMN_GAP } else { inside.width };
-            let frame = Area { width, height: subtree_height, ..inside };
+            let holds_switch = node
+                .below
+                .iter()
+                .any(|below| below.is_upstream_port() && !below.below.is_empty());
+            let width = if holds_switch {
+                2 * inside.width + COLUMN_GAP
+            } else {
+                inside.width
+            };
+            let frame = Area {
+                width,
+                height: subtree_height,
+                ..inside
+            };
             if node.below.is_empty() {
                 self.columns = self.columns.max(column + 2);
                 self.link(area, inside);
@@ -198,7 +252,10 @@ impl Sheet {
                 let shape = self.shape(Kind::Vacancy, inside, lines, false);
                 self.boxes.push(shape);
             } else {
-                self.frames.insert(behind, self.shape(Kind::Slot, frame.grown(SLOT_PADDING), vec![], false));
+                self.frames.insert(
+                    behind,
+                    self.shape(Kind::Slot, frame.grown(SLOT_PADDING), vec![], false),
+                );
             }
         }
         let shape = self.shape(kind, area, lines(device), node.is_cxl);
@@ -208,7 +265,11 @@ impl Sheet {
 
     fn link(&mut self, from: Area, to: Area) {
         let from = (from.right(), from.middle());
-        self.links.push(Link { from, bend: from.0 + COLUMN_GAP / 2, to: (to.x, to.middle()) });
+        self.links.push(Link {
+            from,
+            bend: from.0 + COLUMN_GAP / 2,
+            to: (to.x, to.middle()),
+        });
     }
 }
 
@@ -239,7 +300,11 @@ fn lines(device: &[Node<'_>]) -> Vec<String> {
 
 fn longest_line(device: &[Node<'_>]) -> usize {
     let own = lines(device).iter().map(|line| line.chars().count()).max();
-    let below = device.iter().flat_map(|node| devices(&node.below)).map(longest_line).max();
+    let below = device
+        .iter()
+        .flat_map(|node| devices(&node.below))
+        .map(longest_line)
+        .max();
     own.max(below).unwrap_or(0)
 }
 

@@ -49,10 +49,24 @@ pub(super) fn write(f: &mut fmt::Formatter<'_>, sheet: &Sheet) -> fmt::Result {
         f,
         r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">"#
     )?;
-    writeln!(f, "<title>PCI Express hierarchy</title>\n<style>\n{STYLE}</style>")?;
-    writeln!(f, r#"<rect class="page" width="{width}" height="{height}"/>"#)?;
-    sheet.frames.iter().filter(|frame| frame.kind == Kind::Complex).try_for_each(|frame| shape(f, frame))?;
-    sheet.frames.iter().filter(|frame| frame.kind != Kind::Complex).try_for_each(|frame| shape(f, frame))?;
+    writeln!(
+        f,
+        "<title>PCI Express hierarchy</title>\n<style>\n{STYLE}</style>"
+    )?;
+    writeln!(
+        f,
+        r#"<rect class="page" width="{width}" height="{height}"/>"#
+    )?;
+    sheet
+        .frames
+        .iter()
+        .filter(|frame| frame.kind == Kind::Complex)
+        .try_for_each(|frame| shape(f, frame))?;
+    sheet
+        .frames
+        .iter()
+        .filter(|frame| frame.kind != Kind::Complex)
+        .try_for_each(|frame| shape(f, frame))?;
     sheet.links.iter().try_for_each(|each| link(f, each))?;
     sheet.boxes.iter().try_for_each(|each| shape(f, each))?;
     legend(f, sheet.legend)?;
@@ -89,24 +103,43 @@ fn shape(f: &mut fmt::Formatter<'_>, shape: &Shape) -> fmt::Result {
     for (index, line) in shape.lines.iter().enumerate() {
         let class = if index == 0 { "name" } else { "dim" };
         let y = area.y + FIRST_LINE + index * LINE_HEIGHT;
-        write!(f, r#"<text class="{class}" x="{}" y="{y}">{}</text>"#, area.x + TEXT_PADDING, Escaped(line))?;
+        write!(
+            f,
+            r#"<text class="{class}" x="{}" y="{y}">{}</text>"#,
+            area.x + TEXT_PADDING,
+            Escaped(line)
+        )?;
     }
     if shape.is_cxl {
         // Beside the address, where there is room in the box of the longest name as well.
-        let (x, y) = (area.x + area.width - TEXT_PADDING, area.y + FIRST_LINE + LINE_HEIGHT);
-        write!(f, r#"<text class="mark" text-anchor="end" x="{x}" y="{y}">CXL</text>"#)?;
+        let (x, y) = (
+            area.x + area.width - TEXT_PADDING,
+            area.y + FIRST_LINE + LINE_HEIGHT,
+        );
+        write!(
+            f,
+            r#"<text class="mark" text-anchor="end" x="{x}" y="{y}">CXL</text>"#
+        )?;
     }
     writeln!(f, "</g>")
 }
 
 fn link(f: &mut fmt::Formatter<'_>, link: &Link) -> fmt::Result {
     let ((x1, y1), (x2, y2)) = (link.from, link.to);
-    writeln!(f, r#"<path class="link" d="M{x1} {y1}H{}V{y2}H{x2}"/>"#, link.bend)
+    writeln!(
+        f,
+        r#"<path class="link" d="M{x1} {y1}H{}V{y2}H{x2}"/>"#,
+        link.bend
+    )
 }
 
 fn legend(f: &mut fmt::Formatter<'_>, (x, y): (usize, usize)) -> fmt::Result {
     let mut x = x;
-    for (class, text) in [("slot", "hot-plug slot"), ("port cxl", "CXL"), ("switch", "switch")] {
+    for (class, text) in [
+        ("slot", "hot-plug slot"),
+        ("port cxl", "CXL"),
+        ("switch", "switch"),
+    ] {
         let top = y - SAMPLE_HEIGHT + 2;
         writeln!(
             f,
@@ -141,6 +174,9 @@ mod tests {
 
     #[test]
     fn text_cannot_end_its_element() {
-        assert_eq!(Escaped("a<b>&\u{1}\n").to_string(), "a&lt;b&gt;&amp;\u{fffd}\n");
+        assert_eq!(
+            Escaped("a<b>&\u{1}\n").to_string(),
+            "a&lt;b&gt;&amp;\u{fffd}\n"
+        );
     }
 }

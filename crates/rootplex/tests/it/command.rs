@@ -42,16 +42,27 @@ pub(crate) fn vacancy(name: &str) -> PathBuf {
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let mut child = rootplex().arg("demo").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = rootplex()
+        .arg("demo")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
-    assert_eq!((text(&output.stderr), output.status.code()), (String::new(), Some(0)));
+    assert_eq!(
+        (text(&output.stderr), output.status.code()),
+        (String::new(), Some(0))
+    );
 }
 
 #[test]
 fn the_help_tells_the_exit_statuses() {
     for arguments in [&["--help"][..], &["demo", "--help"], &["run", "--help"]] {
         let help = print(arguments);
-        assert!(help.contains("  2  the command line, the file or a name in it is wrong"), "{help}");
+        assert!(
+            help.contains("  2  the command line, the file or a name in it is wrong"),
+            "{help}"
+        );
     }
 }

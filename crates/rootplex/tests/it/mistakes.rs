@@ -7,7 +7,10 @@ use crate::command::text;
 fn fails(arguments: &[&str], status: i32, lines: &[&str]) {
     let output = run(arguments);
     let said = text(&output.stderr);
-    assert_eq!((said.lines().collect::<Vec<_>>(), output.status.code()), (lines.to_vec(), Some(status)));
+    assert_eq!(
+        (said.lines().collect::<Vec<_>>(), output.status.code()),
+        (lines.to_vec(), Some(status))
+    );
     assert_eq!(text(&output.stdout), "", "a report of what does not exist");
 }
 
@@ -15,8 +18,15 @@ fn fails(arguments: &[&str], status: i32, lines: &[&str]) {
 fn refuses(name: &str, description: &str, lines: &[&str]) {
     let path = file(name, description);
     let path = path.to_str().unwrap();
-    let lines: Vec<_> = lines.iter().map(|line| format!("rootplex: {path}: {line}")).collect();
-    fails(&["run", path], 2, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| format!("rootplex: {path}: {line}"))
+        .collect();
+    fails(
+        &["run", path],
+        2,
+        &lines.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -24,7 +34,7 @@ fn a_malformed_file() {
     refuses(
         "malformed.toml",
         "[[root_complex]]\nname = \"rc0\"\necam = 0xe000_0000\nbuses = {",
-        &["line 4, column 10: invalid inline table expected `}`"],
+        &["line 4, column 10: unclosed inline table, expected `}`"],
     );
 }
 
@@ -33,7 +43,10 @@ fn a_field_that_does_not_exist() {
     refuses(
         "unknown-field.toml",
         "[[root_complex]]\nname = \"rc0\"\necam = 0xe000_0000\nlanes = 16\n",
-        &["line 4, column 1: unknown field `lanes`"],
+        &[
+            "line 4, column 1: unknown field `lanes`, expected one of `name`, `segment`, `buses`, `ecam`, `chbcr`, `mmio32`, \
+             `mmio64`, `io`, `port`, `endpoint`",
+        ],
     );
 }
 
@@ -73,11 +86,19 @@ fn an_unknown_port() {
 
 #[test]
 fn a_file_that_is_not_there() {
-    fails(&["run", "nowhere.toml"], 1, &["rootplex: nowhere.toml: No such file or directory (os error 2)"]);
+    fails(
+        &["run", "nowhere.toml"],
+        1,
+        &["rootplex: nowhere.toml: No such file or directory (os error 2)"],
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_written() {
     let path = "no-such-folder/demo.svg";
-    fails(&["demo", "--svg", path], 1, &["rootplex: no-such-folder/demo.svg: No such file or directory (os error 2)"]);
+    fails(
+        &["demo", "--svg", path],
+        1,
+        &["rootplex: no-such-folder/demo.svg: No such file or directory (os error 2)"],
+    );
 }

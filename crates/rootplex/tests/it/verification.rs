@@ -20,15 +20,28 @@ fn functions_are_named_and_the_tree_stays_what_it_was() {
     assert_eq!(session.tree(), before);
     assert_eq!(session.first_hot_plug_port().unwrap().name, "front-slot");
     let error = session.port("nvme0").unwrap_err().to_string();
-    assert!(error.starts_with("no port is named 'nvme0'; there are "), "an endpoint is no port: {error}");
+    assert!(
+        error.starts_with("no port is named 'nvme0'; there are "),
+        "an endpoint is no port: {error}"
+    );
 }
 
 #[test]
 fn a_path_of_every_port_leads_to_its_inspection() {
     let mut session = Session::compose(DEMO).unwrap();
-    for name in ["front-slot", "switch0-port0", "switch1-port1", "cxl-switch0-port0", "sriov-port"] {
+    for name in [
+        "front-slot",
+        "switch0-port0",
+        "switch1-port1",
+        "cxl-switch0-port0",
+        "sriov-port",
+    ] {
         let port = session.port(name).unwrap();
         let node = session.inspect(&port.path).to_string();
-        assert!(node.contains(&format!("name: {name:?}")), "{}: {node}", port.path);
+        assert!(
+            node.contains(&format!("name: {name:?}")),
+            "{}: {node}",
+            port.path
+        );
     }
 }
