@@ -87,6 +87,9 @@ impl Topology {
     }
 }
 
+/// What is behind a port: its name, and itself.
+type Attachment<'a> = (&'a str, Box<dyn GenericPciBusDevice>);
+
 /// Composes one root complex and all below it.
 struct Composer<'a> {
     register_mmio: &'a mut dyn RegisterMmioIntercept,
@@ -174,13 +177,13 @@ impl Composer<'_> {
         Ok(root)
     }
 
-    /// What is behind a port, if there is something: its name, and itself.
+    /// Composes what is behind a port, if there is something.
     fn behind<'s>(
         &mut self,
         port: &'s PortSpec,
         info: &DownstreamPortInfo,
         path: &str,
-    ) -> Result<Option<(&'s str, Box<dyn GenericPciBusDevice>)>, Problems> {
+    ) -> Result<Option<Attachment<'s>>, Problems> {
         let target = self.msi_target.with_bus_range(info.bus_range.clone(), 0);
         let mut node = Node {
             complex: self.complex,

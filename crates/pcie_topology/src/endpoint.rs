@@ -43,6 +43,25 @@ pub const DOORBELL_OFFSET: u64 = 0xffc;
 /// doorbell write narrower than a dword is ignored.
 ///
 /// Not emulated: DMA; memory behind the HDM decoders.
+///
+/// ```
+/// use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+/// use pci_bus::GenericPciBusDevice;
+/// use pci_core::msi::MsiTarget;
+/// use pcie_topology::{EndpointSpec, TestEndpoint};
+///
+/// let spec = EndpointSpec { device_id: 0xc1e4, functions: 2, ..EndpointSpec::new("nic0") };
+/// let msi_target = MsiTarget::disconnected();
+/// let mut endpoint = TestEndpoint::new(&spec, &msi_target, &mut ExternallyManagedMmioIntercepts)?;
+/// let mut value = 0;
+/// endpoint.pci_cfg_read_with_routing(1, 1, 1, 0, &mut value);
+/// assert_eq!(value, 0xc1e4_1414);
+///
+/// let spec = EndpointSpec { functions: 0, ..spec };
+/// let problems = TestEndpoint::new(&spec, &msi_target, &mut ExternallyManagedMmioIntercepts).err().unwrap();
+/// assert_eq!(problems.to_string(), "functions: 0; a device has 1 to 256");
+/// # Ok::<(), pcie_topology::Problems>(())
+/// ```
 pub struct TestEndpoint {
     name: Arc<str>,
     functions: Vec<EndpointFunction>,

@@ -20,7 +20,9 @@ use vmcore::interrupt::Interrupt;
 /// The BAR that begins with the scratch page.
 const SCRATCH_BAR: u8 = 0;
 /// Bytes of scratch memory.
-pub(super) const SCRATCH_SIZE: usize = DOORBELL_OFFSET as usize;
+pub(super) const SCRATCH_SIZE: usize = 0xffc;
+
+const _: () = assert!(SCRATCH_SIZE as u64 == DOORBELL_OFFSET);
 
 /// A function-level reset that the guest asked for and that was not done yet.
 #[derive(Debug, Default, Inspect)]
