@@ -28,6 +28,7 @@ use pcie_topology::Hierarchy;
 use pcie_topology::Problems;
 use pcie_topology::RootComplexSpec;
 use pcie_topology::Topology;
+use std::fmt;
 
 /// The vendor ID in a DVSEC of CXL (CXL 3.1 section 8.1.1).
 const CXL_DVSEC_VENDOR: u32 = 0x1e98;
@@ -52,10 +53,23 @@ pub enum SessionError {
 
 /// No port has the name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no port is named '{name}'; there are {}", known.join(", "))]
+#[error("no port is named '{name}'; there {}", Known(known))]
 pub struct UnknownPort {
     name: String,
     known: Vec<String>,
+}
+
+/// The names to choose from.
+struct Known<'a>(&'a [String]);
+
+impl fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("is none"),
+            [one] => write!(f, "is {one}"),
+            names => write!(f, "are {}", names.join(", ")),
+        }
+    }
 }
 
 /// A port, by name and by its path in the inspection.
@@ -187,7 +201,7 @@ impl Session {
         inspect::inspect(path, &mut self.hierarchy).results()
     }
 
-    /// Saves, resets and restores every root complex, and compares: see [`verification`](crate::verification).
+    /// Saves, resets and restores every root complex, and compares: see [`verification`].
     ///
     /// # Errors
     ///

@@ -232,3 +232,74 @@ fn read_all(access: &mut EcamAccess<'_>, bdf: Bdf) -> Box<[u8; CONFIG_SPACE_BYTE
     }
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+    use pci_enumerate::Apertures;
+    use pci_enumerate::HostBridge;
+    use pcie_topology::Topology;
+
+    const TOPOLOGY: &str = r#"
+        [[root_complex]]
+        name = "rc0"
+        ecam = 0xe000_0000
+        buses = { start = 0x10, end = 0x1f }
+
+        [[root_complex.port]]
+        name = "rp0"
+
+        [root_complex.port.endpoint]
+        name = "card"
+    "#;
+
+    fn enumerated() -> (Vec<Complex>, Vec<Hierarchy>) {
+        let topology = Topology::from_toml(TOPOLOGY).unwrap();
+        let composed = topology.compose(&mut ExternallyManagedMmioIntercepts, None);
+        let mut complexes = composed.unwrap().complexes;
+        let host_bridge = HostBridge::new(Apertures {
+            buses: 0x10..=0x1f,
+            mmio32: 0..0,
+            mmio64: None,
+            io: None,
+        });
+        let found = pci_enumerate::enumerate(&mut ecam(&mut complexes[0].root), &host_bridge);
+        (complexes, vec![found.unwrap()])
+    }
+
+    #[test]
+    fn a_port_that_was_not_reset_is_named() {
+        let (mut complexes, found) = enumerated();
+        let error = check_reset(&mut complexes, &found).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "0000:10:00.0 was not reset: its bus numbers are [10, 11, 11]"
+        );
+        pollster::block_on(complexes[0].root.reset());
+        check_reset(&mut complexes, &found).unwrap();
+    }
+
+    #[test]
+    fn a_byte_that_changed_is_named() {
+        let (mut complexes, found) = enumerated();
+        let before = config_spaces(&mut complexes, &found);
+        compare(&before, &config_spaces(&mut complexes, &found)).unwrap();
+        let card = "11:00.0".parse().unwrap();
+        ecam(&mut complexes[0].root).write(card, 0x3c, Width::Byte, 0x0b);
+        let error = compare(&before, &config_spaces(&mut complexes, &found)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "0000:11:00.0: byte 0x03c of config space was 0x00 and is 0x0b after restore"
+        );
+    }
+
+    #[test]
+    fn what_was_verified_is_counted() {
+        let (mut complexes, found) = enumerated();
+        let verified = verify(&mut complexes, &found).unwrap();
+        let saved = save(&mut complexes).unwrap().remove(0);
+        assert_eq!(verified.functions, 2);
+        assert_eq!(verified.saved_bytes, mesh_protobuf::encode(saved).len());
+    }
+}

@@ -80,7 +80,7 @@ fn an_unknown_port() {
     fails(
         &["run", path.to_str().unwrap(), "--port", "rp1"],
         2,
-        &["rootplex: --port: no port is named 'rp1'; there are rp0"],
+        &["rootplex: --port: no port is named 'rp1'; there is rp0"],
     );
 }
 

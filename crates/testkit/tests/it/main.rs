@@ -47,7 +47,7 @@ const TOPOLOGY: &str = r#"
     [[root_complex.port.switch.port]]
     name = "dsp0"
     [root_complex.port.switch.port.endpoint]
-    name = "behind the switch"
+    name = "card"
     bar = [{ size = "16K" }, { size = "1M", kind = "prefetchable" }]
     msix = { bar = 0, vectors = 4 }
     [[root_complex.port.switch.port]]
