@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: times and instruction counts of the hot paths, into `docs/src/performance.md`.
+//! `cargo xtask bench`: times and instruction counts of the hot paths, into `docs/performance.md`.
 //!
 //! Times come from the criterion benches of the workspace. Instruction counts come from callgrind: the example
 //! `config_reads` of `pcie` performs a number of the reads that the bench of group `config_read` times; the difference between
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
-const PAGE: &str = "docs/src/performance.md";
+const PAGE: &str = "docs/performance.md";
 
 /// The scenario, and the bench, that others are compared with: its name contains this.
 const BARE: &str = "bare";

@@ -80,7 +80,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "bench",
-        summary: "times the hot paths, counts their instructions, and writes docs/src/performance.md",
+        summary: "times the hot paths, counts their instructions, and writes docs/performance.md",
         options: &[],
         run: crate::bench::run,
     },
@@ -102,7 +102,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "registers",
-        summary: "writes the register reference in docs/src/registers from the register tables",
+        summary: "writes the register reference in docs/registers from the register tables",
         options: &[CommandOption {
             name: "--check",
             value: None,

@@ -11,7 +11,7 @@ use anyhow::bail;
 use std::process::Command;
 
 /// The pages of the book; nothing outside of it is published with it.
-const BOOK: &str = "docs/src/";
+const BOOK: &str = "docs/";
 
 pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     lint::rustdoc(workspace)?;
@@ -53,7 +53,7 @@ pub(crate) fn check_links(workspace: &Workspace) -> Vec<String> {
         }
     }
     let summary = workspace
-        .file("docs/src/SUMMARY.md")
+        .file("docs/SUMMARY.md")
         .map_or("", |file| &file.text);
     let named: Vec<_> = markdown::links(summary)
         .into_iter()
@@ -67,10 +67,7 @@ pub(crate) fn check_links(workspace: &Workspace) -> Vec<String> {
             && name != "SUMMARY.md"
             && !named.iter().any(|target| target == name)
         {
-            findings.push(format!(
-                "{}: docs/src/SUMMARY.md does not name it",
-                page.path
-            ));
+            findings.push(format!("{}: docs/SUMMARY.md does not name it", page.path));
         }
     }
     findings
@@ -152,11 +149,11 @@ mod tests {
         let files = [
             (
                 "README.md",
-                "[guide](docs/src/a.md#one-two) [crates](crates/) [web](https://www.rust-lang.org) [up](#title)\n# Title",
+                "[guide](docs/a.md#one-two) [crates](crates/) [web](https://www.rust-lang.org) [up](#title)\n# Title",
             ),
             ("crates/x/Cargo.toml", ""),
-            ("docs/src/SUMMARY.md", "[A](a.md)"),
-            ("docs/src/a.md", "# One two"),
+            ("docs/SUMMARY.md", "[A](a.md)"),
+            ("docs/a.md", "# One two"),
         ];
         assert_eq!(findings(&files), [""; 0]);
     }
@@ -166,20 +163,20 @@ mod tests {
         let files = [
             (
                 "README.md",
-                "\n[gone](docs/gone.md)\n[out](../x.md)\n[heading](docs/src/a.md#three)",
+                "\n[gone](docs/gone.md)\n[out](../x.md)\n[heading](docs/a.md#three)",
             ),
-            ("docs/src/SUMMARY.md", "[A](a.md)"),
-            ("docs/src/a.md", "# One two\n[readme](../../README.md)"),
-            ("docs/src/b.md", "# Lost"),
+            ("docs/SUMMARY.md", "[A](a.md)"),
+            ("docs/a.md", "# One two\n[readme](../README.md)"),
+            ("docs/b.md", "# Lost"),
         ];
         assert_eq!(
             findings(&files),
             [
                 "README.md:2: 'docs/gone.md' leads nowhere",
                 "README.md:3: '../x.md' leads out of the repository",
-                "README.md:4: 'docs/src/a.md#three' names no heading of that page",
-                "docs/src/a.md:2: '../../README.md' leads out of the book",
-                "docs/src/b.md: docs/src/SUMMARY.md does not name it",
+                "README.md:4: 'docs/a.md#three' names no heading of that page",
+                "docs/a.md:2: '../README.md' leads out of the book",
+                "docs/b.md: docs/SUMMARY.md does not name it",
             ]
         );
     }

@@ -22,12 +22,12 @@ const SECTIONS: &[Section] = &[
         make: layers::crate_table,
     },
     Section {
-        page: "docs/src/architecture.md",
+        page: "docs/architecture.md",
         name: "layers",
         make: |_| layers::markdown_table(),
     },
     Section {
-        page: "docs/src/testing.md",
+        page: "docs/testing.md",
         name: "commands",
         make: |_| commands::markdown_table(),
     },

@@ -1,6 +1,6 @@
 //! `cargo xtask WORD`: the one door to every check, for a person, for CI and for `.ci/run` alike.
 //!
-//! [`commands::COMMANDS`] is the list of words; the help text and the list in `docs/src/testing.md` are made from it.
+//! [`commands::COMMANDS`] is the list of words; the help text and the list in `docs/testing.md` are made from it.
 
 #![forbid(unsafe_code)]
 

@@ -13,7 +13,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         "--package",
         "register_book",
         "--",
-        "docs/src/registers",
+        "docs/registers",
     ]);
     if options.has("--check") {
         command.arg("--check");

@@ -89,7 +89,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "code map",
-        reason: "docs/src/architecture.md says of each crate what never happens in it",
+        reason: "docs/architecture.md says of each crate what never happens in it",
         check: manifests::code_map,
     },
 ];

@@ -21,7 +21,15 @@ impl<'a, R: BlockRegister> SavedWords<'a, R> {
 
     /// Puts in the saved values of some registers, and checks that the whole can be a state of this composition: fixed
     /// bits as composed, and no bit set that stands for a feature which is not there.
-    pub(crate) fn with(mut self, values: &[(R, u32)]) -> Result<Vec<u32>, RestoreError> {
+    pub(crate) fn with(self, values: &[(R, u32)]) -> Result<Vec<u32>, RestoreError> {
+        let file = self.file;
+        let words = self.with_any(values)?;
+        check(file, &words)?;
+        Ok(words)
+    }
+
+    /// As [`Self::with`], for a block whose features come with the state: looks at the fixed bits only.
+    pub(crate) fn with_any(mut self, values: &[(R, u32)]) -> Result<Vec<u32>, RestoreError> {
         for &(register, value) in values {
             let entry = register.register();
             if value & !entry.mask() != 0 {
@@ -36,9 +44,17 @@ impl<'a, R: BlockRegister> SavedWords<'a, R> {
                 *word = (*word & !(entry.mask() << entry.shift())) | (value << entry.shift());
             }
         }
-        check(self.file, &self.words)?;
+        check_fixed(self.file, &self.words)?;
         Ok(self.words)
     }
+}
+
+fn check_fixed<R: BlockRegister>(
+    file: &RegisterFile<R>,
+    words: &[u32],
+) -> Result<(), RestoreError> {
+    file.check(words)
+        .map_err(|error| RestoreError::InvalidSavedState(error.into()))
 }
 
 /// Whether `words` can be a state of this composition.
@@ -46,8 +62,7 @@ pub(crate) fn check<R: BlockRegister>(
     file: &RegisterFile<R>,
     words: &[u32],
 ) -> Result<(), RestoreError> {
-    file.check(words)
-        .map_err(|error| RestoreError::InvalidSavedState(error.into()))?;
+    check_fixed(file, words)?;
     let masks = file.block().masks.iter().zip(file.masks());
     for ((word, (table, here)), index) in words.iter().zip(masks).zip(0usize..) {
         let absent = table.writable() & !here.writable();

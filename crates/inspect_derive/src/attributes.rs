@@ -48,7 +48,7 @@ impl Number {
 pub(crate) enum Shape {
     Transparent(Vec<Item>),
     Skip,
-    With(Expr),
+    With(Box<Expr>),
     Display,
     Debug,
     Tag(String),
@@ -80,7 +80,7 @@ impl TypeAttributes {
         let shape = match item.name.to_string().as_str() {
             "transparent" => Shape::Transparent(item.list()?.to_vec()),
             "skip" => flag(Shape::Skip)?,
-            "with" => Shape::With(item.expr()?),
+            "with" => Shape::With(Box::new(item.expr()?)),
             "display" => flag(Shape::Display)?,
             "debug" => flag(Shape::Debug)?,
             "tag" => Shape::Tag(item.text()?.value()),
@@ -138,8 +138,8 @@ impl VariantAttributes {
 pub(crate) enum View {
     Own,
     Skip,
-    With(Expr),
-    Send(Expr),
+    With(Box<Expr>),
+    Send(Box<Expr>),
     Display,
     Debug,
     Format(LitStr),
@@ -210,8 +210,8 @@ impl FieldAttributes {
         let view = match item.name.to_string().as_str() {
             "field" => flag(View::Own)?,
             "skip" => flag(View::Skip)?,
-            "with" => View::With(item.expr()?),
-            "send" => View::Send(item.expr()?),
+            "with" => View::With(Box::new(item.expr()?)),
+            "send" => View::Send(Box::new(item.expr()?)),
             "display" => flag(View::Display)?,
             "debug" => flag(View::Debug)?,
             "format" => View::Format(item.text()?.clone()),

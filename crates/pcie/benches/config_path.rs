@@ -1,4 +1,4 @@
-//! The cost of a configuration read, through the root complex's `mmio_read`. See `docs/src/performance.md`.
+//! The cost of a configuration read, through the root complex's `mmio_read`. See `docs/performance.md`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

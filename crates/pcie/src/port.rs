@@ -352,11 +352,35 @@ impl PcieDownstreamPort {
         value: &mut u32,
     ) -> Option<IoResult> {
         match &mut self.link {
-            Some((_, device)) if passes(&self.cfg_space, secondary, bus, function) => {
+            Some((_, device)) if function < FIRST_ARI_FUNCTION || bus != secondary => {
                 device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
             }
-            Some(_) | None => None,
+            Some(_) => self.forward_ari_read(secondary, function, offset, value),
+            None => None,
         }
+    }
+
+    /// Reads a function above 7 on the secondary bus.
+    // Out of the way of the others: a call in the middle of `forward_read` would cost them a stack frame.
+    #[cold]
+    #[inline(never)]
+    fn forward_ari_read(
+        &mut self,
+        secondary: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> Option<IoResult> {
+        let forwards = self.forwards_ari();
+        let (_, device) = self.link.as_mut().filter(|_| forwards)?;
+        device.pci_cfg_read_with_routing(secondary, secondary, function, offset, value)
+    }
+
+    /// A link has one device, number 0: on the secondary bus, other device numbers end at the port unless it forwards by ARI
+    /// (PCIe 6.2 section 7.3.1).
+    fn forwards_ari(&self) -> bool {
+        self.pci_express()
+            .is_some_and(|pcie| pcie.ari_forwarding_enabled())
     }
 
     /// Writes the enabled bytes of a dword of a function on `bus`, which lies below the port. `None` when nobody takes it.
@@ -369,11 +393,9 @@ impl PcieDownstreamPort {
         value: u32,
         enables: ByteEnables,
     ) -> Option<IoResult> {
-        match &mut self.link {
-            Some((_, device)) if passes(&self.cfg_space, secondary, bus, function) => device
-                .pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables),
-            Some(_) | None => None,
-        }
+        let passes = function < FIRST_ARI_FUNCTION || bus != secondary || self.forwards_ari();
+        let (_, device) = self.link.as_mut().filter(|_| passes)?;
+        device.pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables)
     }
 
     /// Resets the port and the device behind it.
@@ -425,20 +447,6 @@ pub(crate) fn check_memory_access(offset: u64, len: usize) -> Result<(), IoError
         1 | 2 | 4 | 8 => Err(IoError::UnalignedAccess),
         _ => Err(IoError::InvalidAccessSize),
     }
-}
-
-/// A link has one device, number 0: on the secondary bus, other device numbers end at the port unless it forwards by ARI
-/// (PCIe 6.2 section 7.3.1).
-#[inline]
-fn passes(cfg_space: &ConfigSpaceType1Emulator, secondary: u8, bus: u8, function: u8) -> bool {
-    function < FIRST_ARI_FUNCTION || bus != secondary || forwards_ari(cfg_space)
-}
-
-#[cold]
-fn forwards_ari(cfg_space: &ConfigSpaceType1Emulator) -> bool {
-    cfg_space
-        .pci_express()
-        .is_some_and(|pcie| pcie.ari_forwarding_enabled())
 }
 
 impl HotPlugPort for PcieDownstreamPort {

@@ -189,7 +189,8 @@ impl PortSet {
         }
     }
 
-    #[inline]
+    // Kept apart so that the way through needs neither a stack frame nor saved registers.
+    #[inline(never)]
     fn read_here(&mut self, bus: u8, devfn: u8, offset: u16, value: &mut u32) -> Option<IoResult> {
         match self.at(devfn) {
             Some(Occupant::Port(port)) => Some(port.cfg_space.read_u32(offset, value)),

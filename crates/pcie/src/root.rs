@@ -271,17 +271,19 @@ impl GenericPcieRootComplex {
     }
 
     /// Reads from ECAM. Nearly all accesses are whole dwords: these take the short way.
-    #[inline]
+    #[inline(always)]
     fn ecam_read(&mut self, offset: u64, data: &mut [u8]) -> IoResult {
         match <&mut [u8; 4]>::try_from(&mut *data) {
             Ok(dword) if offset & 3 == 0 => {
                 let mut value = u32::MAX;
-                let (bdf, register) = self.decode(offset);
-                let result = self
-                    .functions
-                    .read(bdf.bus(), bdf.devfn(), register, &mut value);
+                let (bus, devfn, register) = self.decode(offset);
+                let result = self.functions.read(bus, devfn, register, &mut value);
                 *dword = value.to_le_bytes();
-                result.unwrap_or(IoResult::Ok)
+                match result {
+                    Some(IoResult::Ok) | None => IoResult::Ok,
+                    // Passing the result on as a whole would read it back as it was just written, byte by byte, and wait.
+                    Some(other) => not_done(other),
+                }
             }
             _ => self.ecam_read_split(offset, data),
         }
@@ -320,7 +322,8 @@ impl GenericPcieRootComplex {
             Ok(lane) => (data.len(), lane),
             Err(error) => return IoResult::Err(error),
         };
-        let (bdf, register) = self.decode(offset);
+        let (bus, devfn, register) = self.decode(offset);
+        let bdf = Bdf::from_devfn(bus, devfn);
         let (dword, rest) = data.split_at(len.min(4));
         let value = dword
             .iter()
@@ -348,18 +351,19 @@ impl GenericPcieRootComplex {
         }
     }
 
-    /// Bus, function and register of an offset into ECAM.
+    /// Bus, device and function number, and register of an offset into ECAM.
     #[inline]
     #[expect(
         clippy::cast_possible_truncation,
         reason = "each field of the offset is cut out on purpose"
     )]
-    fn decode(&self, offset: u64) -> (Bdf, u16) {
-        let bus = self
-            .start_bus
-            .wrapping_add((offset >> ECAM_BUS_SHIFT) as u8);
-        let devfn = (offset >> ECAM_FUNCTION_SHIFT) as u8;
-        (Bdf::from_devfn(bus, devfn), (offset & 0xffc) as u16)
+    fn decode(&self, offset: u64) -> (u8, u8, u16) {
+        (
+            self.start_bus
+                .wrapping_add((offset >> ECAM_BUS_SHIFT) as u8),
+            (offset >> ECAM_FUNCTION_SHIFT) as u8,
+            (offset & 0xffc) as u16,
+        )
     }
 
     fn write_dword(
@@ -388,6 +392,23 @@ impl GenericPcieRootComplex {
             .filter(|offset| *offset < self.ecam_range.len())
     }
 
+    /// Reads what is not plainly ECAM: the host bridge's registers, BARs, and ECAM where a BAR lies over it.
+    #[cold]
+    fn mmio_read_elsewhere(&mut self, addr: u64, data: &mut [u8]) -> IoResult {
+        if let Some(bridge) = &mut self.host_bridge
+            && let Some(offset) = bridge.offset(addr)
+        {
+            return bridge.read(offset, data);
+        }
+        if let Some(result) = self.functions.mmio_read(addr, data) {
+            return result;
+        }
+        match self.ecam_offset(addr) {
+            Some(offset) => self.ecam_read(offset, data),
+            None => IoResult::Err(IoError::InvalidRegister),
+        }
+    }
+
     fn reset_by(&mut self, kind: Reset) {
         self.merges.clear();
         self.functions.reset(kind);
@@ -396,6 +417,13 @@ impl GenericPcieRootComplex {
         }
         self.refresh_routes();
     }
+}
+
+/// A result other than `Ok`.
+#[cold]
+#[inline(never)]
+fn not_done(result: IoResult) -> IoResult {
+    result
 }
 
 /// The byte of its dword that an ECAM access begins with: 1, 2, 4 or 8 bytes, naturally aligned.
@@ -418,19 +446,9 @@ impl MmioIntercept for GenericPcieRootComplex {
     fn mmio_read(&mut self, addr: u64, data: &mut [u8]) -> IoResult {
         let offset = addr.wrapping_sub(self.ecam_range.start());
         if offset < self.ecam_clear_len {
-            return self.ecam_read(offset, data);
-        }
-        if let Some(bridge) = &mut self.host_bridge
-            && let Some(offset) = bridge.offset(addr)
-        {
-            return bridge.read(offset, data);
-        }
-        if let Some(result) = self.functions.mmio_read(addr, data) {
-            return result;
-        }
-        match self.ecam_offset(addr) {
-            Some(offset) => self.ecam_read(offset, data),
-            None => IoResult::Err(IoError::InvalidRegister),
+            self.ecam_read(offset, data)
+        } else {
+            self.mmio_read_elsewhere(addr, data)
         }
     }
 

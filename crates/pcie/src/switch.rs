@@ -282,7 +282,7 @@ impl GenericPcieSwitch {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_routed(
         &mut self,
         secondary: u8,
@@ -294,6 +294,13 @@ impl GenericPcieSwitch {
         if target != secondary {
             return self.downstream_ports.read(target, function, offset, value);
         }
+        self.read_upstream(function, offset, value)
+    }
+
+    /// Reads what a Type 0 access reaches: the upstream port, function 0.
+    // Kept apart so that the way through needs neither a stack frame nor saved registers.
+    #[inline(never)]
+    fn read_upstream(&mut self, function: u8, offset: u16, value: &mut u32) -> Option<IoResult> {
         (function == 0).then(|| self.upstream_port.cfg_space.read_u32(offset, value))
     }
 

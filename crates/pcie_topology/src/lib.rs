@@ -1,3 +1,73 @@
-//! Describe, validate and compose a PCI Express hierarchy.
+//! Describing a PCI Express hierarchy, finding every mistake in the description, and composing it.
+//!
+//! A [`Topology`] is plain data: a TOML file read with [`Topology::from_toml`], or structs filled in by a program.
+//! [`Topology::validate`] names every mistake with its place in the file; [`Topology::compose`] makes the root complexes, ports,
+//! switches and [`TestEndpoint`]s it asks for, and gives the [`Hierarchy`] that names them and that devices are plugged into.
+//!
+//! ```
+//! use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+//! use pcie_topology::{EndpointSpec, Topology};
+//!
+//! let topology = Topology::from_toml(r#"
+//!     [[root_complex]]
+//!     name = "rc0"
+//!     ecam = 0xe000_0000
+//!
+//!     [[root_complex.port]]
+//!     name = "rp0"
+//!     slot = 1
+//! "#)?;
+//! let mut hierarchy = topology.compose(&mut ExternallyManagedMmioIntercepts, None)?;
+//! hierarchy.plug("rp0", &EndpointSpec::new("net0"))?;
+//! assert_eq!(hierarchy.functions()[1].path, "rc0/functions/rp0/device/functions/0");
+//!
+//! // Every mistake is found, each with its place.
+//! let problems = Topology::from_toml(r#"
+//!     root_complex = [{ name = "rc0", ecam = 0xe000_1000, port = [{ name = "rc0", slot = 9000 }] }]
+//! "#).unwrap_err();
+//! assert_eq!(problems.to_string(), "\
+//! root_complex[0].ecam: 0xe0001000 is not a multiple of 0x100000
+//! root_complex[0].port[0].name: \"rc0\" is used by root_complex[0] as well
+//! root_complex[0].port[0].slot: 9000; slot numbers are 0 to 8191");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
+
+mod compose;
+mod endpoint;
+mod hierarchy;
+mod layout;
+mod model;
+mod parse;
+mod problem;
+mod validate;
+
+pub use endpoint::DOORBELL_OFFSET;
+pub use endpoint::TestEndpoint;
+pub use hierarchy::Complex;
+pub use hierarchy::FunctionKind;
+pub use hierarchy::Hierarchy;
+pub use hierarchy::NamedFunction;
+pub use hierarchy::PlugError;
+pub use model::AddressRange;
+pub use model::BarKind;
+pub use model::BarSpec;
+pub use model::BusNumbers;
+pub use model::CxlDeviceSpec;
+pub use model::CxlPortSpec;
+pub use model::EndpointSpec;
+pub use model::MediaType;
+pub use model::MsiSpec;
+pub use model::MsixSpec;
+pub use model::ParseSerialNumberError;
+pub use model::ParseSizeError;
+pub use model::PortBarSpec;
+pub use model::PortSpec;
+pub use model::RootComplexSpec;
+pub use model::SerialNumber;
+pub use model::Size;
+pub use model::SwitchSpec;
+pub use model::Topology;
+pub use problem::Problem;
+pub use problem::Problems;

@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_committed_pages_are_fresh() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/registers");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/registers");
         assert_eq!(
             stale(&folder).unwrap(),
             [""; 0],

@@ -75,7 +75,7 @@ fn dependency_tables(manifest: &Table) -> Vec<&Table> {
 
 /// The architecture page has an entry with an invariant for each member under `crates/`.
 pub(super) fn code_map(workspace: &Workspace) -> Vec<String> {
-    const PAGE: &str = "docs/src/architecture.md";
+    const PAGE: &str = "docs/architecture.md";
     let page = workspace.file(PAGE).map_or("", |file| &file.text);
     let mut findings = Vec::new();
     for package in workspace
@@ -126,7 +126,7 @@ mod tests {
     fn one(manifest: &str, architecture: &str) -> Workspace {
         let mut workspace = files(&[
             ("crates/pcie/Cargo.toml", manifest),
-            ("docs/src/architecture.md", architecture),
+            ("docs/architecture.md", architecture),
         ]);
         workspace.packages.push(Package {
             name: "pcie".to_string(),
@@ -200,13 +200,11 @@ mod tests {
                 "",
                 "# Map\n\n### `pcie`\n\nPorts.\n\n### `other`\n\nInvariant: x\n"
             )),
-            [
-                "docs/src/architecture.md: the entry of pcie lacks a line that starts with 'Invariant:'"
-            ]
+            ["docs/architecture.md: the entry of pcie lacks a line that starts with 'Invariant:'"]
         );
         assert_eq!(
             code_map(&one("", "# Map\n")),
-            ["docs/src/architecture.md: has no heading '### `pcie`'"]
+            ["docs/architecture.md: has no heading '### `pcie`'"]
         );
     }
 }

@@ -111,8 +111,9 @@ impl CxlComponentRegisters {
 
     /// Offset in the space of the first block with this ID.
     pub fn capability_offset(&self, capability_id: u16) -> Option<u16> {
-        let of_id = |block: &Box<dyn CxlComponentRegister>| block.capability_id() == capability_id;
-        self.block_offset(self.blocks.iter().position(of_id)?)
+        let mut blocks = self.blocks.iter();
+        let index = blocks.position(|block| block.capability_id() == capability_id)?;
+        self.block_offset(index)
     }
 
     /// The first block with this ID.

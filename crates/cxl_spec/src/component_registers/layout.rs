@@ -90,11 +90,16 @@ pub(super) enum Content {
 /// Blocks start at multiples of this, so that no 8-byte access touches two.
 const ALIGNMENT: usize = 8;
 
-const PRIMARY: usize = CXL_COMPONENT_REG_RANGE_CACHEMEM_PRIMARY_OFFSET as usize;
-const RANGE_BYTES: usize = CXL_CACHEMEM_REGION_SIZE_BYTES as usize;
-const EXTENDED: usize = CXL_COMPONENT_REG_RANGE_CACHEMEM_EXTENDED_OFFSET as usize;
+const PRIMARY: usize = bytes(CXL_COMPONENT_REG_RANGE_CACHEMEM_PRIMARY_OFFSET);
+const RANGE_BYTES: usize = bytes(CXL_CACHEMEM_REGION_SIZE_BYTES);
+const EXTENDED: usize = bytes(CXL_COMPONENT_REG_RANGE_CACHEMEM_EXTENDED_OFFSET);
 const EXTENDED_RANGES: usize =
-    CXL_COMPONENT_REG_RANGE_CACHEMEM_EXTENDED_SIZE_BYTES as usize / RANGE_BYTES;
+    bytes(CXL_COMPONENT_REG_RANGE_CACHEMEM_EXTENDED_SIZE_BYTES) / RANGE_BYTES;
+
+#[expect(clippy::cast_possible_truncation, reason = "the space has 64 KiB")]
+const fn bytes(value: u64) -> usize {
+    value as usize
+}
 
 /// The capability that names the extended ranges in use (CXL 3.1 section 8.2.4.25): one dword, bit n for the range at
 /// n * 4 KiB.

@@ -35,6 +35,7 @@ use vmcore::save_restore::ProtobufSaveRestore;
 /// [`CxlComponentRegisters`] calls with offsets relative to the block, dword-aligned and below [`Self::len`]. An
 /// implementation must not block. What [`Self::label`], [`Self::register_type`], [`Self::capability_id`],
 /// [`Self::capability_version`] and [`Self::len`] return must not change once the block is added.
+#[expect(clippy::len_without_is_empty, reason = "a block is never empty")]
 pub trait CxlComponentRegister: Any + Send + Sync + Inspect + ProtobufSaveRestore {
     /// A label, the key in saved state and inspection.
     fn label(&self) -> &str;
@@ -49,7 +50,6 @@ pub trait CxlComponentRegister: Any + Send + Sync + Inspect + ProtobufSaveRestor
     fn capability_version(&self) -> u8;
 
     /// Length in bytes: not zero, a multiple of 4.
-    #[expect(clippy::len_without_is_empty, reason = "a block is never empty")]
     fn len(&self) -> u16;
 
     /// Reads a dword; `None` where there is no register.

@@ -5,13 +5,12 @@ use super::spec::cxl_port_dvsec::*;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use parking_lot::Mutex;
+use pci_core::capabilities::CapabilityRegisters;
 use pci_core::capabilities::ConfigSlot;
 use pci_core::capabilities::PciExtendedCapability;
 use pci_spec::caps::ExtendedCapabilityId;
-use reg_table::BlockRegister;
 use reg_table::RegisterFile;
 use reg_table::Reset;
-use reg_table::WordMask;
 use std::sync::Arc;
 
 /// The DVSEC of a CXL root port or switch port.
@@ -27,34 +26,37 @@ pub struct CxlPortDvsecExtendedCapability {
 struct State {
     #[inspect(flatten)]
     registers: RegisterFile<CxlPortDvsecReg>,
-    /// Not narrowed away in the registers, since what a port supports travels with its saved state.
     #[inspect(flatten)]
     support: Support,
 }
 
-#[derive(Copy, Clone, Inspect)]
+#[derive(Copy, Clone, Default, Inspect)]
 struct Support {
     supports_uio_to_hdm_enable: bool,
     supports_viral: bool,
 }
 
 impl Support {
-    /// Bits of a dword that do not exist without what they stand for.
-    fn absent(self, word: usize) -> u32 {
-        let control = CxlPortDvsecControl::new()
-            .with_uio_to_hdm_enable(!self.supports_uio_to_hdm_enable)
-            .with_viral_enable(!self.supports_viral);
-        let status = CxlPortDvsecStatus::new().with_viral_status(!self.supports_viral);
-        [
-            (CxlPortDvsecReg::Control, control.into_bits()),
-            (CxlPortDvsecReg::Status, status.into_bits()),
-        ]
-        .iter()
-        .map(|(register, bits)| (register.register(), bits))
-        .filter(|(register, _)| register.word() == word)
-        .fold(0, |all, (register, &bits)| {
-            all | (u32::from(bits) << register.shift())
-        })
+    fn control(self) -> CxlPortDvsecControl {
+        CxlPortDvsecControl::from_bits(CXL_PORT_DVSEC_CONTROL_WRITABLE_MASK)
+            .with_uio_to_hdm_enable(self.supports_uio_to_hdm_enable)
+            .with_viral_enable(self.supports_viral)
+    }
+
+    fn status(self) -> CxlPortDvsecStatus {
+        CxlPortDvsecStatus::new().with_viral_status(self.supports_viral)
+    }
+}
+
+impl State {
+    /// Takes away the bits of what the port does not support.
+    fn set_support(&mut self, support: Support) {
+        self.support = support;
+        let (control, status) = (support.control(), support.status());
+        self.registers
+            .narrow(CxlPortDvsecReg::Control, control.into_bits().into());
+        self.registers
+            .narrow(CxlPortDvsecReg::Status, status.into_bits().into());
     }
 }
 
@@ -67,27 +69,33 @@ impl Default for CxlPortDvsecExtendedCapability {
 impl CxlPortDvsecExtendedCapability {
     /// A port without unordered I/O to memory and without viral handling.
     pub fn new() -> Self {
+        let mut state = State {
+            registers: RegisterFile::new(CxlPortDvsecReg::Header),
+            support: Support::default(),
+        };
+        state.set_support(Support::default());
         Self {
-            state: Arc::new(Mutex::new(State {
-                registers: RegisterFile::new(CxlPortDvsecReg::Header),
-                support: Support {
-                    supports_uio_to_hdm_enable: false,
-                    supports_viral: false,
-                },
-            })),
+            state: Arc::new(Mutex::new(state)),
         }
+    }
+
+    fn with_support(self, change: impl FnOnce(&mut Support)) -> Self {
+        let mut state = self.state.lock();
+        let mut support = state.support;
+        change(&mut support);
+        state.set_support(support);
+        drop(state);
+        self
     }
 
     /// A port that supports unordered I/O to memory, or does not.
     pub fn with_uio_to_hdm_enable(self, supported: bool) -> Self {
-        self.state.lock().support.supports_uio_to_hdm_enable = supported;
-        self
+        self.with_support(|support| support.supports_uio_to_hdm_enable = supported)
     }
 
     /// A port that handles viral indications, or does not.
     pub fn with_viral_support(self, supported: bool) -> Self {
-        self.state.lock().support.supports_viral = supported;
-        self
+        self.with_support(|support| support.supports_viral = supported)
     }
 
     /// Says whether power management initialization of the link is complete. No reset changes that.
@@ -123,18 +131,6 @@ impl CxlPortDvsecExtendedCapability {
     pub fn status(&self) -> CxlPortDvsecStatus {
         CxlPortDvsecStatus::from_bits(self.state.lock().registers.get16(CxlPortDvsecReg::Status))
     }
-
-    /// The access masks of this instance.
-    pub(crate) fn masks(&self) -> Vec<WordMask> {
-        let state = self.state.lock();
-        let mut masks = state.registers.masks().to_vec();
-        for (word, mask) in masks.iter_mut().enumerate() {
-            let absent = state.support.absent(word);
-            mask.rw &= !absent;
-            mask.rw1c &= !absent;
-        }
-        masks
-    }
 }
 
 impl PciExtendedCapability for CxlPortDvsecExtendedCapability {
@@ -164,8 +160,7 @@ impl PciExtendedCapability for CxlPortDvsecExtendedCapability {
 
     fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
         let state = self.state.lock();
-        let absent = state.support.absent(usize::from(offset) / 4);
-        state.registers.write(offset, val, enables.mask() & !absent);
+        state.registers.write(offset, val, enables.mask());
     }
 
     fn reset(&mut self) {
@@ -178,6 +173,10 @@ impl PciExtendedCapability for CxlPortDvsecExtendedCapability {
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.state.lock().registers)
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.state.lock().registers).into())
     }
 }
 
@@ -252,18 +251,19 @@ mod save_restore {
             }
         }
 
+        /// The support that is in force now does not matter: it comes with the state.
         fn checked(&self, file: &RegisterFile<CxlPortDvsecReg>) -> Result<Vec<u32>, RestoreError> {
-            let words = SavedWords::over(file).with(&self.registers())?;
-            for (word, value) in words.iter().enumerate() {
-                let absent = self.support().absent(word) & value;
-                if absent != 0 {
-                    return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
-                        "the CXL port DVSEC has bits {absent:#010x} set at {:#x} and does not support them",
-                        word * 4
-                    )));
-                }
+            let support = self.support();
+            let control = CXL_PORT_DVSEC_CONTROL_WRITABLE_MASK & !support.control().into_bits();
+            let status = CXL_PORT_DVSEC_STATUS_RW1C_MASK & !support.status().into_bits();
+            if self.control & u32::from(control) != 0 || self.status & u32::from(status) != 0 {
+                return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
+                    "the CXL port DVSEC has control {:#x} and status {:#x} in the saved state, with bits for what it does not support",
+                    self.control,
+                    self.status
+                )));
             }
-            Ok(words)
+            SavedWords::over(file).with_any(&self.registers())
         }
     }
 
@@ -293,9 +293,9 @@ mod save_restore {
 
         /// What the port supports is taken from the saved state.
         fn restore(&mut self, saved: Self::SavedState) -> Result<(), RestoreError> {
-            let state = &mut *self.state.lock();
+            let mut state = self.state.lock();
             state.registers.restore(&saved.checked(&state.registers)?);
-            state.support = saved.support();
+            state.set_support(saved.support());
             Ok(())
         }
 

@@ -5,12 +5,12 @@ use super::spec::flex_bus_port_dvsec::*;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use parking_lot::Mutex;
+use pci_core::capabilities::CapabilityRegisters;
 use pci_core::capabilities::ConfigSlot;
 use pci_core::capabilities::PciExtendedCapability;
 use pci_spec::caps::ExtendedCapabilityId;
 use reg_table::RegisterFile;
 use reg_table::Reset;
-use reg_table::WordMask;
 use std::sync::Arc;
 
 /// The Flex Bus Port DVSEC of a CXL device or port.
@@ -33,11 +33,12 @@ impl Default for CxlFlexBusPortDvsecExtendedCapability {
     }
 }
 
-fn registers(
+/// Gives the registers of a port that is being composed their values, and takes away the enables of what it cannot do.
+fn apply(
+    file: &mut RegisterFile<CxlFlexBusPortDvsecReg>,
     can: CxlFlexBusPortDvsecCapability,
     can2: CxlFlexBusPortDvsecCapability2,
-) -> RegisterFile<CxlFlexBusPortDvsecReg> {
-    let mut file = RegisterFile::new(CxlFlexBusPortDvsecReg::Header);
+) {
     file.init(CxlFlexBusPortDvsecReg::Capability, can.into_bits());
     file.init(CxlFlexBusPortDvsecReg::Capability2, can2.into_bits());
     let initial = CxlFlexBusPortDvsecControl::new().with_io_enable(can.io_capable());
@@ -56,7 +57,6 @@ fn registers(
     let writable2 =
         CxlFlexBusPortDvsecControl2::new().with_nop_hint_enable(can2.nop_hint_capable());
     file.narrow(CxlFlexBusPortDvsecReg::Control2, writable2.into_bits());
-    file
 }
 
 impl CxlFlexBusPortDvsecExtendedCapability {
@@ -67,16 +67,20 @@ impl CxlFlexBusPortDvsecExtendedCapability {
 
     /// A port with these capabilities.
     pub fn with_capability(capability: CxlFlexBusPortDvsecCapability) -> Self {
-        let capability2 = CxlFlexBusPortDvsecCapability2::new();
         Self {
-            registers: Arc::new(Mutex::new(registers(capability, capability2))),
+            registers: Arc::new(Mutex::new(RegisterFile::new(
+                CxlFlexBusPortDvsecReg::Header,
+            ))),
             capability,
-            capability2,
+            capability2: CxlFlexBusPortDvsecCapability2::new(),
         }
+        .recomposed()
     }
 
-    fn recomposed(mut self) -> Self {
-        self.registers = Arc::new(Mutex::new(registers(self.capability, self.capability2)));
+    fn recomposed(self) -> Self {
+        let mut registers = self.registers.lock();
+        apply(&mut registers, self.capability, self.capability2);
+        drop(registers);
         self
     }
 
@@ -157,11 +161,6 @@ impl CxlFlexBusPortDvsecExtendedCapability {
         let registers = self.registers.lock();
         CxlFlexBusPortDvsecStatus::from_bits(registers.get16(CxlFlexBusPortDvsecReg::Status))
     }
-
-    /// The access masks of this instance.
-    pub(crate) fn masks(&self) -> Vec<WordMask> {
-        self.registers.lock().masks().to_vec()
-    }
 }
 
 impl PciExtendedCapability for CxlFlexBusPortDvsecExtendedCapability {
@@ -203,6 +202,10 @@ impl PciExtendedCapability for CxlFlexBusPortDvsecExtendedCapability {
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         slot.attach(&mut self.registers.lock())
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&*self.registers.lock()).into())
     }
 }
 

@@ -6,11 +6,11 @@ use super::spec::register_locator_dvsec::*;
 use crate::halves;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
+use pci_core::capabilities::CapabilityRegisters;
 use pci_core::capabilities::ConfigSlot;
 use pci_core::capabilities::PciExtendedCapability;
 use pci_spec::caps::ExtendedCapabilityId;
 use reg_table::RegisterFile;
-use reg_table::WordMask;
 use thiserror::Error;
 
 /// Alignment of register blocks in their BAR, in bytes.
@@ -131,19 +131,6 @@ impl CxlRegisterLocatorDvsecExtendedCapability {
         let entries = self.entries.iter().map(entry);
         Ok(Self::of(entries.chain([[low.into_bits(), high]])))
     }
-
-    /// The access masks of the headers.
-    pub(crate) fn header_masks(&self) -> Vec<WordMask> {
-        self.headers.masks().to_vec()
-    }
-
-    /// The access masks of the first entry.
-    pub(crate) fn first_entry_masks(&self) -> Vec<WordMask> {
-        self.entries
-            .first()
-            .map(|entry| entry.masks().to_vec())
-            .unwrap_or_default()
-    }
 }
 
 impl PciExtendedCapability for CxlRegisterLocatorDvsecExtendedCapability {
@@ -179,6 +166,11 @@ impl PciExtendedCapability for CxlRegisterLocatorDvsecExtendedCapability {
     fn write_bytes(&mut self, _offset: u16, _val: u32, _enables: ByteEnables) {}
 
     fn reset(&mut self) {}
+
+    /// Those before the entries.
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.headers).into())
+    }
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
         let stride = CXL_REGISTER_LOCATOR_ENTRY.bytes;

@@ -476,7 +476,9 @@ fn bar0_is_sized_placed_and_found() {
 
 /// The names and lengths of regions asked for, and where they are.
 #[derive(Clone, Default)]
-struct Regions(Arc<Mutex<Vec<(String, u64, Option<u64>)>>>);
+struct Regions(Arc<Mutex<Vec<RegionEntry>>>);
+
+type RegionEntry = (String, u64, Option<u64>);
 
 struct Region(Regions, usize);
 

@@ -1,3 +1,5 @@
+//! Saving and restoring HDM decoders.
+
 use super::*;
 use crate::saved_words::SavedWords;
 use vmcore::save_restore::RestoreError;

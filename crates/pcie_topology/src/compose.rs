@@ -1,0 +1,378 @@
+//! Composing what a description asks for.
+
+use crate::CxlPortSpec;
+use crate::EndpointSpec;
+use crate::PortSpec;
+use crate::Problems;
+use crate::RootComplexSpec;
+use crate::SerialNumber;
+use crate::SwitchSpec;
+use crate::TestEndpoint;
+use crate::Topology;
+use crate::endpoint::Seat;
+use crate::hierarchy::Bus;
+use crate::hierarchy::Complex;
+use crate::hierarchy::Extent;
+use crate::hierarchy::FunctionKind;
+use crate::hierarchy::Hierarchy;
+use crate::hierarchy::Node;
+use crate::layout;
+use crate::layout::Place;
+use crate::layout::Region;
+use crate::validate::PortTraits;
+use chipset_device::mmio::RegisterMmioIntercept;
+use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
+use memory_range::MemoryRange;
+use pci_bus::GenericPciBusDevice;
+use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiConnection;
+use pci_core::msi::MsiTarget;
+use pci_core::msi::SignalMsi;
+use pci_core::spec::caps::acs::DEFAULT_ACS_CAP_MASK;
+use pcie::CxlPortOptions;
+use pcie::PciePortSettings;
+use pcie::PortBarDefinition;
+use pcie::PortBarSubregionDefinition;
+use pcie::PortBarSubregionKind;
+use pcie::PortConfig;
+use pcie::PortOptions;
+use pcie::root::DownstreamPortInfo;
+use pcie::root::GenericPcieRootComplex;
+use pcie::switch::SwitchConfig;
+use std::sync::Arc;
+
+impl Topology {
+    /// Validates the description and composes what it asks for.
+    ///
+    /// ECAM, host bridge registers and BARs are registered with `register_mmio`; accesses to them are for the root complex that
+    /// they are of. Interrupts go to `msi`, with the requester ID that the guest's bus numbers make; without it they are dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topology::validate`].
+    pub fn compose(
+        &self,
+        register_mmio: &mut dyn RegisterMmioIntercept,
+        msi: Option<Arc<dyn SignalMsi>>,
+    ) -> Result<Hierarchy, Problems> {
+        self.validate()?;
+        let connection = MsiConnection::new(AssignedBusRange::new(), 0);
+        if let Some(msi) = msi {
+            connection.connect(msi);
+        }
+        let msi_target = connection.target().clone();
+        let mut nodes = Vec::new();
+        let mut complexes = Vec::with_capacity(self.root_complex.len());
+        for (index, spec) in self.root_complex.iter().enumerate() {
+            let composer = Composer {
+                register_mmio: &mut *register_mmio,
+                msi_target: &msi_target,
+                nodes: &mut nodes,
+                complex: index,
+                place: format!("root_complex[{index}]"),
+            };
+            let root = composer.root_complex(spec)?;
+            complexes.push(Complex {
+                name: spec.name.clone(),
+                segment: spec.segment,
+                spec: spec.clone(),
+                root,
+            });
+        }
+        Ok(Hierarchy {
+            complexes,
+            nodes,
+            msi_target,
+        })
+    }
+}
+
+/// What is behind a port: its name, and itself.
+type Attachment<'a> = (&'a str, Box<dyn GenericPciBusDevice>);
+
+/// Composes one root complex and all below it.
+struct Composer<'a> {
+    register_mmio: &'a mut dyn RegisterMmioIntercept,
+    msi_target: &'a MsiTarget,
+    nodes: &'a mut Vec<Node>,
+    complex: usize,
+    /// The root complex's place in the description, for what validation let pass and composition did not.
+    place: String,
+}
+
+impl Composer<'_> {
+    fn root_complex(mut self, spec: &RootComplexSpec) -> Result<GenericPcieRootComplex, Problems> {
+        let mut builder = GenericPcieRootComplex::builder(
+            spec.buses.start,
+            spec.buses.end,
+            self.memory(spec.ecam_range())?,
+        )
+        .segment(spec.segment);
+        if let Some(range) = spec.chbcr_range() {
+            builder = builder.host_bridge_registers(self.memory(range)?);
+        }
+        let places: Vec<_> = layout::root_bus_places(spec)
+            .into_iter()
+            .flatten()
+            .collect();
+        for (port, place) in spec.port.iter().zip(&places) {
+            builder = builder.port(port_config(port, *place));
+        }
+        let path = format!("{}/functions", spec.name);
+        let mut integrated = Vec::new();
+        let root_bus = AssignedBusRange::new();
+        root_bus.set_bus_range(spec.buses.start, spec.buses.end);
+        for (endpoint, place) in spec
+            .endpoint
+            .iter()
+            .zip(places.iter().skip(spec.port.len()))
+        {
+            let multi_function = places
+                .iter()
+                .any(|other| other.device == place.device && other.function != 0);
+            let target = self
+                .msi_target
+                .with_bus_range(root_bus.clone(), place.devfn());
+            let device = self.endpoint(endpoint, Seat::RootBus { multi_function }, &target)?;
+            builder = builder.integrated_endpoint(
+                &*endpoint.name,
+                place.device,
+                place.function,
+                Box::new(device),
+            );
+            integrated.push(Node {
+                complex: self.complex,
+                name: endpoint.name.clone(),
+                kind: FunctionKind::Integrated,
+                parent: None,
+                bus: Bus::Root(spec.buses.start),
+                devfn: place.devfn(),
+                path: format!("{path}/{}/device", endpoint.name),
+                extent: Extent::Endpoint {
+                    functions: endpoint.functions,
+                },
+            });
+        }
+        let built = builder.build(&mut *self.register_mmio, self.msi_target);
+        let mut root = built.map_err(|error| self.problem(error))?;
+        let infos = root.downstream_ports();
+        for (port, place) in spec.port.iter().zip(&places) {
+            let info = self.info(&infos, *place)?;
+            self.port_node(
+                port,
+                info,
+                FunctionKind::RootPort,
+                None,
+                Bus::Root(spec.buses.start),
+                &path,
+            );
+            if let Some((name, device)) =
+                self.behind(port, info, &format!("{path}/{}/device", port.name))?
+            {
+                root.add_pcie_device(info.port_number, name, device)
+                    .map_err(|error| self.problem(error))?;
+            }
+        }
+        self.nodes.extend(integrated);
+        Ok(root)
+    }
+
+    /// Composes what is behind a port, if there is something.
+    fn behind<'s>(
+        &mut self,
+        port: &'s PortSpec,
+        info: &DownstreamPortInfo,
+        path: &str,
+    ) -> Result<Option<Attachment<'s>>, Problems> {
+        let target = self.msi_target.with_bus_range(info.bus_range.clone(), 0);
+        let mut node = Node {
+            complex: self.complex,
+            name: String::new(),
+            kind: FunctionKind::Endpoint,
+            parent: Some(port.name.clone()),
+            bus: Bus::Below(info.bus_range.clone()),
+            devfn: 0,
+            path: path.to_owned(),
+            extent: Extent::Upstream,
+        };
+        if let Some(switch) = &port.switch {
+            node.name.clone_from(&switch.name);
+            node.kind = FunctionKind::UpstreamPort;
+            node.path = format!("{path}/upstream_port");
+            self.nodes.push(node);
+            return Ok(Some((&switch.name, self.switch(switch, &target, path)?)));
+        }
+        let Some(endpoint) = &port.endpoint else {
+            return Ok(None);
+        };
+        node.name.clone_from(&endpoint.name);
+        node.extent = Extent::Endpoint {
+            functions: endpoint.functions,
+        };
+        self.nodes.push(node);
+        let device = self.endpoint(endpoint, Seat::BehindPort, &target)?;
+        Ok(Some((&endpoint.name, Box::new(device))))
+    }
+
+    fn switch(
+        &mut self,
+        spec: &SwitchSpec,
+        target: &MsiTarget,
+        path: &str,
+    ) -> Result<Box<dyn GenericPciBusDevice>, Problems> {
+        let places: Vec<_> = layout::port_places(&spec.port)
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut config = SwitchConfig::new(&*spec.name);
+        config.upstream.serial_number = Some(serial_number(spec.serial_number, &spec.name));
+        config.ports = spec
+            .port
+            .iter()
+            .zip(&places)
+            .map(|(port, place)| port_config(port, *place))
+            .collect();
+        let built = config.build(target, Some(&mut *self.register_mmio));
+        let mut switch = built.map_err(|error| self.problem(error))?;
+        let internal = Bus::Below(switch.upstream_port().cfg_space().bus_range());
+        let infos = switch.downstream_ports();
+        let path = format!("{path}/downstream_ports");
+        for (port, place) in spec.port.iter().zip(&places) {
+            let info = self.info(&infos, *place)?;
+            self.port_node(
+                port,
+                info,
+                FunctionKind::DownstreamPort,
+                Some(&spec.name),
+                internal.clone(),
+                &path,
+            );
+            if let Some((name, device)) =
+                self.behind(port, info, &format!("{path}/{}/device", port.name))?
+            {
+                switch
+                    .add_pcie_device(info.port_number, name, device)
+                    .map_err(|error| self.problem(error))?;
+            }
+        }
+        Ok(switch.into_device())
+    }
+
+    fn endpoint(
+        &mut self,
+        spec: &EndpointSpec,
+        seat: Seat,
+        target: &MsiTarget,
+    ) -> Result<TestEndpoint, Problems> {
+        let composed = TestEndpoint::compose(spec, seat, target, &mut *self.register_mmio);
+        composed.map_err(|error| self.problem(format_args!("endpoint '{}': {error}", spec.name)))
+    }
+
+    fn port_node(
+        &mut self,
+        port: &PortSpec,
+        info: &DownstreamPortInfo,
+        kind: FunctionKind,
+        parent: Option<&str>,
+        bus: Bus,
+        path: &str,
+    ) {
+        self.nodes.push(Node {
+            complex: self.complex,
+            name: port.name.clone(),
+            kind,
+            parent: parent.map(str::to_owned),
+            bus,
+            devfn: info.port_number,
+            path: format!("{path}/{}", port.name),
+            extent: Extent::Port {
+                below: info.bus_range.clone(),
+                traits: PortTraits::of(port),
+                hot_plug: port.slot.is_some(),
+            },
+        });
+    }
+
+    fn info<'i>(
+        &self,
+        infos: &'i [DownstreamPortInfo],
+        place: Place,
+    ) -> Result<&'i DownstreamPortInfo, Problems> {
+        let found = infos.iter().find(|info| info.port_number == place.devfn());
+        found.ok_or_else(|| {
+            self.problem(format_args!(
+                "there is no port at {:02x}.{}",
+                place.device, place.function
+            ))
+        })
+    }
+
+    fn memory(&self, range: crate::AddressRange) -> Result<MemoryRange, Problems> {
+        MemoryRange::try_new(range.base..range.end()).map_err(|error| self.problem(error))
+    }
+
+    fn problem(&self, message: impl std::fmt::Display) -> Problems {
+        Problems::one(&*self.place, message)
+    }
+}
+
+fn serial_number(given: Option<SerialNumber>, name: &str) -> u64 {
+    given.unwrap_or_else(|| SerialNumber::from_name(name)).0
+}
+
+fn port_config(port: &PortSpec, place: Place) -> PortConfig {
+    PortConfig {
+        slot_number: port.slot,
+        settings: PciePortSettings {
+            acs_capabilities_supported: port.acs.unwrap_or(DEFAULT_ACS_CAP_MASK),
+            cxl_flex_bus_port_capability: port.cxl.as_ref().map(flex_bus),
+        },
+        bar: port_bar(port),
+        options: PortOptions {
+            serial_number: Some(serial_number(port.serial_number, &port.name)),
+            ari_forwarding: port.ari_forwarding,
+            cxl: port
+                .cxl
+                .as_ref()
+                .map_or_else(CxlPortOptions::default, |cxl| CxlPortOptions {
+                    ras: cxl.ras,
+                    link: cxl.link,
+                }),
+        },
+        ..PortConfig::new(&*port.name, place.device, place.function)
+    }
+}
+
+fn flex_bus(cxl: &CxlPortSpec) -> CxlFlexBusPortDvsecCapability {
+    CxlFlexBusPortDvsecCapability::new()
+        .with_io_capable(true)
+        .with_cache_capable(cxl.cache)
+        .with_mem_capable(cxl.mem)
+        .with_cxl_68b_flit_and_vh_capable(cxl.flit_68b_and_vh)
+        .with_cxl_multi_logical_device_capable(cxl.multi_logical_device)
+        .with_cxl_latency_optimized_256b_flit_capable(cxl.latency_optimized_256b_flit)
+        .with_cxl_pbr_flit_capable(cxl.pbr_flit)
+}
+
+fn port_bar(port: &PortSpec) -> Option<PortBarDefinition> {
+    let bar = layout::port_bar(port)?;
+    let subregion = |kind: PortBarSubregionKind, region: Region| PortBarSubregionDefinition {
+        kind,
+        offset: region.offset,
+        size_bytes: region.len,
+    };
+    let mut subregions = Vec::new();
+    subregions.extend(
+        bar.component_registers
+            .map(|r| subregion(PortBarSubregionKind::CxlComponentRegisters, r)),
+    );
+    if let Some(msix) = bar.msix {
+        subregions.push(subregion(PortBarSubregionKind::MsiXTable, msix.table));
+        subregions.push(subregion(PortBarSubregionKind::MsiXPba, msix.pba));
+    }
+    Some(PortBarDefinition {
+        index: 0,
+        size_bytes: bar.size,
+        subregions,
+    })
+}

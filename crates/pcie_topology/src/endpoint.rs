@@ -1,0 +1,236 @@
+//! Endpoints that do nothing but what tests of a hierarchy need: registers to look at, memory to write, interrupts to raise.
+
+mod compose;
+mod function;
+mod save_restore;
+
+use crate::EndpointSpec;
+use crate::Problems;
+use crate::validate;
+use crate::validate::Above;
+use crate::validate::PortTraits;
+use chipset_device::io::IoResult;
+use chipset_device::mmio::RegisterMmioIntercept;
+use chipset_device::pci::ByteEnables;
+use function::EndpointFunction;
+use inspect::InspectMut;
+use pci_bus::GenericPciBusDevice;
+use pci_bus::ManagedDevice;
+use pci_core::msi::MsiTarget;
+use reg_table::Reset;
+use std::sync::Arc;
+use vmcore::save_restore::ProtobufSaveRestore;
+use vmcore::save_restore::RestoreError;
+use vmcore::save_restore::SaveError;
+use vmcore::save_restore::SavedStateBlob;
+
+pub(crate) use compose::Seat;
+
+/// Offset in BAR 0 of the doorbell, the last dword of the scratch page.
+pub const DOORBELL_OFFSET: u64 = 0xffc;
+
+/// An endpoint of one or more like functions, as an [`EndpointSpec`] describes it.
+///
+/// | where | what |
+/// | --- | --- |
+/// | BAR 0, 0x000 to 0xffb | scratch memory: reads what was written, zero after a reset |
+/// | BAR 0, 0xffc | doorbell: a dword write of n raises vector n, by MSI-X where the guest enabled it, else by MSI; reads zero |
+/// | MSI-X's BAR | the table and the pending bits |
+/// | CXL's BAR | component registers with HDM decoders, in function 0 |
+/// | elsewhere | reads zero, ignores writes |
+///
+/// Scratch memory and doorbell take naturally aligned accesses of 1, 2, 4 or 8 bytes, tables and component registers of 4 or 8. A
+/// doorbell write narrower than a dword is ignored.
+///
+/// Not emulated: DMA; memory behind the HDM decoders.
+///
+/// ```
+/// use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+/// use pci_bus::GenericPciBusDevice;
+/// use pci_core::msi::MsiTarget;
+/// use pcie_topology::{EndpointSpec, TestEndpoint};
+///
+/// let spec = EndpointSpec { device_id: 0xc1e4, functions: 2, ..EndpointSpec::new("nic0") };
+/// let msi_target = MsiTarget::disconnected();
+/// let mut endpoint = TestEndpoint::new(&spec, &msi_target, &mut ExternallyManagedMmioIntercepts)?;
+/// let mut value = 0;
+/// endpoint.pci_cfg_read_with_routing(1, 1, 1, 0, &mut value);
+/// assert_eq!(value, 0xc1e4_1414);
+///
+/// let spec = EndpointSpec { functions: 0, ..spec };
+/// let problems = TestEndpoint::new(&spec, &msi_target, &mut ExternallyManagedMmioIntercepts).err().unwrap();
+/// assert_eq!(problems.to_string(), "functions: 0; a device has 1 to 256");
+/// # Ok::<(), pcie_topology::Problems>(())
+/// ```
+pub struct TestEndpoint {
+    name: Arc<str>,
+    functions: Vec<EndpointFunction>,
+}
+
+impl TestEndpoint {
+    /// Composes an endpoint to be attached to a port. `msi_target` is that of function 0 on the bus below the port.
+    ///
+    /// # Errors
+    ///
+    /// What [`Topology::validate`](crate::Topology::validate) says of endpoints, for a port with ARI forwarding and CXL.
+    pub fn new(
+        spec: &EndpointSpec,
+        msi_target: &MsiTarget,
+        register_mmio: &mut dyn RegisterMmioIntercept,
+    ) -> Result<Self, Problems> {
+        validate::endpoint(
+            spec,
+            Above::Port(PortTraits {
+                ari_forwarding: true,
+                cxl_mem: true,
+            }),
+        )?;
+        Self::compose(spec, Seat::BehindPort, msi_target, register_mmio)
+            .map_err(|error| Problems::one("endpoint", error))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// How many functions it has.
+    pub fn function_count(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// The function that a Type 0 cycle is for.
+    #[inline]
+    fn addressed(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+    ) -> Option<&mut EndpointFunction> {
+        if target_bus != secondary_bus {
+            return None;
+        }
+        self.functions.get_mut(usize::from(function))
+    }
+}
+
+impl GenericPciBusDevice for TestEndpoint {
+    fn pci_cfg_read(&mut self, offset: u16, value: &mut u32) -> Option<IoResult> {
+        self.pci_cfg_read_with_routing(0, 0, 0, offset, value)
+    }
+
+    fn pci_cfg_write(&mut self, offset: u16, value: u32) -> Option<IoResult> {
+        self.pci_cfg_write_bytes_with_routing(0, 0, 0, offset, value, ByteEnables::ALL)
+    }
+
+    fn pci_cfg_write_bytes(
+        &mut self,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Option<IoResult> {
+        self.pci_cfg_write_bytes_with_routing(0, 0, 0, offset, value, enables)
+    }
+
+    #[inline]
+    fn pci_cfg_read_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> Option<IoResult> {
+        Some(match self.addressed(secondary_bus, target_bus, function) {
+            Some(function) => function.cfg_space.read_u32(offset, value),
+            None => {
+                *value = u32::MAX;
+                IoResult::Ok
+            }
+        })
+    }
+
+    fn pci_cfg_write_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+    ) -> Option<IoResult> {
+        self.pci_cfg_write_bytes_with_routing(
+            secondary_bus,
+            target_bus,
+            function,
+            offset,
+            value,
+            ByteEnables::ALL,
+        )
+    }
+
+    fn pci_cfg_write_bytes_with_routing(
+        &mut self,
+        secondary_bus: u8,
+        target_bus: u8,
+        function: u8,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Option<IoResult> {
+        Some(match self.addressed(secondary_bus, target_bus, function) {
+            Some(function) => function.write_config(offset, value, enables),
+            None => IoResult::Ok,
+        })
+    }
+
+    fn managed(&mut self) -> Option<&mut dyn ManagedDevice> {
+        Some(self)
+    }
+}
+
+impl ManagedDevice for TestEndpoint {
+    fn reset(&mut self, kind: Reset) {
+        for function in &mut self.functions {
+            function.reset(kind);
+        }
+    }
+
+    fn save(&mut self) -> Result<SavedStateBlob, SaveError> {
+        ProtobufSaveRestore::save(self)
+    }
+
+    fn check(&mut self, state: &SavedStateBlob) -> Result<(), RestoreError> {
+        ProtobufSaveRestore::check(self, state)
+    }
+
+    fn restore(&mut self, state: SavedStateBlob) -> Result<(), RestoreError> {
+        ProtobufSaveRestore::restore(self, state)
+    }
+
+    fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        self.functions.iter_mut().find_map(|function| {
+            let (bar, offset) = function.cfg_space.find_bar(address)?;
+            Some(function.mmio_read(bar, offset, data))
+        })
+    }
+
+    fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        self.functions.iter_mut().find_map(|function| {
+            let (bar, offset) = function.cfg_space.find_bar(address)?;
+            Some(function.mmio_write(bar, offset, data))
+        })
+    }
+}
+
+impl InspectMut for TestEndpoint {
+    fn inspect_mut(&mut self, req: inspect::Request<'_>) {
+        let mut resp = req.respond();
+        resp.field("name", &*self.name);
+        resp.child("functions", |req| {
+            let mut resp = req.respond();
+            for (i, function) in self.functions.iter().enumerate() {
+                resp.field(&i.to_string(), function);
+            }
+        });
+    }
+}

@@ -1,0 +1,289 @@
+//! Composing an endpoint from its description.
+
+use super::TestEndpoint;
+use super::function::ComponentRegisters;
+use super::function::EndpointFunction;
+use super::function::FlrRequest;
+use super::function::Msix;
+use super::function::SCRATCH_SIZE;
+use crate::BarKind;
+use crate::CxlDeviceSpec;
+use crate::EndpointSpec;
+use crate::MediaType;
+use crate::SerialNumber;
+use crate::layout;
+use chipset_device::mmio::RegisterMmioIntercept;
+use cxl_spec::CxlComponentRegisters;
+use cxl_spec::CxlDeviceDevsecExtendedCapability;
+use cxl_spec::CxlFlexBusPortDvsecExtendedCapability;
+use cxl_spec::CxlRegisterLocatorDvsecExtendedCapability;
+use cxl_spec::component_registers::CxlHdmDecoderCapability;
+use cxl_spec::component_registers::CxlHdmDecoderCapabilityOptions;
+use cxl_spec::component_registers::CxlRasCapability;
+use cxl_spec::pci_registers::spec::cxl_device_dvsec::CxlDeviceDvsecDesiredInterleave;
+use cxl_spec::pci_registers::spec::cxl_device_dvsec::CxlDeviceDvsecMediaType;
+use cxl_spec::pci_registers::spec::cxl_device_dvsec::CxlDeviceDvsecMemoryActiveTimeout;
+use cxl_spec::pci_registers::spec::cxl_device_dvsec::CxlDeviceDvsecMemoryClass;
+use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBir;
+use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBlockIdentifier;
+use pci_core::capabilities::PciCapability;
+use pci_core::capabilities::PciExtendedCapability;
+use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
+use pci_core::capabilities::msi_cap::MsiCapability;
+use pci_core::capabilities::msix::MsixEmulator;
+use pci_core::capabilities::msix::MsixLayoutError;
+use pci_core::capabilities::pci_express::PciExpressCapability;
+use pci_core::cfg_space_emu;
+use pci_core::cfg_space_emu::BarMemoryKind;
+use pci_core::cfg_space_emu::ConfigSpaceError;
+use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
+use pci_core::cfg_space_emu::DeviceBars;
+use pci_core::msi::MsiTarget;
+use pci_core::spec::caps::pci_express::DevicePortType;
+use pci_core::spec::hwid::HardwareIds;
+use std::sync::Arc;
+
+/// Class code of a device that fits no class.
+const UNASSIGNED_CLASS: u32 = 0xff_0000;
+/// Class code of a CXL memory device (CXL 3.1 section 8.1.12.1).
+const CXL_MEMORY_CLASS: u32 = 0x05_0210;
+/// Functions of a device that are reached without ARI.
+const FUNCTIONS_WITHOUT_ARI: u16 = 8;
+
+/// Where an endpoint is.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Seat {
+    /// Behind a port.
+    BehindPort,
+    /// On the root bus.
+    RootBus {
+        /// Whether its device has other functions.
+        multi_function: bool,
+    },
+}
+
+/// An endpoint that cannot be composed, though its description was found to be sound.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EndpointError {
+    #[error(transparent)]
+    ConfigSpace(#[from] ConfigSpaceError),
+    #[error(transparent)]
+    Msix(#[from] MsixLayoutError),
+    #[error(transparent)]
+    Memory(#[from] cxl_spec::CxlMemoryConfigError),
+    #[error(transparent)]
+    HdmDecoders(#[from] cxl_spec::component_registers::CxlHdmDecoderCapabilityError),
+    #[error(transparent)]
+    RegisterLocator(#[from] cxl_spec::RegisterLocatorConfigError),
+}
+
+impl TestEndpoint {
+    /// Composes an endpoint whose description was validated.
+    pub(crate) fn compose(
+        spec: &EndpointSpec,
+        seat: Seat,
+        msi_target: &MsiTarget,
+        register_mmio: &mut dyn RegisterMmioIntercept,
+    ) -> Result<Self, EndpointError> {
+        let function = |number: u8| {
+            let target = if number == 0 {
+                msi_target.clone()
+            } else {
+                msi_target.with_devfn(number)
+            };
+            compose_function(spec, seat, number, &target, register_mmio)
+        };
+        let functions = (0..=u8::MAX)
+            .take(spec.functions.into())
+            .map(function)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            name: spec.name.as_str().into(),
+            functions,
+        })
+    }
+}
+
+fn compose_function(
+    spec: &EndpointSpec,
+    seat: Seat,
+    number: u8,
+    msi_target: &MsiTarget,
+    register_mmio: &mut dyn RegisterMmioIntercept,
+) -> Result<EndpointFunction, EndpointError> {
+    let flr = Arc::new(FlrRequest::default());
+    let (port_type, multi_function) = match seat {
+        Seat::BehindPort => (DevicePortType::Endpoint, spec.functions > 1),
+        Seat::RootBus { multi_function } => (
+            DevicePortType::RootComplexIntegratedEndpoint,
+            multi_function,
+        ),
+    };
+    let pcie = PciExpressCapability::new(port_type, Some(flr.clone()));
+    let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie)];
+    let mut msi = Vec::new();
+    if let Some(spec) = &spec.msi {
+        let capability = MsiCapability::new(
+            spec.vectors.ilog2().to_le_bytes()[0],
+            true,
+            true,
+            msi_target,
+        );
+        msi.extend((0..spec.vectors).filter_map(|vector| capability.vector(vector)));
+        capabilities.push(Box::new(capability));
+    }
+    let mut msix = None;
+    if let (Some(spec), Some(regions)) = (&spec.msix, layout::endpoint_msix(spec)) {
+        let (emulator, capability) = MsixEmulator::with_layout(regions.layout(spec), msi_target)?;
+        capabilities.push(Box::new(capability));
+        msix = Some(Msix {
+            bar: spec.bar,
+            table: regions.table,
+            pba: regions.pba,
+            emulator,
+        });
+    }
+    let cxl = spec.cxl.as_ref().filter(|_| number == 0);
+    let cxl = cxl
+        .map(|cxl| component_registers(spec, cxl))
+        .transpose()?
+        .flatten();
+    let extended = extended_capabilities(spec, number)?;
+    let bars = device_bars(spec, number, register_mmio);
+    let cfg_space =
+        ConfigSpaceType0Emulator::try_new(hardware_ids(spec), capabilities, extended, bars)?
+            .with_multi_function_bit(multi_function);
+    Ok(EndpointFunction {
+        cfg_space,
+        scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
+        msix,
+        msi,
+        cxl,
+        flr,
+        doorbell_rings: 0,
+    })
+}
+
+fn hardware_ids(spec: &EndpointSpec) -> HardwareIds {
+    let class = spec.class.unwrap_or(if spec.cxl.is_some() {
+        CXL_MEMORY_CLASS
+    } else {
+        UNASSIGNED_CLASS
+    });
+    let [prog_if, sub_class, base_class, _] = class.to_le_bytes();
+    HardwareIds {
+        vendor_id: spec.vendor_id,
+        device_id: spec.device_id,
+        revision_id: spec.revision,
+        prog_if: prog_if.into(),
+        sub_class: sub_class.into(),
+        base_class: base_class.into(),
+        type0_sub_vendor_id: spec.subsystem_vendor_id,
+        type0_sub_system_id: spec.subsystem_id,
+    }
+}
+
+fn device_bars(
+    spec: &EndpointSpec,
+    number: u8,
+    register_mmio: &mut dyn RegisterMmioIntercept,
+) -> DeviceBars {
+    let mut bars = DeviceBars::new();
+    for (bar, index) in spec.bar.iter().zip(layout::bar_numbers(&spec.bar)) {
+        let Some(index) = index else { continue };
+        let kind = match bar.kind {
+            BarKind::Memory32 => cfg_space_emu::BarKind::Memory32,
+            BarKind::Memory64 => cfg_space_emu::BarKind::Memory64,
+            BarKind::Prefetchable => cfg_space_emu::BarKind::Memory64Prefetchable,
+        };
+        let region =
+            register_mmio.new_io_region(&format!("{}.{number}-bar{index}", spec.name), bar.size.0);
+        bars = bars.with(
+            index.into(),
+            kind,
+            bar.size.0,
+            BarMemoryKind::Intercept(region),
+        );
+    }
+    bars
+}
+
+fn extended_capabilities(
+    spec: &EndpointSpec,
+    number: u8,
+) -> Result<Vec<Box<dyn PciExtendedCapability>>, EndpointError> {
+    let serial = spec
+        .serial_number
+        .unwrap_or_else(|| SerialNumber::from_name(&spec.name));
+    let mut extended: Vec<Box<dyn PciExtendedCapability>> = vec![Box::new(
+        FixedExtendedCapability::device_serial_number(serial.0),
+    )];
+    if spec.functions > FUNCTIONS_WITHOUT_ARI {
+        let next = number
+            .checked_add(1)
+            .filter(|next| u16::from(*next) < spec.functions);
+        extended.push(Box::new(FixedExtendedCapability::ari(next.unwrap_or(0))));
+    }
+    if let Some(cxl) = spec.cxl.as_ref().filter(|_| number == 0) {
+        let media = match cxl.media {
+            MediaType::Volatile => CxlDeviceDvsecMediaType::VolatileMemory,
+            MediaType::NonVolatile => CxlDeviceDvsecMediaType::NonVolatileMemory,
+        };
+        extended.push(Box::new(
+            CxlDeviceDevsecExtendedCapability::new(None, None).with_cxl_memory(
+                cxl.memory.0,
+                None,
+                media,
+                CxlDeviceDvsecMemoryClass::Memory,
+                CxlDeviceDvsecDesiredInterleave::NoInterleave,
+                CxlDeviceDvsecMemoryActiveTimeout::Seconds1,
+            )?,
+        ));
+        let flex_bus = CxlFlexBusPortDvsecExtendedCapability::new()
+            .with_optional_capabilities(false, true, false, false, false)
+            .with_mem_capable(true);
+        extended.push(Box::new(flex_bus));
+        if let Some(region) = layout::endpoint_component_registers(spec) {
+            extended.push(Box::new(
+                CxlRegisterLocatorDvsecExtendedCapability::new().with_register_block(
+                    register_bir(cxl.bar),
+                    CxlRegisterLocatorRegisterBlockIdentifier::COMPONENT_REGISTERS,
+                    region.offset,
+                )?,
+            ));
+        }
+    }
+    Ok(extended)
+}
+
+fn register_bir(bar: u8) -> CxlRegisterLocatorRegisterBir {
+    match bar {
+        0 => CxlRegisterLocatorRegisterBir::BAR_10H,
+        1 => CxlRegisterLocatorRegisterBir::BAR_14H,
+        2 => CxlRegisterLocatorRegisterBir::BAR_18H,
+        3 => CxlRegisterLocatorRegisterBir::BAR_1CH,
+        4 => CxlRegisterLocatorRegisterBir::BAR_20H,
+        _ => CxlRegisterLocatorRegisterBir::BAR_24H,
+    }
+}
+
+fn component_registers(
+    spec: &EndpointSpec,
+    cxl: &CxlDeviceSpec,
+) -> Result<Option<ComponentRegisters>, EndpointError> {
+    let Some(region) = layout::endpoint_component_registers(spec) else {
+        return Ok(None);
+    };
+    let mut registers = CxlComponentRegisters::new();
+    registers.add_register(Box::new(CxlRasCapability::new()));
+    let options = CxlHdmDecoderCapabilityOptions::default();
+    registers.add_register(Box::new(CxlHdmDecoderCapability::with_options(
+        options,
+        cxl.hdm_decoders.into(),
+    )?));
+    Ok(Some(ComponentRegisters {
+        bar: cxl.bar,
+        region,
+        registers,
+    }))
+}

@@ -1,0 +1,194 @@
+//! A composed hierarchy: its root complexes, the names of its functions, and plugging.
+
+mod plug;
+
+pub use plug::PlugError;
+
+use crate::RootComplexSpec;
+use crate::validate::PortTraits;
+use inspect::InspectMut;
+use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiTarget;
+use pci_core::spec::Bdf;
+use pcie::root::GenericPcieRootComplex;
+
+/// What a [`Topology`](crate::Topology) was composed to.
+///
+/// Its inspection has a child for each root complex, by name; [`NamedFunction::path`] leads there.
+pub struct Hierarchy {
+    /// The root complexes, in the order of the description.
+    pub complexes: Vec<Complex>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) msi_target: MsiTarget,
+}
+
+/// A composed root complex.
+pub struct Complex {
+    /// Its name.
+    pub name: String,
+    /// Its PCI segment group.
+    pub segment: u16,
+    /// What it was composed from: buses, ECAM, apertures. What was plugged since is not in it.
+    pub spec: RootComplexSpec,
+    /// The root complex. Devices that are plugged past [`Hierarchy::plug`] have no names.
+    pub root: GenericPcieRootComplex,
+}
+
+/// What a function is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum FunctionKind {
+    /// A root port.
+    RootPort,
+    /// A switch's upstream port.
+    UpstreamPort,
+    /// A switch's downstream port.
+    DownstreamPort,
+    /// An endpoint behind a port.
+    Endpoint,
+    /// An endpoint integrated in a root complex.
+    Integrated,
+}
+
+/// A function, its name, and where it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFunction {
+    /// Its PCI segment group.
+    pub segment: u16,
+    /// Where the guest reaches it; `None` while the guest has given no number to its bus. Two functions have one number while the
+    /// guest's bus numbers make no sense.
+    pub bdf: Option<Bdf>,
+    /// The name of the port, the switch (of its upstream port), or the endpoint. All functions of an endpoint have one name.
+    pub name: String,
+    /// What it is.
+    pub kind: FunctionKind,
+    /// The name of what is above: of an endpoint or switch the port, of a downstream port the switch, on a root bus nothing.
+    pub parent: Option<String>,
+    /// Where inspection of the [`Hierarchy`] shows it: `rc0/functions/rp1/device/functions/0`.
+    pub path: String,
+}
+
+/// A port, an upstream port, or an endpoint with all its functions.
+pub(crate) struct Node {
+    /// Index of its root complex.
+    pub(crate) complex: usize,
+    pub(crate) name: String,
+    pub(crate) kind: FunctionKind,
+    pub(crate) parent: Option<String>,
+    pub(crate) bus: Bus,
+    /// Device and function number of its first function.
+    pub(crate) devfn: u8,
+    pub(crate) path: String,
+    pub(crate) extent: Extent,
+}
+
+/// What a node has below or beside it.
+pub(crate) enum Extent {
+    /// A port that devices are attached to.
+    Port {
+        /// The buses below.
+        below: AssignedBusRange,
+        traits: PortTraits,
+        hot_plug: bool,
+    },
+    /// An upstream port.
+    Upstream,
+    /// An endpoint of so many functions, each with its own inspection.
+    Endpoint { functions: u16 },
+    /// A device from elsewhere.
+    Device,
+}
+
+/// The bus that a function is on.
+#[derive(Clone)]
+pub(crate) enum Bus {
+    /// A root bus.
+    Root(u8),
+    /// The secondary bus of a port.
+    Below(AssignedBusRange),
+}
+
+impl Bus {
+    fn number(&self) -> Option<u8> {
+        match self {
+            Self::Root(number) => Some(*number),
+            Self::Below(range) => Some(range.bus_range())
+                .filter(|range| *range != (0, 0))
+                .map(|(secondary, _)| secondary),
+        }
+    }
+}
+
+impl Node {
+    /// Whether it is at or below an inspection path.
+    fn is_below(&self, path: &str) -> bool {
+        self.path
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    fn is_port(&self) -> bool {
+        matches!(self.extent, Extent::Port { .. })
+    }
+
+    fn functions(&self, segment: u16) -> impl Iterator<Item = NamedFunction> {
+        let (count, numbered) = match self.extent {
+            Extent::Endpoint { functions } => (functions, true),
+            Extent::Port { .. } | Extent::Upstream | Extent::Device => (1, false),
+        };
+        let bus = self.bus.number();
+        (0..=u8::MAX)
+            .take(count.into())
+            .map(move |number| NamedFunction {
+                segment,
+                bdf: bus.map(|bus| Bdf::from_devfn(bus, self.devfn.wrapping_add(number))),
+                name: self.name.clone(),
+                kind: self.kind,
+                parent: self.parent.clone(),
+                path: if numbered {
+                    format!("{}/functions/{number}", self.path)
+                } else {
+                    self.path.clone()
+                },
+            })
+    }
+}
+
+impl Hierarchy {
+    /// All functions, each after what it is below, by the bus numbers of now.
+    pub fn functions(&self) -> Vec<NamedFunction> {
+        let segment = |node: &Node| {
+            self.complexes
+                .get(node.complex)
+                .map_or(0, |complex| complex.segment)
+        };
+        self.nodes
+            .iter()
+            .flat_map(|node| node.functions(segment(node)))
+            .collect()
+    }
+
+    /// The names of the ports that devices can be attached to, each after what it is below.
+    pub fn port_names(&self) -> Vec<String> {
+        self.nodes
+            .iter()
+            .filter(|node| node.is_port())
+            .map(|node| node.name.clone())
+            .collect()
+    }
+
+    /// The root complex of this name.
+    pub fn complex(&mut self, name: &str) -> Option<&mut Complex> {
+        self.complexes
+            .iter_mut()
+            .find(|complex| complex.name == name)
+    }
+}
+
+impl InspectMut for Hierarchy {
+    fn inspect_mut(&mut self, req: inspect::Request<'_>) {
+        let mut resp = req.respond();
+        for complex in &mut self.complexes {
+            resp.field_mut(&complex.name, &mut complex.root);
+        }
+    }
+}

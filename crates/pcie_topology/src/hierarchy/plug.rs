@@ -1,0 +1,344 @@
+//! Adding devices to hot-plug slots, and removing them.
+
+use super::Bus;
+use super::Extent;
+use super::FunctionKind;
+use super::Hierarchy;
+use super::Node;
+use crate::EndpointSpec;
+use crate::Problems;
+use crate::TestEndpoint;
+use crate::endpoint::Seat;
+use crate::validate;
+use crate::validate::Above;
+use crate::validate::PortTraits;
+use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+use chipset_device::mmio::RegisterMmioIntercept;
+use pci_bus::GenericPciBusDevice;
+use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiTarget;
+
+/// How many names an unknown one is compared to in the message.
+const SUGGESTIONS_MAX: usize = 3;
+
+/// A device that cannot be plugged or unplugged. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PlugError {
+    /// No port has this name.
+    #[error("no port is named '{name}'{}", suggestion(.nearest))]
+    UnknownPort {
+        /// The name.
+        name: String,
+        /// The ports whose names are nearest, the nearest first.
+        nearest: Vec<String>,
+    },
+    /// The port has no hot-plug slot.
+    #[error("port '{port}' has no hot-plug slot; give it a `slot` number")]
+    NoSlot {
+        /// The port.
+        port: String,
+    },
+    /// There is a device in the slot.
+    #[error("port '{port}' is occupied by '{device}'")]
+    Occupied {
+        /// The port.
+        port: String,
+        /// The device.
+        device: String,
+    },
+    /// There is no device in the slot.
+    #[error("port '{port}' is empty")]
+    Empty {
+        /// The port.
+        port: String,
+    },
+    /// Something has this name already.
+    #[error("the name '{name}' is in use")]
+    NameInUse {
+        /// The name.
+        name: String,
+    },
+    /// The endpoint's description has mistakes; places are relative to it.
+    #[error("the endpoint's description has mistakes:\n{0}")]
+    Endpoint(#[from] Problems),
+    /// The root complex has no such port, or would not have the device: it was changed past the hierarchy.
+    #[error("port '{port}': {reason}")]
+    Refused {
+        /// The port.
+        port: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+fn suggestion(nearest: &[String]) -> String {
+    let quoted: Vec<_> = nearest.iter().map(|name| format!("'{name}'")).collect();
+    match quoted.split_last() {
+        None => String::new(),
+        Some((only, [])) => format!("; did you mean {only}?"),
+        Some((last, others)) => format!("; did you mean {} or {last}?", others.join(", ")),
+    }
+}
+
+/// A port that was found.
+struct Slot {
+    index: usize,
+    below: AssignedBusRange,
+    traits: PortTraits,
+}
+
+impl Hierarchy {
+    /// Composes an endpoint and plugs it into a port anywhere in the hierarchy, and tells the guest. The monitor forwards the
+    /// accesses to its BARs to the root complex by itself; see [`Self::plug_registered`].
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, no hot-plug slot, slot occupied, name in use, or mistakes in the description.
+    pub fn plug(&mut self, port_name: &str, endpoint: &EndpointSpec) -> Result<(), PlugError> {
+        self.plug_registered(&mut ExternallyManagedMmioIntercepts, port_name, endpoint)
+    }
+
+    /// As [`Self::plug`], with the endpoint's BARs registered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::plug`].
+    pub fn plug_registered(
+        &mut self,
+        register_mmio: &mut dyn RegisterMmioIntercept,
+        port_name: &str,
+        endpoint: &EndpointSpec,
+    ) -> Result<(), PlugError> {
+        let slot = self.vacant_slot(port_name, &endpoint.name)?;
+        validate::endpoint(endpoint, Above::Port(slot.traits))?;
+        let target = self.msi_target.with_bus_range(slot.below.clone(), 0);
+        let device = TestEndpoint::compose(endpoint, Seat::BehindPort, &target, register_mmio)
+            .map_err(|error| Problems::one("endpoint", error))?;
+        let extent = Extent::Endpoint {
+            functions: endpoint.functions,
+        };
+        self.insert(slot, port_name, &endpoint.name, Box::new(device), extent)
+    }
+
+    /// Plugs a device from elsewhere into a port anywhere in the hierarchy, and tells the guest.
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, no hot-plug slot, slot occupied, or name in use.
+    pub fn plug_device(
+        &mut self,
+        port_name: &str,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> Result<(), PlugError> {
+        let slot = self.vacant_slot(port_name, device_name)?;
+        self.insert(slot, port_name, device_name, device, Extent::Device)
+    }
+
+    /// Removes what is plugged into a port anywhere in the hierarchy, with all below, and tells the guest.
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, no hot-plug slot, or slot empty.
+    pub fn unplug(&mut self, port_name: &str) -> Result<(), PlugError> {
+        let slot = self.slot(port_name)?;
+        let (complex, path) = self
+            .nodes
+            .get(slot.index)
+            .map(|node| (node.complex, node.path.clone()))
+            .unwrap_or_default();
+        if !self.nodes.iter().any(|node| node.is_below(&path)) {
+            return Err(PlugError::Empty {
+                port: port_name.to_owned(),
+            });
+        }
+        if let Some(complex) = self.complexes.get_mut(complex) {
+            complex
+                .root
+                .hotplug_remove_device(port_name)
+                .map_err(|error| refused(port_name, &error))?;
+        }
+        self.nodes.retain(|node| !node.is_below(&path));
+        Ok(())
+    }
+
+    /// Where the interrupts of function 0 of a device behind a port go: for composing one to [`Self::plug_device`].
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError::UnknownPort`].
+    pub fn msi_target(&self, port_name: &str) -> Result<MsiTarget, PlugError> {
+        let (_, node) = self.port(port_name)?;
+        let below = match &node.extent {
+            Extent::Port { below, .. } => below.clone(),
+            Extent::Upstream | Extent::Endpoint { .. } | Extent::Device => AssignedBusRange::new(),
+        };
+        Ok(self.msi_target.with_bus_range(below, 0))
+    }
+
+    fn port(&self, name: &str) -> Result<(usize, &Node), PlugError> {
+        let found = self
+            .nodes
+            .iter()
+            .enumerate()
+            .find(|(_, node)| node.is_port() && node.name == name);
+        found.ok_or_else(|| PlugError::UnknownPort {
+            name: name.to_owned(),
+            nearest: self.nearest_ports(name),
+        })
+    }
+
+    fn slot(&self, port_name: &str) -> Result<Slot, PlugError> {
+        match self.port(port_name)? {
+            (
+                index,
+                Node {
+                    extent:
+                        Extent::Port {
+                            below,
+                            traits,
+                            hot_plug: true,
+                        },
+                    ..
+                },
+            ) => Ok(Slot {
+                index,
+                below: below.clone(),
+                traits: *traits,
+            }),
+            _ => Err(PlugError::NoSlot {
+                port: port_name.to_owned(),
+            }),
+        }
+    }
+
+    fn vacant_slot(&self, port_name: &str, device_name: &str) -> Result<Slot, PlugError> {
+        let slot = self.slot(port_name)?;
+        let path = self.nodes.get(slot.index).map_or("", |node| &node.path);
+        if let Some(device) = self.nodes.iter().find(|node| node.is_below(path)) {
+            return Err(PlugError::Occupied {
+                port: port_name.to_owned(),
+                device: device.name.clone(),
+            });
+        }
+        let names = self.nodes.iter().map(|node| &node.name);
+        if names
+            .chain(self.complexes.iter().map(|complex| &complex.name))
+            .any(|name| name == device_name)
+        {
+            return Err(PlugError::NameInUse {
+                name: device_name.to_owned(),
+            });
+        }
+        Ok(slot)
+    }
+
+    fn insert(
+        &mut self,
+        slot: Slot,
+        port_name: &str,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+        extent: Extent,
+    ) -> Result<(), PlugError> {
+        let Some(port) = self.nodes.get(slot.index) else {
+            return Ok(());
+        };
+        let node = Node {
+            complex: port.complex,
+            name: device_name.to_owned(),
+            kind: FunctionKind::Endpoint,
+            parent: Some(port.name.clone()),
+            bus: Bus::Below(slot.below),
+            devfn: 0,
+            path: format!("{}/device", port.path),
+            extent,
+        };
+        if let Some(complex) = self.complexes.get_mut(node.complex) {
+            complex
+                .root
+                .hotplug_add_device(port_name, device_name, device)
+                .map_err(|error| refused(port_name, &error))?;
+        }
+        self.nodes.insert(slot.index + 1, node);
+        Ok(())
+    }
+
+    /// The ports whose names are so near that one may be meant.
+    fn nearest_ports(&self, name: &str) -> Vec<String> {
+        let far = name.chars().count().div_ceil(2).max(1);
+        let ports = self.nodes.iter().filter(|node| node.is_port());
+        let mut near: Vec<_> = ports
+            .map(|node| (edits(name, &node.name), &node.name))
+            .filter(|(edits, _)| *edits <= far)
+            .collect();
+        // The sort is stable: of ports as near as each other, the first comes first.
+        near.sort_by_key(|(edits, _)| *edits);
+        near.into_iter()
+            .take(SUGGESTIONS_MAX)
+            .map(|(_, name)| name.clone())
+            .collect()
+    }
+}
+
+fn refused(port: &str, error: &anyhow::Error) -> PlugError {
+    PlugError::Refused {
+        port: port.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// How many characters must be added, removed or replaced to make one name of the other (Levenshtein's distance).
+fn edits(a: &str, b: &str) -> usize {
+    // Row by row: the distances of a prefix of `a` to every prefix of `b`.
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, of_a) in a.chars().enumerate() {
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (of_b, above) in b.chars().zip(row.windows(2)) {
+            let [diagonal, above] = above else { continue };
+            left = (diagonal + usize::from(of_a != of_b))
+                .min(above + 1)
+                .min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_between_names() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("", "rp0", 3),
+            ("rp0", "rp0", 0),
+            ("rp0", "rp1", 1),
+            ("rp", "rp0", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(edits(a, b), expected, "{a} {b}");
+            assert_eq!(edits(b, a), expected, "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn suggestions_are_a_sentence() {
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| name.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(suggestion(&[]), "");
+        assert_eq!(suggestion(&names(&["a"])), "; did you mean 'a'?");
+        assert_eq!(
+            suggestion(&names(&["a", "b", "c"])),
+            "; did you mean 'a', 'b' or 'c'?"
+        );
+    }
+}

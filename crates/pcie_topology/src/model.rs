@@ -1,0 +1,36 @@
+//! The description of a hierarchy: plain data, as it is in the file.
+
+mod endpoint;
+mod port;
+mod quantity;
+mod root_complex;
+
+pub use endpoint::BarKind;
+pub use endpoint::BarSpec;
+pub use endpoint::CxlDeviceSpec;
+pub use endpoint::EndpointSpec;
+pub use endpoint::MediaType;
+pub use endpoint::MsiSpec;
+pub use endpoint::MsixSpec;
+pub use port::CxlPortSpec;
+pub use port::PortBarSpec;
+pub use port::PortSpec;
+pub use port::SwitchSpec;
+pub use quantity::AddressRange;
+pub use quantity::BusNumbers;
+pub use quantity::ParseSerialNumberError;
+pub use quantity::ParseSizeError;
+pub use quantity::SerialNumber;
+pub use quantity::Size;
+pub use root_complex::RootComplexSpec;
+pub use root_complex::Topology;
+
+/// For `skip_serializing_if`: a value that is its default need not be in the file.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// For fields that are on unless said.
+const fn yes() -> bool {
+    true
+}

@@ -1,0 +1,170 @@
+//! Ports and switches.
+
+use super::EndpointSpec;
+use super::MsixSpec;
+use super::SerialNumber;
+use super::Size;
+use super::is_default;
+use super::yes;
+use serde::Deserialize;
+use serde::Serialize;
+
+/// A root port, or a downstream port of a switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortSpec {
+    /// Its name.
+    pub name: String,
+    /// Device number, 0 to 31. Without it, the next device number that no other function of the bus asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<u8>,
+    /// Function number, 0 to 7; 0 unless said. Only a port with a device number can be another function.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub function: u8,
+    /// Physical slot number, 0 to 8191, of a hot-plug slot. Without it, what is behind the port stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u32>,
+    /// Access Control Services, as in the ACS Capability register (PCIe 6.2 section 7.7.11.2): all that are emulated (0x5f)
+    /// unless said, 0 for no ACS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acs: Option<u16>,
+    /// Lets the guest turn on ARI forwarding, and reach functions above 7 behind the port.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ari_forwarding: bool,
+    /// The serial number; derived from the name unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<SerialNumber>,
+    /// Makes it a CXL port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cxl: Option<CxlPortSpec>,
+    /// Its BAR 0. A CXL port without one gets one for its component registers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bar: Option<PortBarSpec>,
+    /// A switch behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<Box<SwitchSpec>>,
+    /// An endpoint behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Box<EndpointSpec>>,
+}
+
+impl PortSpec {
+    /// A port with nothing behind it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            device: None,
+            function: 0,
+            slot: None,
+            acs: None,
+            ari_forwarding: false,
+            serial_number: None,
+            cxl: None,
+            bar: None,
+            switch: None,
+            endpoint: None,
+        }
+    }
+
+    /// With an endpoint behind it.
+    pub fn with_endpoint(self, endpoint: EndpointSpec) -> Self {
+        Self {
+            endpoint: Some(Box::new(endpoint)),
+            ..self
+        }
+    }
+
+    /// With a switch behind it.
+    pub fn with_switch(self, switch: SwitchSpec) -> Self {
+        Self {
+            switch: Some(Box::new(switch)),
+            ..self
+        }
+    }
+}
+
+/// What makes a port a CXL port (CXL 3.1 section 8.1): the protocols and flit formats its Flex Bus offers, and its component
+/// registers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CxlPortSpec {
+    /// CXL.cache.
+    #[serde(default)]
+    pub cache: bool,
+    /// CXL.mem; on unless said.
+    #[serde(default = "yes")]
+    pub mem: bool,
+    /// 68B flits and virtual hierarchies; on unless said.
+    #[serde(default = "yes")]
+    pub flit_68b_and_vh: bool,
+    /// Multi-logical devices.
+    #[serde(default)]
+    pub multi_logical_device: bool,
+    /// Latency-optimized 256B flits.
+    #[serde(default)]
+    pub latency_optimized_256b_flit: bool,
+    /// PBR flits.
+    #[serde(default)]
+    pub pbr_flit: bool,
+    /// The RAS capability in the component registers (CXL 3.1 section 8.2.4.17); on unless said.
+    #[serde(default = "yes")]
+    pub ras: bool,
+    /// The Link capability in the component registers (CXL 3.1 section 8.2.4.19).
+    #[serde(default)]
+    pub link: bool,
+}
+
+impl Default for CxlPortSpec {
+    fn default() -> Self {
+        Self {
+            cache: false,
+            mem: true,
+            flit_68b_and_vh: true,
+            multi_logical_device: false,
+            latency_optimized_256b_flit: false,
+            pbr_flit: false,
+            ras: true,
+            link: false,
+        }
+    }
+}
+
+/// A port's BAR 0, 64 bits wide.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortBarSpec {
+    /// Bytes, a power of two of at least 4 KiB. As large as what lies in it unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// Offset of a CXL port's component registers, 64 KiB at a multiple of 64 KiB; 0 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_registers: Option<u64>,
+    /// MSI-X, for the port's own interrupts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub msix: Option<MsixSpec>,
+}
+
+/// A switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwitchSpec {
+    /// Its name.
+    pub name: String,
+    /// The serial number of its upstream port; derived from the name unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<SerialNumber>,
+    /// Its downstream ports.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub port: Vec<PortSpec>,
+}
+
+impl SwitchSpec {
+    /// A switch without downstream ports.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            serial_number: None,
+            port: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Endpoints.
+
+use super::ADDRESS_END;
+use super::Above;
+use super::Checker;
+use crate::BarKind;
+use crate::BarSpec;
+use crate::CxlDeviceSpec;
+use crate::EndpointSpec;
+use crate::layout;
+use crate::layout::BARS;
+use crate::layout::PAGE_SIZE;
+use crate::layout::Region;
+use cxl_spec::spec::CXL_HPA_ALIGNMENT;
+
+/// Functions of a device.
+const FUNCTIONS_MAX: u16 = 256;
+/// Functions that are reached without ARI.
+const FUNCTIONS_WITHOUT_ARI: u16 = 8;
+/// Numbers of HDM decoders that a device can say it has (CXL 3.1 section 8.2.4.20.1).
+const HDM_DECODERS: [u8; 6] = [1, 2, 4, 6, 8, 10];
+/// Vendor IDs that mean that there is no function, or that it is not ready (PCIe 6.2 sections 2.3.1 and 2.3.2).
+const NO_VENDOR: [u16; 3] = [0x0000, 0x0001, 0xffff];
+
+impl Checker {
+    pub(super) fn endpoint(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
+        self.name(place, &endpoint.name);
+        if NO_VENDOR.contains(&endpoint.vendor_id) {
+            self.problem(
+                place,
+                "vendor_id",
+                format_args!("{:#06x} is no vendor's", endpoint.vendor_id),
+            );
+        }
+        if let Some(class) = endpoint.class.filter(|class| *class > 0xff_ffff) {
+            self.problem(
+                place,
+                "class",
+                format_args!("{class:#x}; a class code has 24 bits"),
+            );
+        }
+        self.functions(place, endpoint, above);
+        let bars = self.bars(place, &endpoint.bar);
+        if let Some(msi) = &endpoint.msi
+            && !(msi.vectors.is_power_of_two() && msi.vectors <= 32)
+        {
+            self.problem(
+                place,
+                "msi.vectors",
+                format_args!("{}; MSI has 1, 2, 4, 8, 16 or 32", msi.vectors),
+            );
+        }
+        if let Some(cxl) = &endpoint.cxl {
+            self.cxl_device(place, cxl, above);
+        }
+        self.parts(place, endpoint, &bars);
+    }
+
+    fn functions(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
+        let functions = endpoint.functions;
+        if !(1..=FUNCTIONS_MAX).contains(&functions) {
+            self.problem(
+                place,
+                "functions",
+                format_args!("{functions}; a device has 1 to {FUNCTIONS_MAX}"),
+            );
+        }
+        match above {
+            Above::RootBus if functions > 1 => {
+                let message = format!(
+                    "{functions}; an integrated endpoint is one function: describe the others by themselves"
+                );
+                self.problem(place, "functions", message);
+            }
+            Above::Port(port)
+                if (FUNCTIONS_WITHOUT_ARI + 1..=FUNCTIONS_MAX).contains(&functions)
+                    && !port.ari_forwarding =>
+            {
+                let message = format!(
+                    "{functions}; more than {FUNCTIONS_WITHOUT_ARI} need `ari_forwarding` in the port above"
+                );
+                self.problem(place, "functions", message);
+            }
+            Above::RootBus | Above::Port(_) => {}
+        }
+        if let Above::Port(_) = above {
+            if endpoint.device.is_some() {
+                self.problem(
+                    place,
+                    "device",
+                    "only an endpoint integrated in a root complex has a device number",
+                );
+            }
+            if endpoint.function != 0 {
+                self.problem(
+                    place,
+                    "function",
+                    "only an endpoint integrated in a root complex has a function number",
+                );
+            }
+        }
+    }
+
+    /// Checks the BARs, and says which there are: their numbers and sizes.
+    fn bars(&mut self, place: &str, bars: &[BarSpec]) -> Vec<(u8, u64)> {
+        let mut found: Vec<(u8, u64)> = Vec::new();
+        let mut taken: Vec<(u8, usize)> = Vec::new();
+        for (i, (bar, index)) in bars.iter().zip(layout::bar_numbers(bars)).enumerate() {
+            let place = format!("{place}{}bar[{i}]", if place.is_empty() { "" } else { "." });
+            let (width, max) = match bar.kind {
+                BarKind::Memory32 => (1, 1 << 31),
+                BarKind::Memory64 | BarKind::Prefetchable => (2, ADDRESS_END / 4),
+            };
+            self.bar_size(&place, "size", bar.size.0, max);
+            let Some(index) = index else {
+                self.problem(&place, "", format_args!("there is no room for it: a function has {BARS} slots, and a 64-bit BAR takes 2"));
+                continue;
+            };
+            if index > BARS - width {
+                let last = BARS - width;
+                self.problem(
+                    &place,
+                    "index",
+                    format_args!("{index}; such a BAR is number 0 to {last}"),
+                );
+                continue;
+            }
+            let slots = index..index + width;
+            if let Some((slot, other)) = taken.iter().find(|(slot, _)| slots.contains(slot)) {
+                let message = format!("slot {slot} is taken by bar[{other}]");
+                self.problem(&place, "index", message);
+            }
+            taken.extend(slots.map(|slot| (slot, i)));
+            found.push((index, bar.size.0));
+        }
+        found
+    }
+
+    fn cxl_device(&mut self, place: &str, cxl: &CxlDeviceSpec, above: Above) {
+        match above {
+            Above::RootBus => self.problem(place, "cxl", "a CXL device is behind a port"),
+            Above::Port(port) if !port.cxl_mem => {
+                self.problem(
+                    place,
+                    "cxl",
+                    "a CXL memory device needs `cxl` with mem in the port above",
+                );
+            }
+            Above::Port(_) => {}
+        }
+        let memory = cxl.memory.0;
+        if memory == 0 || !memory.is_multiple_of(CXL_HPA_ALIGNMENT) || memory > ADDRESS_END {
+            let message = format!(
+                "{memory:#x} bytes; CXL memory is a multiple of 256 MiB, up to {ADDRESS_END:#x}"
+            );
+            self.problem(place, "cxl.memory", message);
+        }
+        if !HDM_DECODERS.contains(&cxl.hdm_decoders) {
+            let message = format!("{}; a device has 1, 2, 4, 6, 8 or 10", cxl.hdm_decoders);
+            self.problem(place, "cxl.hdm_decoders", message);
+        }
+        if let Some(offset) = cxl.component_registers {
+            self.component_registers(place, "cxl.component_registers", offset);
+        }
+    }
+
+    /// Checks what lies in the BARs.
+    fn parts(&mut self, place: &str, endpoint: &EndpointSpec, bars: &[(u8, u64)]) {
+        let mut parts: Vec<(u8, &str, Region)> = vec![(
+            0,
+            "the scratch page",
+            Region {
+                offset: 0,
+                len: PAGE_SIZE,
+            },
+        )];
+        if let (Some(msix), Some(found)) = (&endpoint.msix, layout::endpoint_msix(endpoint)) {
+            self.msix(place, "msix", msix, &found);
+            self.bar_exists(place, "msix.bar", msix.bar, bars);
+            parts.extend([
+                (msix.bar, "msix.table", found.table),
+                (msix.bar, "msix.pba", found.pba),
+            ]);
+        }
+        if let (Some(cxl), Some(registers)) = (
+            &endpoint.cxl,
+            layout::endpoint_component_registers(endpoint),
+        ) {
+            self.bar_exists(place, "cxl.bar", cxl.bar, bars);
+            parts.push((cxl.bar, "cxl.component_registers", registers));
+        }
+        for (bar, size) in bars {
+            let inside: Vec<_> = parts
+                .iter()
+                .filter(|(of, ..)| of == bar)
+                .map(|(_, field, part)| (*field, *part))
+                .collect();
+            // A BAR that is too small for its scratch page is a problem already.
+            self.regions(
+                place,
+                &format!("BAR {bar}"),
+                (*size).max(PAGE_SIZE),
+                &inside,
+            );
+        }
+    }
+
+    fn bar_exists(&mut self, place: &str, field: &str, bar: u8, bars: &[(u8, u64)]) {
+        if !bars.iter().any(|(index, _)| *index == bar) {
+            self.problem(place, field, format_args!("there is no BAR {bar}"));
+        }
+    }
+}

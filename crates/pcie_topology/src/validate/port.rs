@@ -1,0 +1,196 @@
+//! Ports and switches.
+
+use super::Above;
+use super::Checker;
+use super::PortTraits;
+use super::root_complex::port_tenants;
+use crate::MsixSpec;
+use crate::PortBarSpec;
+use crate::PortSpec;
+use crate::SwitchSpec;
+use crate::layout;
+use crate::layout::MsixRegions;
+use crate::layout::PAGE_SIZE;
+use crate::layout::Region;
+use cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES;
+use pci_core::capabilities::msix::MSIX_VECTORS_MAX;
+use pci_core::spec::caps::acs::DEFAULT_ACS_CAP_MASK;
+
+const SLOT_MAX: u32 = 8191;
+/// The largest BAR: a quarter of the addresses there are.
+const BAR_MAX: u64 = 1 << 50;
+
+impl Checker {
+    /// Checks a port and what is behind it. `is_cxl` says whether the root complex has host bridge registers.
+    pub(super) fn port(&mut self, place: &str, port: &PortSpec, is_cxl: bool) {
+        self.name(place, &port.name);
+        if let Some(slot) = port.slot {
+            self.slot(place, slot);
+        }
+        if let Some(acs) = port.acs.filter(|acs| acs & !DEFAULT_ACS_CAP_MASK != 0) {
+            let not_emulated = acs & !DEFAULT_ACS_CAP_MASK;
+            let message = format!(
+                "{acs:#06x}: services {not_emulated:#06x} are not emulated, only {DEFAULT_ACS_CAP_MASK:#06x} are"
+            );
+            self.problem(place, "acs", message);
+        }
+        if let Some(cxl) = &port.cxl {
+            if !is_cxl {
+                self.problem(place, "cxl", "a CXL port needs `chbcr` in its root complex");
+            }
+            if !cxl.cache && !cxl.mem {
+                self.problem(place, "cxl", "a CXL port has cache, mem, or both");
+            }
+        }
+        if let Some(bar) = &port.bar {
+            self.port_bar(place, port, bar);
+        }
+        if port.switch.is_some() && port.endpoint.is_some() {
+            self.problem(
+                place,
+                "endpoint",
+                "there is a switch behind the port already; a port has one link",
+            );
+        }
+        if let Some(switch) = &port.switch {
+            self.switch(&format!("{place}.switch"), switch, is_cxl);
+        }
+        if let Some(endpoint) = &port.endpoint {
+            self.endpoint(
+                &format!("{place}.endpoint"),
+                endpoint,
+                Above::Port(PortTraits::of(port)),
+            );
+        }
+    }
+
+    fn switch(&mut self, place: &str, switch: &SwitchSpec, is_cxl: bool) {
+        self.name(place, &switch.name);
+        self.tenants(
+            &port_tenants(place, &switch.port),
+            &layout::port_places(&switch.port),
+        );
+        for (i, port) in switch.port.iter().enumerate() {
+            self.port(&format!("{place}.port[{i}]"), port, is_cxl);
+        }
+    }
+
+    fn slot(&mut self, place: &str, slot: u32) {
+        if slot > SLOT_MAX {
+            self.problem(
+                place,
+                "slot",
+                format_args!("{slot}; slot numbers are 0 to {SLOT_MAX}"),
+            );
+        } else if let Some(other) = self.slots.get(&slot) {
+            let message = format!("slot {slot} is {other} as well");
+            self.problem(place, "slot", message);
+        } else {
+            self.slots.insert(slot, place.to_owned());
+        }
+    }
+
+    fn port_bar(&mut self, place: &str, port: &PortSpec, bar: &PortBarSpec) {
+        if let Some(size) = bar.size {
+            self.bar_size(place, "bar.size", size.0, BAR_MAX);
+        }
+        match bar.component_registers {
+            Some(_) if port.cxl.is_none() => {
+                self.problem(
+                    place,
+                    "bar.component_registers",
+                    "only a CXL port has component registers; it needs `cxl`",
+                );
+            }
+            Some(offset) => self.component_registers(place, "bar.component_registers", offset),
+            None => {}
+        }
+        let Some(layout) = layout::port_bar(port) else {
+            return;
+        };
+        let mut regions: Vec<(&str, Region)> = Vec::new();
+        regions.extend(
+            layout
+                .component_registers
+                .map(|region| ("bar.component_registers", region)),
+        );
+        if let (Some(msix), Some(found)) = (&bar.msix, &layout.msix) {
+            if msix.bar != 0 {
+                self.problem(
+                    place,
+                    "bar.msix.bar",
+                    format_args!("{}; a port has BAR 0 only", msix.bar),
+                );
+            }
+            self.msix(place, "bar.msix", msix, found);
+            regions.extend([("bar.msix.table", found.table), ("bar.msix.pba", found.pba)]);
+        }
+        // Where the size is not said it follows from the parts, and where it cannot be that is said already.
+        self.regions(place, "BAR 0", layout.size, &regions);
+    }
+
+    /// Checks the size of a BAR.
+    pub(super) fn bar_size(&mut self, place: &str, field: &str, size: u64, max: u64) {
+        if !size.is_power_of_two() || size < PAGE_SIZE {
+            self.problem(
+                place,
+                field,
+                format_args!("{size:#x} bytes; a BAR is a power of two of at least {PAGE_SIZE:#x}"),
+            );
+        } else if size > max {
+            self.problem(
+                place,
+                field,
+                format_args!("{size:#x} bytes; such a BAR has {max:#x} at most"),
+            );
+        }
+    }
+
+    pub(super) fn component_registers(&mut self, place: &str, field: &str, offset: u64) {
+        let align = CXL_COMPONENT_REGISTERS_SIZE_BYTES;
+        if !offset.is_multiple_of(align) {
+            self.problem(
+                place,
+                field,
+                format_args!("{offset:#x} is not a multiple of {align:#x}"),
+            );
+        }
+    }
+
+    /// Checks what MSI-X says by itself.
+    pub(super) fn msix(&mut self, place: &str, field: &str, spec: &MsixSpec, found: &MsixRegions) {
+        let vectors = spec.vectors;
+        if !(1..=MSIX_VECTORS_MAX).contains(&vectors) {
+            self.problem(
+                place,
+                &format!("{field}.vectors"),
+                format_args!("{vectors}; MSI-X has 1 to {MSIX_VECTORS_MAX}"),
+            );
+        }
+        for (name, offset) in [("table", found.table.offset), ("pba", found.pba.offset)] {
+            if !offset.is_multiple_of(8) {
+                self.problem(
+                    place,
+                    &format!("{field}.{name}"),
+                    format_args!("{offset:#x} is not a multiple of 8"),
+                );
+            }
+            if u32::try_from(offset).is_err() {
+                self.problem(
+                    place,
+                    &format!("{field}.{name}"),
+                    format_args!("{offset:#x} has more than 32 bits"),
+                );
+            }
+        }
+    }
+}
+
+impl PortTraits {
+    pub(crate) fn of(port: &PortSpec) -> Self {
+        Self {
+            ari_forwarding: port.ari_forwarding,
+            cxl_mem: port.cxl.as_ref().is_some_and(|cxl| cxl.mem),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Test endpoints: scratch memory, doorbell, interrupts, component registers, resets.
+
+use crate::machine::Machine;
+use chipset_device::io::IoError;
+use pcie_topology::DOORBELL_OFFSET;
+
+const BAR: u64 = 0x40_0000_0000;
+
+const MACHINE: &str = r#"
+    [[root_complex]]
+    name = "rc0"
+    ecam = 0xe000_0000
+    buses = { start = 0x10, end = 0x1f }
+    chbcr = 0xf000_0000
+
+    [[root_complex.port]]
+    name = "rp0"
+    cxl = {}
+
+    [root_complex.port.endpoint]
+    name = "ep0"
+    functions = 2
+    bar = [{ kind = "64", size = "128K" }]
+    msix = { vectors = 3 }
+    msi = { vectors = 2 }
+    cxl = { memory = "1G", hdm_decoders = 2 }
+"#;
+
+/// BAR 0 of function `nth` at `BAR`.
+fn machine(nth: usize) -> Machine {
+    let mut machine = Machine::from_toml(MACHINE);
+    machine.number_buses();
+    machine.place_bar("ep0", nth, 0, BAR);
+    machine
+}
+
+fn program_vector(machine: &mut Machine, vector: u64, address: u64, data: u64) {
+    let entry = BAR + 0x1000 + 16 * vector;
+    machine.write(0, entry, address, 8).unwrap();
+    machine.write(0, entry + 8, data, 4).unwrap();
+    machine.write(0, entry + 12, 0, 4).unwrap();
+}
+
+#[test]
+fn scratch_memory_keeps_what_is_written_until_a_reset() {
+    let mut machine = machine(0);
+    machine.write(0, BAR, 0x8877_6655_4433_2211, 8).unwrap();
+    machine.write(0, BAR + 1, 0xaa, 1).unwrap();
+    machine.write(0, BAR + 0xff8, 0x5566_7788, 4).unwrap();
+    assert_eq!(machine.read(0, BAR, 8), Ok(0x8877_6655_4433_aa11));
+    assert_eq!(machine.read(0, BAR + 2, 2), Ok(0x4433));
+    assert_eq!(
+        machine.read(0, BAR + 0xff8, 8),
+        Ok(0x5566_7788),
+        "the doorbell reads zero"
+    );
+    assert_eq!(machine.read(0, BAR + 1, 2), Err(IoError::UnalignedAccess));
+    assert_eq!(machine.write(0, BAR, 0, 3), Err(IoError::InvalidAccessSize));
+    assert_eq!(
+        machine.write(0, BAR + 0x1000, 0, 2),
+        Err(IoError::InvalidAccessSize),
+        "MSI-X takes dwords and quadwords"
+    );
+
+    // Initiate Function Level Reset is bit 15 of Device Control.
+    let pcie = machine.capability("ep0", 0, 0x10).unwrap();
+    assert_eq!(machine.config("ep0", 0, pcie + 4) >> 28 & 1, 1);
+    machine.set_config("ep0", 0, pcie + 8, &[0, 0x80]);
+    assert_eq!(
+        machine.read(0, BAR, 8),
+        Err(IoError::InvalidRegister),
+        "decoding is off after the reset"
+    );
+    machine.place_bar("ep0", 0, 0, BAR);
+    assert_eq!(machine.read(0, BAR, 8), Ok(0));
+}
+
+#[test]
+fn the_doorbell_raises_msix_vectors_from_the_function() {
+    let mut machine = machine(1);
+    for vector in 0..3 {
+        program_vector(&mut machine, vector, 0xfee0_0000 + vector, 0x40 + vector);
+    }
+    let msix = machine.capability("ep0", 1, 0x11).unwrap();
+    machine.set_config("ep0", 1, msix + 2, &[0x00, 0x80]);
+    for vector in [2, 0, 3, 0xffff_ffff] {
+        machine.write(0, BAR + DOORBELL_OFFSET, vector, 4).unwrap();
+    }
+    // Bus 0x11, function 1.
+    assert_eq!(
+        machine.interrupts.take(),
+        [(0x1101, 0xfee0_0002, 0x42), (0x1101, 0xfee0_0000, 0x40)]
+    );
+    machine.write(0, BAR + 0xff8, 1 << 32, 8).unwrap();
+    assert_eq!(
+        machine.interrupts.take(),
+        [(0x1101, 0xfee0_0001, 0x41)],
+        "as the high half of a quadword"
+    );
+    machine.write(0, BAR + DOORBELL_OFFSET, 1, 2).unwrap();
+    machine.write(0, BAR + 0xffe, 1, 2).unwrap();
+    assert_eq!(machine.interrupts.take(), [], "not by a part of it");
+
+    // Masked, the vector becomes pending; the pending bits follow the table.
+    machine.write(0, BAR + 0x1000 + 16 + 12, 1, 4).unwrap();
+    machine.write(0, BAR + DOORBELL_OFFSET, 1, 4).unwrap();
+    assert_eq!(machine.read(0, BAR + 0x1030, 8), Ok(2));
+    assert_eq!(machine.interrupts.take(), []);
+    machine.write(0, BAR + 0x1000 + 16 + 12, 0, 4).unwrap();
+    assert_eq!(machine.interrupts.take(), [(0x1101, 0xfee0_0001, 0x41)]);
+}
+
+#[test]
+fn the_doorbell_raises_msi_while_msix_is_off() {
+    let mut machine = machine(0);
+    let msi = machine.capability("ep0", 0, 0x05).unwrap();
+    machine.set_config("ep0", 0, msi + 4, &0xfee0_1000_u32.to_le_bytes());
+    machine.set_config("ep0", 0, msi + 12, &0x50_u16.to_le_bytes());
+    machine.set_config("ep0", 0, msi + 2, &[0x11, 0x00]);
+    for vector in [1, 0, 2] {
+        machine.write(0, BAR + DOORBELL_OFFSET, vector, 4).unwrap();
+    }
+    assert_eq!(
+        machine.interrupts.take(),
+        [(0x1100, 0xfee0_1000, 0x51), (0x1100, 0xfee0_1000, 0x50)]
+    );
+}
+
+#[test]
+fn function_0_is_the_cxl_device() {
+    let mut machine = machine(0);
+    // The DVSECs of a memory device: device (0), Flex Bus port (7), register locator (8).
+    let dvsecs = |machine: &mut Machine, nth| -> Vec<u32> {
+        let found = machine.extended_capabilities("ep0", nth);
+        let found = found.into_iter().filter(|(id, _)| *id == 0x23);
+        found
+            .map(|(_, at)| machine.config("ep0", nth, at + 8) & 0xffff)
+            .collect()
+    };
+    assert_eq!(dvsecs(&mut machine, 0), [0, 7, 8]);
+    assert_eq!(dvsecs(&mut machine, 1), []);
+    let (_, device) = machine
+        .extended_capabilities("ep0", 0)
+        .into_iter()
+        .find(|(id, _)| *id == 0x23)
+        .unwrap();
+    assert_eq!(
+        machine.config("ep0", 0, device + 0x18),
+        0,
+        "high half of the size"
+    );
+    assert_eq!(
+        machine.config("ep0", 0, device + 0x1c) & 0xf000_0003,
+        0x4000_0003,
+        "1 GiB, valid and active"
+    );
+    let locator = machine.extended_capabilities("ep0", 0).last().unwrap().1;
+    assert_eq!(
+        machine.config("ep0", 0, locator + 0x0c),
+        0x0001_0100,
+        "component registers in BAR 0 at 64 KiB"
+    );
+
+    // The capability directory begins at 0x1000 with ID 1.
+    assert_eq!(machine.read(0, BAR + 0x1_1000, 4).unwrap() & 0xffff, 1);
+    let entries = machine.read(0, BAR + 0x1_1000, 4).unwrap() >> 24;
+    let ids: Vec<_> = (1..=entries)
+        .map(|i| machine.read(0, BAR + 0x1_1000 + 4 * i, 4).unwrap() & 0xffff)
+        .collect();
+    assert_eq!(ids, [2, 5], "RAS and HDM decoders");
+    let hdm = machine.read(0, BAR + 0x1_1008, 4).unwrap() >> 20 & 0xfff;
+    assert_eq!(
+        machine.read(0, BAR + 0x1_1000 + hdm, 4).unwrap() & 0xf,
+        1,
+        "two decoders"
+    );
+    assert_eq!(
+        machine.read(0, BAR + 0x1_0000, 1),
+        Err(IoError::InvalidAccessSize)
+    );
+}
+
+#[test]
+fn what_is_not_there_reads_all_ones_and_ignores_writes() {
+    let mut machine = machine(0);
+    let (ep, bus) = (machine.function("ep0", 0), 1_u64 << 20);
+    assert_eq!(ep.bdf.unwrap().bus(), 0x11);
+    for function in 2..8 {
+        let address = 0xe000_0000 + bus + (function << 12);
+        assert_eq!(machine.read(0, address, 4), Ok(0xffff_ffff));
+        machine.write(0, address, 0, 4).unwrap();
+    }
+    assert_eq!(
+        machine.config("ep0", 0, 0x0c) >> 16 & 0xff,
+        0x80,
+        "a multi-function device"
+    );
+}

@@ -1,0 +1,14 @@
+//! What users of the crate see.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails should stop at once"
+)]
+
+mod endpoint;
+mod hierarchy;
+mod machine;
+mod mistakes;
+mod properties;
