@@ -384,18 +384,37 @@ pub(crate) mod state {
         }
 
         /// Restores states that were checked. The caller refreshes afterwards.
+        ///
+        /// Should a device refuse its state all the same, what was restored goes back. What refused is as it was already, and is
+        /// not asked again: else every level of a hierarchy would double the work.
         pub(crate) fn restore_ports(
             &mut self,
             states: Vec<(u8, PortState)>,
         ) -> Result<(), RestoreError> {
+            let mut before = self
+                .save_ports()
+                .map_err(|error| RestoreError::Other(error.into()))?;
+            let mut restored = Vec::with_capacity(states.len());
             for (devfn, state) in states {
-                if let Some(port) = self.port_at(devfn) {
-                    let name = port.name.clone();
-                    port.restore_state(state)
-                        .map_err(|error| error.in_child(name))?;
+                if let Err(error) = self.restore_port(devfn, state) {
+                    before.retain(|(devfn, _)| restored.contains(devfn));
+                    for (devfn, state) in before {
+                        self.restore_port(devfn, state)?;
+                    }
+                    return Err(error);
                 }
+                restored.push(devfn);
             }
             Ok(())
+        }
+
+        fn restore_port(&mut self, devfn: u8, state: PortState) -> Result<(), RestoreError> {
+            match self.port_at(devfn) {
+                Some(port) => port
+                    .restore_state(state)
+                    .map_err(|error| error.in_child(port.name.clone())),
+                None => Ok(()),
+            }
         }
 
         pub(crate) fn save_integrated(&mut self) -> Result<Vec<IntegratedState>, SaveError> {

@@ -2,6 +2,7 @@
 
 use crate::model::*;
 use crate::switch::row;
+use crate::switch::row_to;
 use mesh_protobuf::Protobuf;
 use pcie::PortConfig;
 use pcie::root::GenericPcieRootComplex;
@@ -251,6 +252,20 @@ fn a_device_that_goes_back_on_its_word_changes_nothing() {
 }
 
 #[test]
+fn a_refusal_far_below_costs_each_level_once() {
+    const DEPTH: u8 = 30;
+    let (mut source, _) = row(DEPTH);
+    let state = saved(&mut source);
+    let mut refusing = Scratch::new(0xd000);
+    refusing.refuses = true;
+    let mut root = row_to(DEPTH, Box::new(refusing)).0;
+    root.number((1, 0), 0, 0);
+    let before = saved(&mut root);
+    assert!(restore(&mut root, &state).is_err());
+    assert_eq!(saved(&mut root), before);
+}
+
+#[test]
 fn integrated_endpoints_are_saved_with_the_root_complex() {
     let make = || {
         build(
@@ -299,4 +314,27 @@ fn integrated_endpoints_are_saved_with_the_root_complex() {
         |s| s.integrated[1].0 = 0,
         "the saved state has an endpoint at 0x00, where there is none",
     );
+}
+
+#[test]
+fn an_integrated_endpoint_that_goes_back_on_its_word_changes_nothing() {
+    let make = |refuses| {
+        let mut last = Scratch::new(0xe002);
+        last.refuses = refuses;
+        let mut root = build(
+            builder()
+                .port(PortConfig::new("rp0", 0, 0))
+                .integrated_endpoint("a", 1, 0, Scratch::boxed(0xe001))
+                .integrated_endpoint("b", 2, 0, Box::new(last)),
+        );
+        root.write(0, 8, 0x40, refuses.into());
+        root.number((0, 0), 1, 1);
+        root
+    };
+    let state = saved(&mut make(false));
+    let mut root = make(true);
+    root.number((0, 0), 2, 2);
+    let before = saved(&mut root);
+    assert!(restore(&mut root, &state).is_err());
+    assert_eq!(saved(&mut root), before);
 }

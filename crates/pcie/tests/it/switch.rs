@@ -240,13 +240,20 @@ fn devices_are_attached_by_place_and_by_name() {
 
 /// A root port, `depth` switches in a row, and an endpoint, with bus numbers; the endpoint's bus.
 pub(crate) fn row(depth: u8) -> (GenericPcieRootComplex, u8) {
-    let mut device = Scratch::boxed(0xd000);
+    row_to(depth, Scratch::boxed(0xd000))
+}
+
+/// As [`row`], with any device at the end.
+pub(crate) fn row_to(
+    depth: u8,
+    mut device: Box<dyn pci_bus::GenericPciBusDevice>,
+) -> (GenericPcieRootComplex, u8) {
     for level in (0..depth).rev() {
         let mut sw = switch(&format!("sw{level}"), 2);
         sw.add_pcie_device(8, "below", device).unwrap();
         device = sw.into_device();
     }
-    let builder = GenericPcieRootComplex::builder(0, 31, ecam(0, 31));
+    let builder = GenericPcieRootComplex::builder(0, 63, ecam(0, 63));
     let mut root = build(builder.port(PortConfig::new("rp0", 0, 0)));
     root.add_pcie_device(0, "below", device).unwrap();
     let last = 2 * depth + 1;
