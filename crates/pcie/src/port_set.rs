@@ -15,6 +15,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// What a function of the bus is.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are ports, and a box would be a step more on every access"
+)]
 pub(crate) enum Occupant {
     /// A port to buses below.
     Port(PcieDownstreamPort),
@@ -416,19 +420,43 @@ pub(crate) mod state {
             &mut self,
             states: &[IntegratedState],
         ) -> Result<(), RestoreError> {
+            let invalid = |error| Err(RestoreError::InvalidSavedState(error));
+            let live = self
+                .functions
+                .iter_mut()
+                .filter_map(|f| match &mut f.occupant {
+                    Occupant::Integrated { device, .. } => device.managed(),
+                    Occupant::Port(_) => None,
+                });
+            let (saved, live) = (states.len(), live.count());
+            if saved != live {
+                return invalid(anyhow!(
+                    "{saved} integrated endpoints in the saved state; there are {live}"
+                ));
+            }
+            let mut seen = [false; MAX_FUNCTIONS_PER_BUS];
             for state in states {
-                let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
-                else {
-                    return Err(RestoreError::InvalidSavedState(anyhow!(
-                        "the saved state has an endpoint at {:#04x}, where there is none",
-                        state.device_function
-                    )));
-                };
-                if let Some(device) = device.managed() {
-                    device
-                        .check(&state.device)
-                        .map_err(|error| error.in_child(name.to_string()))?;
+                let devfn = state.device_function;
+                if let Some(seen) = seen.get_mut(usize::from(devfn))
+                    && std::mem::replace(seen, true)
+                {
+                    return invalid(anyhow!(
+                        "the endpoint at {devfn:#04x} is twice in the saved state"
+                    ));
                 }
+                let Some(Occupant::Integrated { name, device }) = self.at(devfn) else {
+                    return invalid(anyhow!(
+                        "the saved state has an endpoint at {devfn:#04x}, where there is none"
+                    ));
+                };
+                let Some(device) = device.managed() else {
+                    return invalid(anyhow!(
+                        "the endpoint '{name}' is not saved with the root complex; the saved state has it"
+                    ));
+                };
+                device
+                    .check(&state.device)
+                    .map_err(|error| error.in_child(name.to_string()))?;
             }
             Ok(())
         }

@@ -1,6 +1,7 @@
 //! Composing a root complex.
 
 use super::GenericPcieRootComplex;
+use super::GenericPcieRootPortDefinition;
 use super::HostBridge;
 use crate::ComposeError;
 use crate::ECAM_BUS_SHIFT;
@@ -94,6 +95,18 @@ impl RootComplexBuilder {
     pub fn port(mut self, port: PortConfig) -> Self {
         self.ports.push(port);
         self
+    }
+
+    /// Adds a root port to each device from 0 on, as [`GenericPcieRootComplex::new`] describes.
+    pub(super) fn ports(self, ports: Vec<GenericPcieRootPortDefinition>) -> Self {
+        (0u8..).zip(ports).fold(self, |builder, (device, port)| {
+            let slot_number = port.hotplug.then(|| (u32::from(device) << 3) + 1);
+            builder.port(PortConfig {
+                slot_number,
+                settings: port.settings,
+                ..PortConfig::new(port.name, device, 0)
+            })
+        })
     }
 
     /// Adds a root-complex-integrated endpoint: one function on the root bus itself.
