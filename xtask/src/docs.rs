@@ -67,10 +67,7 @@ pub(crate) fn check_links(workspace: &Workspace) -> Vec<String> {
             && name != "SUMMARY.md"
             && !named.iter().any(|target| target == name)
         {
-            findings.push(format!(
-                "{}: docs/SUMMARY.md does not name it",
-                page.path
-            ));
+            findings.push(format!("{}: docs/SUMMARY.md does not name it", page.path));
         }
     }
     findings

@@ -71,7 +71,7 @@ pub(crate) const LAYERS: &[Layer] = &[
 ];
 
 /// Registry crates that only tests, benches and the tools layer may use.
-const TEST_ONLY: &[&str] = &["criterion", "expect-test", "pollster", "proptest"];
+const TEST_ONLY: &[&str] = &["criterion", "expect-test", "proptest"];
 
 /// Members that run where there is no standard library.
 pub(crate) const NO_STD: &[&str] = &["inspect", "pci_spec", "reg_table"];

@@ -21,16 +21,17 @@ struct View {
     expectation: &'static str,
 }
 
+/// Numbers, not names: names come from a list of identifiers that each machine has in another version.
 const VIEWS: &[View] = &[
     View {
         name: "lspci: every function",
-        arguments: &["-vvv"],
+        arguments: &["-n", "-vvv"],
         expectation: "crates/rootplex/tests/golden/demo.lspci.txt",
     },
     View {
         name: "lspci: tree",
-        arguments: &["-tv"],
-        expectation: "crates/rootplex/tests/golden/demo.tree.txt",
+        arguments: &["-n", "-tv"],
+        expectation: "crates/rootplex/tests/golden/demo.lspci-tree.txt",
     },
 ];
 
@@ -58,6 +59,10 @@ const NAMED_ONLY: &[&str] = &[
     "Physical Layer 64.0 GT/s <?>",
     "Readiness Time Reporting <?>",
 ];
+
+/// Slot Control of a slot without indicators: their fields are read-only zero then (PCIe 6.2 section 7.5.3.10), for which lspci
+/// has no name.
+const NO_INDICATORS: &str = "Control: AttnInd Unknown, PwrInd Unknown,";
 
 /// The verdict on one thing.
 pub(crate) struct Judgement {
@@ -275,6 +280,7 @@ fn complaints_in(shown: &str) -> Vec<String> {
         .lines()
         .filter(|line| COMPLAINT_MARKS.iter().any(|mark| line.contains(mark)))
         .filter(|line| !NAMED_ONLY.iter().any(|name| line.ends_with(name)))
+        .filter(|line| !line.contains(NO_INDICATORS))
         .map(|line| line.trim().to_string())
         .collect()
 }
@@ -350,6 +356,7 @@ mod tests {
                      \tCapabilities: [140] <chain looped>\n\
                      \tCapabilities: [150 v1] Data Link Feature <?>\n\
                      \tCapabilities: [160 v1] Power Budgeting <?>\n\
+                     \t\t\tControl: AttnInd Unknown, PwrInd Unknown, Power- Interlock-\n\
                      \tCapabilities: [7c] MSI: Enable- Count=1/1 Maskable- 64bit+\n";
         assert_eq!(
             complaints_in(shown),

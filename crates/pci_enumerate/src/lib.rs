@@ -6,8 +6,9 @@
 //! a [`Hierarchy`]: what was found and where it was put, and a [`Shortfall`] for each thing that got less than
 //! it asked for. What does not fit stays closed and takes nothing from the rest.
 //!
-//! All hardware is reached through [`ConfigAccess`]; nothing else of the machine is known here. Enumeration is
-//! a function of what the config space answers and of the [`HostBridge`]: running it twice gives the same result.
+//! All hardware is reached through [`ConfigAccess`], for which [`EcamAccess`] takes a root complex; nothing else of
+//! the machine is known here. Enumeration is a function of what the config space answers and of the [`HostBridge`]:
+//! running it twice gives the same result.
 //!
 //! ```
 //! use pci_enumerate::{Apertures, Bdf, ConfigAccess, HostBridge, Width, enumerate};
@@ -65,6 +66,7 @@ mod access;
 mod bar;
 mod capability;
 mod demand;
+mod ecam;
 mod error;
 mod hierarchy;
 mod host_bridge;
@@ -82,6 +84,7 @@ use std::collections::BTreeMap;
 pub use access::{ConfigAccess, Width};
 pub use bar::{Bar, BarFault, BarKind, Rom};
 pub use capability::{Capability, ExtendedCapability};
+pub use ecam::EcamAccess;
 pub use error::EnumerateError;
 pub use hierarchy::{Bridge, BusNumbers, Function, HeaderType, Hierarchy, Slot, Window};
 pub use host_bridge::{Apertures, HostBridge, Options, Reserve};

@@ -33,7 +33,9 @@ fn write_block(out: &mut String, block: &Block) -> core::fmt::Result {
                 register.bytes * 8 - 1
             )?;
         }
-        for (i, field) in register.fields.iter().enumerate() {
+        let mut fields = register.fields.to_vec();
+        fields.sort_unstable_by_key(|field| field.lsb);
+        for (i, field) in fields.iter().enumerate() {
             match i {
                 0 => write!(out, "| {:#05x} | **{}** ", register.offset, register.name)?,
                 _ => write!(out, "| | ")?,

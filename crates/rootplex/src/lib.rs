@@ -1,3 +1,40 @@
 //! Compose, enumerate, show and look into a PCI Express hierarchy.
+//!
+//! The library behind the `rootplex` command. A [`session::Session`] holds a hierarchy that was composed from its description and
+//! enumerated; from there:
+//!
+//! | what | where |
+//! | --- | --- |
+//! | a tree with names, buses and windows | [`tree::Tree`] |
+//! | a drawing | [`drawing::Drawing`] |
+//! | configuration spaces for `lspci -F` | [`lspci::Dump`] |
+//! | live state | [`session::Session::inspect`] |
+//! | proof that save and restore bring all back | [`session::Session::verify`] |
+//!
+//! ```
+//! use rootplex::session::Session;
+//!
+//! let mut session = Session::compose(r#"
+//!     [[root_complex]]
+//!     name = "rc0"
+//!     ecam = 0xe000_0000
+//!     buses = { start = 0, end = 15 }
+//!     mmio32 = { base = 0xc000_0000, size = "256M" }
+//!
+//!     [[root_complex.port]]
+//!     name = "rp0"
+//!     slot = 1
+//! "#)?;
+//! assert!(session.tree().contains("root port, hot-plug slot 1, empty"));
+//! assert_eq!(session.verify()?.functions, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
+
+pub mod drawing;
+pub mod lspci;
+pub mod outline;
+pub mod session;
+pub mod tree;
+pub mod verification;

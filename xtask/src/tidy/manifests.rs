@@ -200,9 +200,7 @@ mod tests {
                 "",
                 "# Map\n\n### `pcie`\n\nPorts.\n\n### `other`\n\nInvariant: x\n"
             )),
-            [
-                "docs/architecture.md: the entry of pcie lacks a line that starts with 'Invariant:'"
-            ]
+            ["docs/architecture.md: the entry of pcie lacks a line that starts with 'Invariant:'"]
         );
         assert_eq!(
             code_map(&one("", "# Map\n")),

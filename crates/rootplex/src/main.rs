@@ -1,0 +1,158 @@
+//! The `rootplex` command: composes a hierarchy, enumerates it, shows it and checks that it survives save and restore.
+
+#![forbid(unsafe_code)]
+
+mod output;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use output::Failure;
+use output::Target;
+use rootplex::session::Session;
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const DEMO: &str = include_str!("../examples/demo.toml");
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  the hierarchy was composed, enumerated and verified
+  1  a file could not be read or written, or the hierarchy was not as before after restore
+  2  the command line, the file or a name in it is wrong; each mistake is a line on standard error
+
+Where OUT is - the output goes to standard output, and the report is left out.";
+
+/// Composes a PCI Express and CXL hierarchy, enumerates it as firmware does, shows it, and verifies save and restore.
+#[derive(Parser)]
+#[command(name = "rootplex", version, after_help = EXIT_STATUS)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Uses the hierarchy that the program brings along.
+    #[command(after_help = EXIT_STATUS)]
+    Demo {
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Uses the hierarchy that a TOML file describes.
+    #[command(after_help = EXIT_STATUS)]
+    Run {
+        /// The description.
+        file: PathBuf,
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Args)]
+struct Options {
+    /// Show the inspection of this port; without the option, of the first with a hot-plug slot.
+    #[arg(long, value_name = "NAME")]
+    port: Option<String>,
+    /// Write every function's configuration space in the hex format that `lspci -F` reads.
+    #[arg(long, value_name = "OUT")]
+    lspci: Option<Target>,
+    /// Write the inspection of the whole hierarchy as JSON.
+    #[arg(long, value_name = "OUT")]
+    json: Option<Target>,
+    /// Write a drawing of the hierarchy as SVG.
+    #[arg(long, value_name = "OUT")]
+    svg: Option<Target>,
+    /// Print nothing but mistakes.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Options {
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        [&self.lspci, &self.json, &self.svg].into_iter().flatten()
+    }
+
+    /// Standard output has room for one thing.
+    fn is_reported(&self) -> Result<bool, Failure> {
+        match self
+            .targets()
+            .filter(|target| **target == Target::StandardOutput)
+            .count()
+        {
+            0 => Ok(!self.quiet),
+            1 => Ok(false),
+            _ => Err(Failure::mistake(
+                "only one of --lspci, --json and --svg can go to standard output",
+            )),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(CommandLine::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
+        Command::Run { file, options } => {
+            let text = std::fs::read_to_string(&file).map_err(|error| Failure::io(&file, error))?;
+            show(
+                Session::compose(&text),
+                &file.display().to_string(),
+                &options,
+            )
+        }
+    }
+}
+
+fn show(
+    session: Result<Session, rootplex::session::SessionError>,
+    source: &str,
+    options: &Options,
+) -> Result<(), Failure> {
+    let is_reported = options.is_reported()?;
+    let mut session = session.map_err(|error| Failure::mistakes(source, &error))?;
+    let port = match &options.port {
+        Some(name) => Some(
+            session
+                .port(name)
+                .map_err(|error| Failure::mistake(format!("--port: {error}")))?,
+        ),
+        None => session.first_hot_plug_port(),
+    };
+
+    let tree = session.tree();
+    if let Some(target) = &options.lspci {
+        target.write(&session.lspci_dump())?;
+    }
+    if let Some(target) = &options.svg {
+        target.write(&session.drawing())?;
+    }
+    if let Some(target) = &options.json {
+        target.write(&format!("{:#}\n", session.inspect("").json()))?;
+    }
+    let verified = session
+        .verify()
+        .map_err(|error| Failure::other(format!("{source}: {error}")))?;
+    if !is_reported {
+        return Ok(());
+    }
+    let mut report = tree;
+    // Writing to a string cannot fail.
+    let _ = writeln!(report, "\n{verified}");
+    if let Some(port) = port {
+        let _ = writeln!(
+            report,
+            "\n{} = {:#}",
+            port.path,
+            session.inspect(&port.path)
+        );
+    }
+    Target::StandardOutput.write(&report)
+}

@@ -1,0 +1,107 @@
+//! Where output and mistakes go.
+
+use rootplex::session::SessionError;
+use std::convert::Infallible;
+use std::fmt;
+use std::io::ErrorKind;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+/// Where a part of the output goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// `-`.
+    StandardOutput,
+    File(PathBuf),
+}
+
+impl FromStr for Target {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "-" => Self::StandardOutput,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+impl Target {
+    /// Writes all of `text`. A reader of standard output who has seen enough is no error.
+    pub(crate) fn write(&self, text: &str) -> Result<(), Failure> {
+        match self {
+            Self::File(path) => {
+                std::fs::write(path, text).map_err(|error| Failure::io(path, error))
+            }
+            Self::StandardOutput => {
+                let mut stdout = std::io::stdout().lock();
+                match stdout
+                    .write_all(text.as_bytes())
+                    .and_then(|()| stdout.flush())
+                {
+                    Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                        Err(Failure::io(Path::new("standard output"), error))
+                    }
+                    Ok(()) | Err(_) => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Why the program gives up, in lines for standard error.
+pub(crate) struct Failure {
+    lines: Vec<String>,
+    status: u8,
+}
+
+/// The command line or the description is wrong.
+const MISTAKE: u8 = 2;
+/// Anything else.
+const FAILED: u8 = 1;
+
+impl Failure {
+    pub(crate) fn mistake(text: impl fmt::Display) -> Self {
+        Self {
+            lines: vec![text.to_string()],
+            status: MISTAKE,
+        }
+    }
+
+    /// The mistakes of the description that came from `source`, one a line.
+    pub(crate) fn mistakes(source: &str, error: &SessionError) -> Self {
+        let lines = error
+            .to_string()
+            .lines()
+            .map(|line| format!("{source}: {line}"))
+            .collect();
+        Self {
+            lines,
+            status: MISTAKE,
+        }
+    }
+
+    pub(crate) fn other(text: impl fmt::Display) -> Self {
+        Self {
+            lines: vec![text.to_string()],
+            status: FAILED,
+        }
+    }
+
+    pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {
+        Self::other(format_args!("{}: {error}", path.display()))
+    }
+
+    /// Tells the lines and gives the exit status.
+    pub(crate) fn report(self) -> ExitCode {
+        let mut stderr = std::io::stderr().lock();
+        for line in self.lines {
+            // With standard error closed there is nobody left to tell.
+            let _ = writeln!(stderr, "rootplex: {line}");
+        }
+        ExitCode::from(self.status)
+    }
+}

@@ -1,0 +1,15 @@
+//! The program as its users run it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that fails should stop at once"
+)]
+
+mod command;
+mod drawing;
+mod lspci;
+mod mistakes;
+mod report;
+mod verification;

@@ -1,0 +1,104 @@
+//! What the program says when something is wrong, to the line.
+
+use crate::command::file;
+use crate::command::run;
+use crate::command::text;
+
+fn fails(arguments: &[&str], status: i32, lines: &[&str]) {
+    let output = run(arguments);
+    let said = text(&output.stderr);
+    assert_eq!(
+        (said.lines().collect::<Vec<_>>(), output.status.code()),
+        (lines.to_vec(), Some(status))
+    );
+    assert_eq!(text(&output.stdout), "", "a report of what does not exist");
+}
+
+/// Runs a description; `lines` are without the file's name.
+fn refuses(name: &str, description: &str, lines: &[&str]) {
+    let path = file(name, description);
+    let path = path.to_str().unwrap();
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|line| format!("rootplex: {path}: {line}"))
+        .collect();
+    fails(
+        &["run", path],
+        2,
+        &lines.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn a_malformed_file() {
+    refuses(
+        "malformed.toml",
+        "[[root_complex]]\nname = \"rc0\"\necam = 0xe000_0000\nbuses = {",
+        &["line 4, column 10: unclosed inline table, expected `}`"],
+    );
+}
+
+#[test]
+fn a_field_that_does_not_exist() {
+    refuses(
+        "unknown-field.toml",
+        "[[root_complex]]\nname = \"rc0\"\necam = 0xe000_0000\nlanes = 16\n",
+        &[
+            "line 4, column 1: unknown field `lanes`, expected one of `name`, `segment`, `buses`, `ecam`, `chbcr`, `mmio32`, \
+             `mmio64`, `io`, `port`, `endpoint`",
+        ],
+    );
+}
+
+#[test]
+fn an_impossible_topology_names_every_mistake() {
+    refuses(
+        "impossible.toml",
+        r#"
+        [[root_complex]]
+        name = "rc0"
+        ecam = 0xe000_1000
+
+        [[root_complex.port]]
+        name = "rc0"
+        slot = 9000
+        "#,
+        &[
+            "root_complex[0].ecam: 0xe0001000 is not a multiple of 0x100000",
+            "root_complex[0].port[0].name: \"rc0\" is used by root_complex[0] as well",
+            "root_complex[0].port[0].slot: 9000; slot numbers are 0 to 8191",
+        ],
+    );
+}
+
+#[test]
+fn an_unknown_port() {
+    let path = file(
+        "one-port.toml",
+        "[[root_complex]]\nname = \"rc0\"\necam = 0xe000_0000\n[[root_complex.port]]\nname = \"rp0\"\n",
+    );
+    fails(
+        &["run", path.to_str().unwrap(), "--port", "rp1"],
+        2,
+        &["rootplex: --port: no port is named 'rp1'; there is rp0"],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    fails(
+        &["run", "nowhere.toml"],
+        1,
+        &["rootplex: nowhere.toml: No such file or directory (os error 2)"],
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_written() {
+    let path = "no-such-folder/demo.svg";
+    fails(
+        &["demo", "--svg", path],
+        1,
+        &["rootplex: no-such-folder/demo.svg: No such file or directory (os error 2)"],
+    );
+}
