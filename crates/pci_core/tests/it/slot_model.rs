@@ -289,7 +289,7 @@ impl Slot {
     }
 
     fn low(&self, offset: u16) -> u16 {
-        self.port.read_u32(offset) as u16
+        u16::try_from(self.port.read_u32(offset) & 0xffff).unwrap()
     }
 
     fn apply(&mut self, input: Input) {

@@ -10,6 +10,7 @@ mod events;
 mod inspection;
 mod link;
 mod machine;
+mod operate;
 mod save_restore;
 mod slot;
 
@@ -18,7 +19,7 @@ pub use events::PortEvents;
 pub use link::LinkConfig;
 pub use link::LinkError;
 pub use link::LinkRate;
-pub use machine::BandwidthChange;
+pub use operate::BandwidthChange;
 pub use slot::SlotConfig;
 pub use slot::SlotError;
 pub use slot::SlotPowerLimit;
