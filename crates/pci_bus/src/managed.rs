@@ -56,7 +56,11 @@ pub trait ManagedDevice: InspectMut {
     }
 }
 
-/// A port that devices are added to and removed from while the guest runs.
+/// A port with a slot, as an operator works it while the guest runs.
+///
+/// Devices may come and go at once, or, in a slot that has the parts for it, in order (PCIe 6.2 section 6.7.1): the operator asks by
+/// [`Self::request_removal`], the guest stops its driver and turns the slot's power off, [`Self::removal_permitted`] becomes true, and
+/// the operator calls [`Self::hotplug_remove_device`]. Nothing here waits for the guest, and no guest is bound to answer.
 pub trait HotPlugPort {
     /// Attaches a device and tells the guest.
     ///
@@ -70,11 +74,57 @@ pub trait HotPlugPort {
         device: Box<dyn GenericPciBusDevice>,
     ) -> anyhow::Result<()>;
 
-    /// Removes the device and tells the guest.
+    /// Removes the device and tells the guest, whether or not it agreed.
     ///
     /// # Errors
     ///
     /// - the port has no hot-plug slot;
-    /// - the slot is empty.
+    /// - the slot is empty;
+    /// - the slot's electromechanical interlock holds the device.
     fn hotplug_remove_device(&mut self) -> anyhow::Result<()>;
+
+    /// Presses the attention button: asks the guest to take the device in, or to let it go. Within five seconds a second time, it takes
+    /// the question back.
+    ///
+    /// # Errors
+    ///
+    /// - the slot has no attention button.
+    fn press_attention_button(&mut self) -> anyhow::Result<()> {
+        anyhow::bail!("no attention button")
+    }
+
+    /// Asks the guest to let the device go, by the attention button.
+    ///
+    /// # Errors
+    ///
+    /// - the slot is empty;
+    /// - the slot has no attention button.
+    fn request_removal(&mut self) -> anyhow::Result<()> {
+        self.press_attention_button()
+    }
+
+    /// Whether the guest let the device go: power is off, the power indicator is dark and the interlock is released, as far as the slot
+    /// has these. Always true of a slot with none of them.
+    fn removal_permitted(&self) -> bool {
+        true
+    }
+
+    /// Opens or closes the manually operated retention latch.
+    ///
+    /// # Errors
+    ///
+    /// - the slot has no sensor for it.
+    fn set_mrl(&mut self, open: bool) -> anyhow::Result<()> {
+        let _ = open;
+        anyhow::bail!("no MRL sensor")
+    }
+
+    /// Lets the power controller find a fault: the device loses power until the guest turns it off and on again.
+    ///
+    /// # Errors
+    ///
+    /// - the slot has no power controller.
+    fn power_fault(&mut self) -> anyhow::Result<()> {
+        anyhow::bail!("no power controller")
+    }
 }

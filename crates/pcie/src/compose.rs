@@ -11,6 +11,8 @@ use crate::port_set::Function;
 use crate::port_set::Occupant;
 use chipset_device::mmio::RegisterMmioIntercept;
 use memory_range::MemoryRange;
+use pci_core::capabilities::pci_express::LinkConfig;
+use pci_core::capabilities::pci_express::SlotConfig;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::hwid::ClassCode;
@@ -35,7 +37,8 @@ pub struct PortConfig {
     pub device: u8,
     /// Function number, 0 to 7.
     pub function: u8,
-    /// Physical slot number of a hot-plug slot, 0 to 8191. `None` for a port without one.
+    /// Physical slot number of a hot-plug slot whose devices come and go by surprise, 0 to 8191. `None` for a port without one, or
+    /// with the slot of [`PortOptions::slot`].
     pub slot_number: Option<u32>,
     /// Settings.
     pub settings: PciePortSettings,
@@ -65,6 +68,19 @@ impl PortConfig {
             slot_number: Some(slot_number),
             ..self
         }
+    }
+
+    /// With a slot of all that `slot` names, in place of any other.
+    pub fn with_slot_config(mut self, slot: SlotConfig) -> Self {
+        self.slot_number = None;
+        self.options.slot = Some(slot);
+        self
+    }
+
+    /// With a link that can do what `link` says.
+    pub fn with_link(mut self, link: LinkConfig) -> Self {
+        self.options.link = Some(link);
+        self
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod bar;
 mod definition;
+mod hot_plug;
+mod reach;
 mod save_restore;
 mod settings;
 
@@ -35,7 +37,6 @@ use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorReg
 use inspect::Inspect;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
-use pci_bus::HotPlugPort;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::PciExtendedCapability;
@@ -50,12 +51,18 @@ use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::hwid::HardwareIds;
-use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::interrupt::Interrupt;
 
 /// Function numbers from here on exist below a port only while it forwards by ARI: without, they would be devices other than 0.
 const FIRST_ARI_FUNCTION: u8 = 8;
+
+/// A device, and its name.
+pub(crate) type Attached = (Arc<str>, Box<dyn GenericPciBusDevice>);
+
+fn name_of(attached: &Option<Attached>) -> Option<String> {
+    attached.as_ref().map(|(name, _)| name.to_string())
+}
 
 /// A root port or a switch's downstream port.
 #[derive(Inspect)]
@@ -64,9 +71,12 @@ pub(crate) struct PcieDownstreamPort {
     pub(crate) name: String,
     /// Its configuration space.
     pub(crate) cfg_space: ConfigSpaceType1Emulator,
-    /// The device behind it, and that device's name.
-    #[inspect(with = "|link| link.as_ref().map(|(name, _)| name.to_string())")]
-    pub(crate) link: Option<(Arc<str>, Box<dyn GenericPciBusDevice>)>,
+    /// The device that answers behind it.
+    #[inspect(with = "name_of")]
+    pub(crate) link: Option<Attached>,
+    /// The device behind it that cannot answer: the link is down, or the bus is held in reset.
+    #[inspect(with = "name_of")]
+    cut_off: Option<Attached>,
     bar: Option<PortBar>,
     cxl_component_registers: Option<CxlComponentRegisters>,
 }
@@ -155,14 +165,10 @@ impl PcieDownstreamPort {
             Some(Some((msix, capability))) => (Some(msix), Some(capability)),
             Some(None) | None => (None, None),
         };
-        let mut pcie = PciExpressCapability::new(port_type, None);
-        if let Some(slot) = hotplug_slot_number {
-            pcie = pcie.with_hotplug_support(slot);
-        }
-        if options.ari_forwarding {
-            pcie = pcie.with_ari_forwarding();
-        }
-        pcie.set_hot_plug_interrupt(event_interrupt(&msi, msix.as_ref()));
+        let mut pcie = pci_express(&name, port_type, hotplug_slot_number, &options)?;
+        let events = event_interrupt(&msi, msix.as_ref());
+        pcie.set_hot_plug_interrupt(events.clone());
+        pcie.set_link_interrupt(events);
 
         let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
         capabilities.extend(msix_capability);
@@ -196,6 +202,7 @@ impl PcieDownstreamPort {
             name,
             cfg_space,
             link: None,
+            cut_off: None,
             cxl_component_registers: is_cxl.then(|| component_registers(&options.cxl)),
             bar: bar.map(|definition| PortBar::new(definition, msix)),
         })
@@ -208,89 +215,6 @@ impl PcieDownstreamPort {
 
     fn pci_express(&self) -> Option<&PciExpressCapability> {
         self.cfg_space.pci_express()
-    }
-
-    /// Whether the port has a hot-plug slot.
-    pub(crate) fn is_hot_plug_capable(&self) -> bool {
-        self.pci_express()
-            .is_some_and(|pcie| pcie.slot_capabilities().hot_plug_capable())
-    }
-
-    /// Attaches a device before the guest runs.
-    ///
-    /// # Errors
-    ///
-    /// - `port_name` is not this port's name;
-    /// - a device is attached already.
-    pub(crate) fn add_pcie_device(
-        &mut self,
-        port_name: &str,
-        device_name: &str,
-        device: Box<dyn GenericPciBusDevice>,
-    ) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            port_name == self.name,
-            "device '{device_name}' is for port '{port_name}'; this is '{}'",
-            self.name
-        );
-        self.ensure_vacant(device_name)?;
-        self.link = Some((device_name.into(), device));
-        self.cfg_space.set_presence_detect_state(true);
-        Ok(())
-    }
-
-    fn ensure_vacant(&self, device_name: &str) -> anyhow::Result<()> {
-        if let Some((existing, _)) = &self.link {
-            anyhow::bail!(
-                "port '{}' is occupied by '{existing}'; '{device_name}' cannot be attached",
-                self.name
-            );
-        }
-        Ok(())
-    }
-
-    /// Attaches a device while the guest runs, and tells it so.
-    ///
-    /// # Errors
-    ///
-    /// - the port has no hot-plug slot;
-    /// - a device is attached already.
-    pub(crate) fn hotplug_add_device(
-        &mut self,
-        device_name: &str,
-        device: Box<dyn GenericPciBusDevice>,
-    ) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            self.is_hot_plug_capable(),
-            "port '{}' is not hot-plug capable",
-            self.name
-        );
-        self.ensure_vacant(device_name)?;
-        self.link = Some((device_name.into(), device));
-        if let Some(pcie) = self.pci_express() {
-            pcie.set_hotplug_state(true);
-        }
-        Ok(())
-    }
-
-    /// Takes the device away while the guest runs, and tells it so.
-    ///
-    /// # Errors
-    ///
-    /// - the port has no hot-plug slot;
-    /// - no device is attached.
-    pub(crate) fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
-        anyhow::ensure!(
-            self.is_hot_plug_capable(),
-            "port '{}' is not hot-plug capable",
-            self.name
-        );
-        anyhow::ensure!(self.link.is_some(), "port '{}' is empty", self.name);
-        self.link = None;
-        if let Some(pcie) = self.pci_express() {
-            pcie.set_hotplug_state(false);
-        }
-        Ok(())
     }
 
     /// Reads a dword of a function on a bus below the port. What nobody answers leaves `value` as it is.
@@ -398,25 +322,6 @@ impl PcieDownstreamPort {
         device.pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables)
     }
 
-    /// Resets the port and the device behind it.
-    pub(crate) fn reset(&mut self, kind: Reset) {
-        self.cfg_space.reset_by(kind);
-        if let Some(registers) = &mut self.cxl_component_registers {
-            registers.reset_by(kind);
-        }
-        if let Some(device) = self.link.as_mut().and_then(|(_, device)| device.managed()) {
-            device.reset(kind);
-        }
-    }
-
-    /// The port of this name: this one, or one below it.
-    pub(crate) fn find_port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
-        if self.name == name {
-            return Some(self);
-        }
-        self.link.as_mut()?.1.managed()?.port(name)
-    }
-
     /// Reads memory that the port's BAR or a device below claims.
     pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
         if let Some((bar, offset)) = self.find_bar(address) {
@@ -449,28 +354,54 @@ pub(crate) fn check_memory_access(offset: u64, len: usize) -> Result<(), IoError
     }
 }
 
-impl HotPlugPort for PcieDownstreamPort {
-    fn hotplug_add_device(
-        &mut self,
-        device_name: &str,
-        device: Box<dyn GenericPciBusDevice>,
-    ) -> anyhow::Result<()> {
-        self.hotplug_add_device(device_name, device)
-    }
-
-    fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
-        self.hotplug_remove_device()
-    }
-}
-
 impl InspectMut for PcieDownstreamPort {
     fn inspect_mut(&mut self, req: inspect::Request<'_>) {
         let mut resp = req.respond();
         resp.merge(&*self);
-        if let Some(device) = self.link.as_mut().and_then(|(_, device)| device.managed()) {
+        if let Some(device) = self.managed() {
             resp.child("device", |req| device.inspect_mut(req));
         }
     }
+}
+
+/// The port's PCI Express capability.
+fn pci_express(
+    port: &str,
+    port_type: DevicePortType,
+    slot_number: Option<u32>,
+    options: &PortOptions,
+) -> Result<PciExpressCapability, PortError> {
+    let port = || port.to_owned();
+    let mut pcie = PciExpressCapability::new(port_type, None);
+    match (slot_number, &options.slot) {
+        (Some(number), Some(slot)) => {
+            return Err(PortError::TwoSlots {
+                port: port(),
+                slot: slot.number,
+                number,
+            });
+        }
+        (Some(number), None) => pcie = pcie.with_hotplug_support(number),
+        (None, Some(slot)) => {
+            pcie = pcie
+                .with_slot(slot.clone())
+                .map_err(|source| PortError::Slot {
+                    port: port(),
+                    source,
+                })?;
+        }
+        (None, None) => {}
+    }
+    if let Some(link) = options.link {
+        pcie = pcie.with_link(link).map_err(|source| PortError::Link {
+            port: port(),
+            source,
+        })?;
+    }
+    if options.ari_forwarding {
+        pcie = pcie.with_ari_forwarding();
+    }
+    Ok(pcie)
 }
 
 /// The interrupt of the port's own events: MSI-X while the guest has it enabled, else MSI.
@@ -579,7 +510,7 @@ pub(crate) fn filter_acs_capabilities_for_bridge(
 use {
     cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES, pci_core::msi::MsiConnection,
     pci_core::spec::caps::ExtendedCapabilityId, pci_core::spec::hwid::ClassCode,
-    pci_core::spec::hwid::ProgrammingInterface, pci_core::spec::hwid::Subclass,
+    pci_core::spec::hwid::ProgrammingInterface, pci_core::spec::hwid::Subclass, reg_table::Reset,
     vmcore::save_restore::RestoreError, vmcore::save_restore::SaveError,
     vmcore::save_restore::SaveRestore,
 };

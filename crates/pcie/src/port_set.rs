@@ -241,12 +241,10 @@ impl PortSet {
         enables: ByteEnables,
     ) -> (Option<IoResult>, Effects) {
         let result = match self.at(devfn) {
-            Some(Occupant::Port(port)) => {
-                match port.cfg_space.write_bytes(offset, value, enables) {
-                    Ok(effects) => return (Some(IoResult::Ok), effects),
-                    Err(error) => Some(IoResult::Err(error)),
-                }
-            }
+            Some(Occupant::Port(port)) => match port.write(offset, value, enables) {
+                Ok(effects) => return (Some(IoResult::Ok), effects),
+                Err(error) => Some(IoResult::Err(error)),
+            },
             Some(Occupant::Integrated { device, .. }) => {
                 device.pci_cfg_write_bytes_with_routing(bus, bus, 0, offset, value, enables)
             }

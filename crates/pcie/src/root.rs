@@ -10,6 +10,7 @@
 //! - a port whose secondary number is above its subordinate number claims nothing, and neither does one with both zero;
 //! - the root complex's first bus, and buses beyond its last, are never a port's;
 //! - on a port's secondary bus only functions 0 to 7 are reached (device 0), unless the guest enabled ARI forwarding;
+//! - nothing is below a port whose link is down, or whose secondary bus is held in reset;
 //! - what nobody answers reads all-ones and drops writes; where no function and no port claims it, it is counted.
 
 mod builder;
@@ -37,6 +38,7 @@ use host_bridge::HostBridge;
 use inspect::InspectMut;
 use memory_range::MemoryRange;
 use pci_bus::GenericPciBusDevice;
+use pci_bus::HotPlugPort;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
@@ -212,7 +214,7 @@ impl GenericPcieRootComplex {
         let Some(found) = self.functions.port_at(port) else {
             return Err(format!("Port {port:#04x} not found").into());
         };
-        if let Some((existing, _)) = &found.link {
+        if let Some((existing, _)) = found.attached() {
             return Err(existing.clone());
         }
         let port_name = found.name.clone();
@@ -247,7 +249,12 @@ impl GenericPcieRootComplex {
         self.port_named(port_name)?.hotplug_remove_device()
     }
 
-    fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn pci_bus::HotPlugPort> {
+    /// A port anywhere in the hierarchy, as an operator works it.
+    ///
+    /// # Errors
+    ///
+    /// - no port has this name.
+    pub fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn HotPlugPort> {
         self.functions
             .find_port(name)
             .ok_or_else(|| anyhow::anyhow!("no port is named '{name}'"))

@@ -259,7 +259,12 @@ impl GenericPcieSwitch {
         self.port_named(port_name)?.hotplug_remove_device()
     }
 
-    fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn HotPlugPort> {
+    /// A port of the switch, or below it, as an operator works it.
+    ///
+    /// # Errors
+    ///
+    /// - no port has this name.
+    pub fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn HotPlugPort> {
         let switch = self.name.clone();
         self.downstream_ports.find_port(name).ok_or_else(|| {
             anyhow::anyhow!("no port of switch '{switch}', or below it, is named '{name}'")
@@ -272,10 +277,11 @@ impl GenericPcieSwitch {
     }
 
     /// The functions between the ports are on the upstream port's secondary bus. Nothing lies below while its numbers are
-    /// unassigned.
+    /// unassigned, and nothing answers while that bus is held in reset.
     fn refresh_routes(&mut self) {
-        let range = self.upstream_port.cfg_space.assigned_bus_range();
-        if range == (0..=0) {
+        let upstream = &self.upstream_port.cfg_space;
+        let range = upstream.assigned_bus_range();
+        if range == (0..=0) || upstream.secondary_bus_reset() {
             self.downstream_ports.claim_nothing();
         } else {
             self.downstream_ports.refresh(range);
@@ -326,19 +332,22 @@ impl GenericPcieSwitch {
     }
 
     fn write_upstream(&mut self, offset: u16, value: u32, enables: ByteEnables) -> IoResult {
-        match self
+        let was_held = self.upstream_port.cfg_space.secondary_bus_reset();
+        let written = self
             .upstream_port
             .cfg_space
-            .write_bytes(offset, value, enables)
-        {
-            Ok(effects) => {
-                if effects.bus_numbers {
-                    self.refresh_routes();
-                }
-                IoResult::Ok
-            }
-            Err(error) => IoResult::Err(error),
+            .write_bytes(offset, value, enables);
+        let effects = match written {
+            Ok(effects) => effects,
+            Err(error) => return IoResult::Err(error),
+        };
+        if !was_held && self.upstream_port.cfg_space.secondary_bus_reset() {
+            self.downstream_ports.reset(Reset::Hot);
         }
+        if effects.bus_numbers || effects.bridge_control {
+            self.refresh_routes();
+        }
+        IoResult::Ok
     }
 
     fn reset_by(&mut self, kind: Reset) {

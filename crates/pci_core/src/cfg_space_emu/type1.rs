@@ -10,6 +10,7 @@ use crate::bus_range::AssignedBusRange;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
+use crate::spec::cfg_space::BridgeControl;
 use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::Type1HeaderReg;
 use crate::spec::hwid::HardwareIds;
@@ -217,6 +218,12 @@ impl ConfigSpaceType1Emulator {
     /// A handle on the bus numbers that follows them: what the guest wrote, sensible or not.
     pub fn bus_range(&self) -> AssignedBusRange {
         self.bus_range.clone()
+    }
+
+    /// Whether the guest holds the bus below in reset (PCIe 6.2 section 7.5.1.3.13).
+    pub fn secondary_bus_reset(&self) -> bool {
+        let control = u16::try_from(self.get(Type1HeaderReg::BridgeControl)).unwrap_or_default();
+        BridgeControl::from_bits(control).secondary_bus_reset()
     }
 
     /// The non-prefetchable memory window; none while Memory Space Enable is clear or base is above limit.

@@ -76,13 +76,14 @@ impl PcieDownstreamPort {
         cfg_space: ConfigState,
         cxl: Option<CxlState>,
     ) -> Result<(), RestoreError> {
-        self.cfg_space.restore(cfg_space)?;
+        let restored = self.cfg_space.restore(cfg_space);
+        self.ignore_events();
+        restored?;
         self.restore_cxl_component_registers_state(cxl)
     }
 
     fn restore_device(&mut self, state: Option<LinkedDeviceState>) -> Result<(), RestoreError> {
-        let device = self.link.as_mut().and_then(|(_, device)| device.managed());
-        match (state, device) {
+        match (state, self.managed()) {
             (Some(saved), Some(device)) => device
                 .restore(saved.device)
                 .map_err(|e| e.in_child(saved.name)),
@@ -132,7 +133,7 @@ impl PcieDownstreamPort {
     }
 
     fn save_device(&mut self) -> Result<Option<LinkedDeviceState>, SaveError> {
-        let Some((name, device)) = &mut self.link else {
+        let Some((name, device)) = self.link.as_mut().or(self.cut_off.as_mut()) else {
             return Ok(None);
         };
         let Some(device) = device.managed() else {
@@ -150,6 +151,7 @@ impl PcieDownstreamPort {
         let live = self
             .link
             .as_mut()
+            .or(self.cut_off.as_mut())
             .and_then(|(name, device)| Some((name, device.managed()?)));
         match (state, live) {
             (None, None) => Ok(()),

@@ -2,6 +2,10 @@
 
 use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
 use pci_core::capabilities::msix::MsixLayoutError;
+use pci_core::capabilities::pci_express::LinkConfig;
+use pci_core::capabilities::pci_express::LinkError;
+use pci_core::capabilities::pci_express::SlotConfig;
+use pci_core::capabilities::pci_express::SlotError;
 use pci_core::cfg_space_emu::ConfigSpaceError;
 
 /// Settings of a port.
@@ -23,6 +27,11 @@ pub struct PortOptions {
     pub ari_forwarding: bool,
     /// What a CXL port has beyond its DVSECs.
     pub cxl: CxlPortOptions,
+    /// A slot with all that it has; downstream ports only.
+    /// [`PortConfig::slot_number`](crate::PortConfig::slot_number) is the short form for a slot of surprises.
+    pub slot: Option<SlotConfig>,
+    /// What the port's link can do. `None` for 32 GT/s and 16 lanes.
+    pub link: Option<LinkConfig>,
 }
 
 /// The component registers of a CXL port. They are in the port's BAR.
@@ -151,5 +160,31 @@ pub enum PortError {
         port: String,
         /// What is wrong.
         source: ConfigSpaceError,
+    },
+    /// The port cannot have such a slot.
+    #[error("port '{port}': {source}")]
+    Slot {
+        /// The port.
+        port: String,
+        /// What is wrong.
+        source: SlotError,
+    },
+    /// The port was given a slot in its options and a slot number beside it.
+    #[error("port '{port}': slot {slot} and a slot number, {number}; a port has one slot")]
+    TwoSlots {
+        /// The port.
+        port: String,
+        /// The number of the slot in the options.
+        slot: u32,
+        /// The slot number beside it.
+        number: u32,
+    },
+    /// The port cannot have such a link.
+    #[error("port '{port}': {source}")]
+    Link {
+        /// The port.
+        port: String,
+        /// What is wrong.
+        source: LinkError,
     },
 }

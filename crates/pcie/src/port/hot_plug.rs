@@ -1,0 +1,164 @@
+//! Devices that come and go at a port, and what an operator does to its slot.
+
+use super::Attached;
+use super::PcieDownstreamPort;
+use anyhow::Context as _;
+use pci_bus::GenericPciBusDevice;
+use pci_bus::HotPlugPort;
+use pci_core::capabilities::pci_express::LinkRate;
+use pci_core::capabilities::pci_express::PciExpressCapability;
+use pci_core::capabilities::pci_express::SlotError;
+
+impl PcieDownstreamPort {
+    /// Whether the port has a hot-plug slot.
+    pub(crate) fn is_hot_plug_capable(&self) -> bool {
+        self.pci_express()
+            .is_some_and(|pcie| pcie.slot_capabilities().hot_plug_capable())
+    }
+
+    /// The device behind the port, whether or not it can answer.
+    pub(crate) fn attached(&self) -> Option<&Attached> {
+        self.link.as_ref().or(self.cut_off.as_ref())
+    }
+
+    /// Attaches a device before the guest runs.
+    ///
+    /// # Errors
+    ///
+    /// - `port_name` is not this port's name;
+    /// - a device is attached already.
+    pub(crate) fn add_pcie_device(
+        &mut self,
+        port_name: &str,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            port_name == self.name,
+            "device '{device_name}' is for port '{port_name}'; this is '{}'",
+            self.name
+        );
+        self.ensure_vacant(device_name)?;
+        self.link = Some((device_name.into(), device));
+        self.cfg_space.set_presence_detect_state(true);
+        self.ignore_events();
+        Ok(())
+    }
+
+    fn ensure_vacant(&self, device_name: &str) -> anyhow::Result<()> {
+        if let Some((existing, _)) = self.attached() {
+            anyhow::bail!(
+                "port '{}' is occupied by '{existing}'; '{device_name}' cannot be attached",
+                self.name
+            );
+        }
+        Ok(())
+    }
+
+    fn ensure_hot_plug_capable(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.is_hot_plug_capable(),
+            "port '{}' is not hot-plug capable",
+            self.name
+        );
+        Ok(())
+    }
+
+    fn ensure_occupied(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.attached().is_some(), "port '{}' is empty", self.name);
+        Ok(())
+    }
+
+    /// Attaches a device while the guest runs, and tells it so.
+    ///
+    /// # Errors
+    ///
+    /// - the port has no hot-plug slot;
+    /// - a device is attached already.
+    pub(crate) fn hotplug_add_device(
+        &mut self,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        self.ensure_hot_plug_capable()?;
+        self.ensure_vacant(device_name)?;
+        // Not reachable before the link is up.
+        self.cut_off = Some((device_name.into(), device));
+        if let Some(pcie) = self.pci_express() {
+            pcie.insert_card(LinkRate::MAX);
+        }
+        // It comes as it is: what was at the link before does not reset it.
+        self.ignore_events();
+        Ok(())
+    }
+
+    /// Takes the device away while the guest runs, and tells it so.
+    ///
+    /// # Errors
+    ///
+    /// - the port has no hot-plug slot;
+    /// - no device is attached;
+    /// - the electromechanical interlock holds it.
+    pub(crate) fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
+        self.ensure_hot_plug_capable()?;
+        self.ensure_occupied()?;
+        self.operate(PciExpressCapability::remove_card)?;
+        self.link = None;
+        self.cut_off = None;
+        Ok(())
+    }
+
+    /// Does something to the slot, and what follows of it below.
+    fn operate(
+        &mut self,
+        input: impl FnOnce(&PciExpressCapability) -> Result<(), SlotError>,
+    ) -> anyhow::Result<()> {
+        let result = self.pci_express().map_or(Ok(()), input);
+        self.follow();
+        result.with_context(|| format!("port '{}'", self.name))
+    }
+
+    /// The port of this name: this one, or one below it.
+    pub(crate) fn find_port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
+        if self.name == name {
+            return Some(self);
+        }
+        self.managed()?.port(name)
+    }
+}
+
+impl HotPlugPort for PcieDownstreamPort {
+    fn hotplug_add_device(
+        &mut self,
+        device_name: &str,
+        device: Box<dyn GenericPciBusDevice>,
+    ) -> anyhow::Result<()> {
+        self.hotplug_add_device(device_name, device)
+    }
+
+    fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
+        self.hotplug_remove_device()
+    }
+
+    fn press_attention_button(&mut self) -> anyhow::Result<()> {
+        self.operate(PciExpressCapability::press_attention_button)
+    }
+
+    fn request_removal(&mut self) -> anyhow::Result<()> {
+        self.ensure_occupied()?;
+        self.press_attention_button()
+    }
+
+    fn removal_permitted(&self) -> bool {
+        self.pci_express()
+            .is_none_or(PciExpressCapability::removal_permitted)
+    }
+
+    fn set_mrl(&mut self, open: bool) -> anyhow::Result<()> {
+        self.operate(|pcie| pcie.set_mrl(open))
+    }
+
+    fn power_fault(&mut self) -> anyhow::Result<()> {
+        self.operate(PciExpressCapability::power_fault)
+    }
+}
