@@ -364,8 +364,8 @@ impl InspectMut for PcieDownstreamPort {
     }
 }
 
-/// The port's PCI Express capability.
-fn pci_express(
+/// The PCI Express capability of a port.
+pub(crate) fn pci_express(
     port: &str,
     port_type: DevicePortType,
     slot_number: Option<u32>,

@@ -12,9 +12,11 @@ pub use builder::SwitchConfig;
 use crate::DOWNSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::PciePortSettings;
 use crate::PortConfig;
+use crate::PortError;
 use crate::PortOptions;
 use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::compose::bridge_ids;
+use crate::port;
 use crate::port::PcieDownstreamPort;
 use crate::port_set::PortSet;
 use crate::root::DownstreamPortInfo;
@@ -32,7 +34,6 @@ use pci_core::capabilities::extended::PciExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
 use pci_core::capabilities::pci_express::PciExpressCapability;
-use pci_core::cfg_space_emu::ConfigSpaceError;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
@@ -61,7 +62,10 @@ impl Default for UpstreamSwitchPort {
 impl UpstreamSwitchPort {
     /// A port with a PCI Express capability only: it raises no interrupts.
     pub fn new() -> Self {
-        let capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(upstream_pcie())];
+        let capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(PciExpressCapability::new(
+            DevicePortType::UpstreamSwitchPort,
+            None,
+        ))];
         Self {
             cfg_space: ConfigSpaceType1Emulator::new(
                 bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID),
@@ -72,10 +76,19 @@ impl UpstreamSwitchPort {
     }
 
     /// A port with MSI to `msi_target`, and the capabilities that `options` asks for.
-    fn with_msi(msi_target: &MsiTarget, options: &PortOptions) -> Result<Self, ConfigSpaceError> {
+    fn with_msi(
+        switch: &str,
+        msi_target: &MsiTarget,
+        options: &PortOptions,
+    ) -> Result<Self, PortError> {
         let msi = MsiCapability::new(0, true, false, msi_target);
-        let capabilities: Vec<Box<dyn PciCapability>> =
-            vec![Box::new(upstream_pcie()), Box::new(msi)];
+        let link = PortOptions {
+            slot: options.slot.clone(),
+            link: options.link,
+            ..PortOptions::default()
+        };
+        let pcie = port::pci_express(switch, DevicePortType::UpstreamSwitchPort, None, &link)?;
+        let capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
         let serial = options
             .serial_number
             .map(FixedExtendedCapability::device_serial_number);
@@ -85,7 +98,11 @@ impl UpstreamSwitchPort {
             .collect();
         let ids = bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID);
         let cfg_space =
-            ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())?;
+            ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())
+                .map_err(|source| PortError::ConfigSpace {
+                    port: switch.to_owned(),
+                    source,
+                })?;
         Ok(Self { cfg_space })
     }
 
@@ -98,10 +115,6 @@ impl UpstreamSwitchPort {
     pub fn cfg_space_mut(&mut self) -> &mut ConfigSpaceType1Emulator {
         &mut self.cfg_space
     }
-}
-
-fn upstream_pcie() -> PciExpressCapability {
-    PciExpressCapability::new(DevicePortType::UpstreamSwitchPort, None)
 }
 
 /// A switch's downstream port by itself.

@@ -5,7 +5,6 @@ use super::UpstreamSwitchPort;
 use crate::ComposeError;
 use crate::DOWNSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::PortConfig;
-use crate::PortError;
 use crate::PortOptions;
 use crate::compose::check_places;
 use crate::compose::compose_ports;
@@ -36,7 +35,7 @@ use std::sync::Arc;
 pub struct SwitchConfig {
     /// Its name.
     pub name: Arc<str>,
-    /// Further settings of the upstream port; its serial number is the switch's.
+    /// Further settings of the upstream port; its serial number is the switch's, and it has no slot.
     pub upstream: PortOptions,
     /// The downstream ports.
     pub ports: Vec<PortConfig>,
@@ -69,13 +68,7 @@ impl SwitchConfig {
             .map(|p| (p.name.clone(), p.device, p.function))
             .collect();
         check_places(&places)?;
-        let upstream_port =
-            UpstreamSwitchPort::with_msi(msi_target, &self.upstream).map_err(|source| {
-                PortError::ConfigSpace {
-                    port: self.name.to_string(),
-                    source,
-                }
-            })?;
+        let upstream_port = UpstreamSwitchPort::with_msi(&self.name, msi_target, &self.upstream)?;
         let internal_bus = upstream_port.cfg_space.bus_range();
         let functions = compose_ports(
             DevicePortType::DownstreamSwitchPort,

@@ -16,4 +16,5 @@ mod hot_plug;
 mod model;
 mod routing;
 mod saving;
+mod slots;
 mod switch;
