@@ -13,6 +13,7 @@ use chipset_device::mmio::MmioIntercept;
 use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
 use memory_range::MemoryRange;
 use pci_bus::GenericPciBusDevice;
+use pci_core::capabilities::pci_express::SlotConfig;
 use pci_core::msi::MsiTarget;
 use pcie::CxlPortOptions;
 use pcie::PciePortSettings;
@@ -59,6 +60,18 @@ enum Action {
     Unplug {
         port: usize,
     },
+    /// What an operator does to a slot.
+    Operate {
+        port: usize,
+        operation: Operation,
+    },
+    /// A guest's command to a slot, a link or a bus.
+    Command {
+        bus: u8,
+        devfn: u8,
+        register: u16,
+        value: u16,
+    },
     Poll,
     Reset,
     /// Saves and restores that.
@@ -66,6 +79,29 @@ enum Action {
     /// Restores what was saved with bytes changed.
     RestoreChanged(Vec<(prop::sample::Index, u8)>),
 }
+
+#[derive(Copy, Clone, Debug)]
+enum Operation {
+    PressButton,
+    RequestRemoval,
+    SetLatch(bool),
+    PowerFault,
+    /// Removes the device if the guest let it go.
+    RemoveInOrder,
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        Just(Operation::PressButton),
+        Just(Operation::RequestRemoval),
+        any::<bool>().prop_map(Operation::SetLatch),
+        Just(Operation::PowerFault),
+        Just(Operation::RemoveInOrder),
+    ]
+}
+
+/// Bridge Control, Link Control, Slot Control, Slot Status and Link Control 2 of a port.
+const COMMANDS: [u16; 5] = [0x3e, 0x50, 0x58, 0x5a, 0x70];
 
 fn address() -> impl Strategy<Value = u64> {
     let devfn = prop_oneof![Just(0u8), Just(8), Just(0x10), any::<u8>()];
@@ -113,6 +149,18 @@ fn action() -> impl Strategy<Value = Action> {
         any::<u32>(),
         any::<bool>(),
     );
+    let command = (
+        0u8..8,
+        prop_oneof![Just(0u8), Just(8)],
+        prop::sample::select(&COMMANDS),
+        any::<u16>(),
+    )
+        .prop_map(|(bus, devfn, register, value)| Action::Command {
+            bus,
+            devfn,
+            register,
+            value,
+        });
     prop_oneof![
         10 => (address(), len()).prop_map(|(address, len)| Action::Read { address, len }),
         20 => write.prop_map(|(address, data)| Action::Write { address, data }),
@@ -123,6 +171,8 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         2 => (0..NAMES.len(), 0u8..3).prop_map(|(port, device)| Action::Plug { port, device }),
         1 => (0..NAMES.len()).prop_map(|port| Action::Unplug { port }),
+        2 => (0..NAMES.len(), operation()).prop_map(|(port, operation)| Action::Operate { port, operation }),
+        6 => command,
         1 => Just(Action::Poll),
         1 => Just(Action::Reset),
         1 => Just(Action::Restore),
@@ -158,15 +208,16 @@ fn device(kind: u8) -> Box<dyn GenericPciBusDevice> {
 
 fn flat() -> GenericPcieRootComplex {
     let (_, connection) = Messages::connected();
+    let rp1 = PortConfig {
+        options: PortOptions {
+            ari_forwarding: true,
+            ..PortOptions::default()
+        },
+        ..PortConfig::new("rp1", 1, 0)
+    };
     let mut root = builder()
         .port(PortConfig::new("rp0", 0, 0).with_slot(1))
-        .port(PortConfig {
-            options: PortOptions {
-                ari_forwarding: true,
-                ..PortOptions::default()
-            },
-            ..PortConfig::new("rp1", 1, 0)
-        })
+        .port(rp1.with_slot_config(SlotConfig::full(2)))
         .integrated_endpoint("rciep", 2, 0, Scratch::boxed(0xe000))
         .build(&mut ExternallyManagedMmioIntercepts, connection.target())
         .unwrap();
@@ -267,6 +318,15 @@ fn perform(root: &mut GenericPcieRootComplex, action: Action) -> Result<(), Test
         Action::Unplug { port } => {
             let _ = root.hotplug_remove_device(NAMES[port]);
         }
+        Action::Operate { port, operation } => operate(root, NAMES[port], operation),
+        Action::Command {
+            bus,
+            devfn,
+            register,
+            value,
+        } => {
+            let _ = root.mmio_write(config(bus, devfn, register), &value.to_le_bytes());
+        }
         Action::Poll => {
             let device = root.supports_poll_device().unwrap();
             device.poll_device(&mut Context::from_waker(Waker::noop()));
@@ -299,6 +359,21 @@ fn perform(root: &mut GenericPcieRootComplex, action: Action) -> Result<(), Test
         }
     }
     Ok(())
+}
+
+/// No port may have the name, and its slot may not have the part.
+fn operate(root: &mut GenericPcieRootComplex, name: &str, operation: Operation) {
+    let Ok(port) = root.port_named(name) else {
+        return;
+    };
+    let _ = match operation {
+        Operation::PressButton => port.press_attention_button(),
+        Operation::RequestRemoval => port.request_removal(),
+        Operation::SetLatch(open) => port.set_mrl(open),
+        Operation::PowerFault => port.power_fault(),
+        Operation::RemoveInOrder if port.removal_permitted() => port.hotplug_remove_device(),
+        Operation::RemoveInOrder => Ok(()),
+    };
 }
 
 fn odd_sizes_are_errors(len: usize, result: &IoResult) -> Result<(), TestCaseError> {
