@@ -338,6 +338,7 @@ fn port_config(port: &PortSpec, place: Place) -> PortConfig {
                     ras: cxl.ras,
                     link: cxl.link,
                 }),
+            ..PortOptions::default()
         },
         ..PortConfig::new(&*port.name, place.device, place.function)
     }
