@@ -2,10 +2,13 @@
 
 use crate::CxlPortSpec;
 use crate::EndpointSpec;
+use crate::LinkSpec;
+use crate::LinkSpeedSpec;
 use crate::PortSpec;
 use crate::Problems;
 use crate::RootComplexSpec;
 use crate::SerialNumber;
+use crate::SlotSpec;
 use crate::SwitchSpec;
 use crate::TestEndpoint;
 use crate::Topology;
@@ -25,10 +28,14 @@ use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapab
 use memory_range::MemoryRange;
 use pci_bus::GenericPciBusDevice;
 use pci_core::bus_range::AssignedBusRange;
+use pci_core::capabilities::pci_express::LinkConfig;
+use pci_core::capabilities::pci_express::SlotConfig;
 use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
 use pci_core::msi::SignalMsi;
 use pci_core::spec::caps::acs::DEFAULT_ACS_CAP_MASK;
+use pci_core::spec::caps::pci_express::LinkSpeed;
+use pci_core::spec::caps::pci_express::LinkWidth;
 use pcie::CxlPortOptions;
 use pcie::PciePortSettings;
 use pcie::PortBarDefinition;
@@ -322,7 +329,6 @@ fn serial_number(given: Option<SerialNumber>, name: &str) -> u64 {
 
 fn port_config(port: &PortSpec, place: Place) -> PortConfig {
     PortConfig {
-        slot_number: port.slot,
         settings: PciePortSettings {
             acs_capabilities_supported: port.acs.unwrap_or(DEFAULT_ACS_CAP_MASK),
             cxl_flex_bus_port_capability: port.cxl.as_ref().map(flex_bus),
@@ -338,10 +344,40 @@ fn port_config(port: &PortSpec, place: Place) -> PortConfig {
                     ras: cxl.ras,
                     link: cxl.link,
                 }),
-            ..PortOptions::default()
+            slot: port.slot.as_ref().map(slot_config),
+            link: port.link.map(link_config),
         },
         ..PortConfig::new(&*port.name, place.device, place.function)
     }
+}
+
+/// The slot takes commands if it has a part that is commanded, and then tells when they are done.
+fn slot_config(slot: &SlotSpec) -> SlotConfig {
+    let commanded =
+        slot.power_controller || slot.attention_indicator || slot.power_indicator || slot.interlock;
+    SlotConfig {
+        attention_button: slot.attention_button,
+        power_controller: slot.power_controller,
+        mrl_sensor: slot.mrl_sensor,
+        attention_indicator: slot.attention_indicator,
+        power_indicator: slot.power_indicator,
+        hot_plug_surprise: slot.surprise,
+        electromechanical_interlock: slot.interlock,
+        command_completed: commanded,
+        ..SlotConfig::surprise(slot.number)
+    }
+}
+
+fn link_config(link: LinkSpec) -> LinkConfig {
+    let speed = match link.speed {
+        LinkSpeedSpec::Gen1 => LinkSpeed::Speed2_5GtS,
+        LinkSpeedSpec::Gen2 => LinkSpeed::Speed5_0GtS,
+        LinkSpeedSpec::Gen3 => LinkSpeed::Speed8_0GtS,
+        LinkSpeedSpec::Gen4 => LinkSpeed::Speed16_0GtS,
+        LinkSpeedSpec::Gen5 => LinkSpeed::Speed32_0GtS,
+        LinkSpeedSpec::Gen6 => LinkSpeed::Speed64_0GtS,
+    };
+    LinkConfig::new(speed, LinkWidth(link.width.into()))
 }
 
 fn flex_bus(cxl: &CxlPortSpec) -> CxlFlexBusPortDvsecCapability {

@@ -4,6 +4,7 @@ mod endpoint;
 mod port;
 mod quantity;
 mod root_complex;
+mod slot;
 
 pub use endpoint::BarKind;
 pub use endpoint::BarSpec;
@@ -24,6 +25,9 @@ pub use quantity::SerialNumber;
 pub use quantity::Size;
 pub use root_complex::RootComplexSpec;
 pub use root_complex::Topology;
+pub use slot::LinkSpec;
+pub use slot::LinkSpeedSpec;
+pub use slot::SlotSpec;
 
 /// For `skip_serializing_if`: a value that is its default need not be in the file.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

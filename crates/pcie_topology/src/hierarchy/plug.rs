@@ -1,4 +1,4 @@
-//! Adding devices to hot-plug slots, and removing them.
+//! Adding devices to hot-plug slots, and removing them; what an operator does to slots.
 
 use super::Bus;
 use super::Extent;
@@ -15,13 +15,14 @@ use crate::validate::PortTraits;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use chipset_device::mmio::RegisterMmioIntercept;
 use pci_bus::GenericPciBusDevice;
+use pci_bus::HotPlugPort;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiTarget;
 
 /// How many names an unknown one is compared to in the message.
 const SUGGESTIONS_MAX: usize = 3;
 
-/// A device that cannot be plugged or unplugged. Nothing changed.
+/// What cannot be done to a slot. Nothing changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PlugError {
     /// No port has this name.
@@ -61,7 +62,8 @@ pub enum PlugError {
     /// The endpoint's description has mistakes; places are relative to it.
     #[error("the endpoint's description has mistakes:\n{0}")]
     Endpoint(#[from] Problems),
-    /// The root complex has no such port, or would not have the device: it was changed past the hierarchy.
+    /// The slot has no such part, or its interlock holds the device; or the root complex was changed past the hierarchy, and has no such
+    /// port, or would not have the device.
     #[error("port '{port}': {reason}")]
     Refused {
         /// The port.
@@ -139,7 +141,7 @@ impl Hierarchy {
     ///
     /// # Errors
     ///
-    /// [`PlugError`]: no such port, no hot-plug slot, or slot empty.
+    /// [`PlugError`]: no such port, no hot-plug slot, slot empty, or the slot's interlock holds the device.
     pub fn unplug(&mut self, port_name: &str) -> Result<(), PlugError> {
         let slot = self.slot(port_name)?;
         let (complex, path) = self
@@ -160,6 +162,75 @@ impl Hierarchy {
         }
         self.nodes.retain(|node| !node.is_below(&path));
         Ok(())
+    }
+
+    /// Asks the guest, by the attention button, to let go what is plugged into a port. When [`Self::removal_permitted`] says that it did,
+    /// [`Self::unplug`] removes it in order.
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, no hot-plug slot, slot empty, or no attention button.
+    pub fn request_removal(&mut self, port_name: &str) -> Result<(), PlugError> {
+        self.operate(port_name, |port| port.request_removal())
+    }
+
+    /// Whether the guest let go what is plugged into a port: power is off, the power indicator is dark and the interlock is released, as
+    /// far as the slot has these.
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, or no hot-plug slot.
+    pub fn removal_permitted(&mut self, port_name: &str) -> Result<bool, PlugError> {
+        let mut permitted = false;
+        self.operate(port_name, |port| {
+            permitted = port.removal_permitted();
+            Ok(())
+        })?;
+        Ok(permitted)
+    }
+
+    /// Presses a slot's attention button: asks the guest to take in what was plugged in, or to let it go.
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, no hot-plug slot, or no attention button.
+    pub fn press_attention_button(&mut self, port_name: &str) -> Result<(), PlugError> {
+        self.operate(port_name, |port| port.press_attention_button())
+    }
+
+    /// Opens or closes a slot's retention latch.
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, no hot-plug slot, or no MRL sensor.
+    pub fn set_mrl(&mut self, port_name: &str, open: bool) -> Result<(), PlugError> {
+        self.operate(port_name, |port| port.set_mrl(open))
+    }
+
+    /// Lets a slot's power controller find a fault.
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, no hot-plug slot, or no power controller.
+    pub fn power_fault(&mut self, port_name: &str) -> Result<(), PlugError> {
+        self.operate(port_name, |port| port.power_fault())
+    }
+
+    fn operate(
+        &mut self,
+        port_name: &str,
+        operation: impl FnOnce(&mut dyn HotPlugPort) -> anyhow::Result<()>,
+    ) -> Result<(), PlugError> {
+        let slot = self.slot(port_name)?;
+        let complex = self.nodes.get(slot.index).map_or(0, |node| node.complex);
+        let Some(complex) = self.complexes.get_mut(complex) else {
+            return Ok(());
+        };
+        complex
+            .root
+            .port_named(port_name)
+            .and_then(operation)
+            .map_err(|error| refused(port_name, &error))
     }
 
     /// Where the interrupts of function 0 of a device behind a port go: for composing one to [`Self::plug_device`].
@@ -284,7 +355,7 @@ impl Hierarchy {
 fn refused(port: &str, error: &anyhow::Error) -> PlugError {
     PlugError::Refused {
         port: port.to_owned(),
-        reason: error.to_string(),
+        reason: error.root_cause().to_string(),
     }
 }
 

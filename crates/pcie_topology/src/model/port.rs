@@ -1,9 +1,11 @@
 //! Ports and switches.
 
 use super::EndpointSpec;
+use super::LinkSpec;
 use super::MsixSpec;
 use super::SerialNumber;
 use super::Size;
+use super::SlotSpec;
 use super::is_default;
 use super::yes;
 use serde::Deserialize;
@@ -21,9 +23,12 @@ pub struct PortSpec {
     /// Function number, 0 to 7; 0 unless said. Only a port with a device number can be another function.
     #[serde(default, skip_serializing_if = "is_default")]
     pub function: u8,
-    /// Physical slot number, 0 to 8191, of a hot-plug slot. Without it, what is behind the port stays.
+    /// A hot-plug slot: its number, or a table. Without it, what is behind the port stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slot: Option<u32>,
+    pub slot: Option<SlotSpec>,
+    /// What its link can do; 32 GT/s and 16 lanes unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkSpec>,
     /// Access Control Services, as in the ACS Capability register (PCIe 6.2 section 7.7.11.2): all that are emulated (0x5f)
     /// unless said, 0 for no ACS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,6 +61,7 @@ impl PortSpec {
             device: None,
             function: 0,
             slot: None,
+            link: None,
             acs: None,
             ari_forwarding: false,
             serial_number: None,

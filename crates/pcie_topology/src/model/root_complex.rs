@@ -23,11 +23,11 @@ use serde::Serialize;
 ///     name = "rp0"
 ///     slot = 1
 /// "#)?;
-/// assert_eq!(topology.root_complex[0].port[0].slot, Some(1));
+/// assert_eq!(topology.root_complex[0].port[0].slot, Some(1.into()));
 ///
 /// let mut root_complex = RootComplexSpec::new("rc0", 0xe000_0000);
 /// root_complex.buses.end = 15;
-/// root_complex.port.push(PortSpec { slot: Some(1), ..PortSpec::new("rp0") });
+/// root_complex.port.push(PortSpec { slot: Some(1.into()), ..PortSpec::new("rp0") });
 /// assert_eq!(topology, Topology { root_complex: vec![root_complex] });
 /// # Ok::<(), pcie_topology::Problems>(())
 /// ```

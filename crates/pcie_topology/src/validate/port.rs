@@ -7,6 +7,7 @@ use super::root_complex::port_tenants;
 use crate::MsixSpec;
 use crate::PortBarSpec;
 use crate::PortSpec;
+use crate::SlotSpec;
 use crate::SwitchSpec;
 use crate::layout;
 use crate::layout::MsixRegions;
@@ -24,8 +25,14 @@ impl Checker {
     /// Checks a port and what is behind it. `is_cxl` says whether the root complex has host bridge registers.
     pub(super) fn port(&mut self, place: &str, port: &PortSpec, is_cxl: bool) {
         self.name(place, &port.name);
-        if let Some(slot) = port.slot {
+        if let Some(slot) = &port.slot {
             self.slot(place, slot);
+        }
+        if let Some(link) = &port.link
+            && ![1, 2, 4, 8, 16].contains(&link.width)
+        {
+            let message = format!("{}; a link has 1, 2, 4, 8 or 16 lanes", link.width);
+            self.problem(place, "link.width", message);
         }
         if let Some(acs) = port.acs.filter(|acs| acs & !DEFAULT_ACS_CAP_MASK != 0) {
             let not_emulated = acs & !DEFAULT_ACS_CAP_MASK;
@@ -75,16 +82,22 @@ impl Checker {
         }
     }
 
-    fn slot(&mut self, place: &str, slot: u32) {
+    fn slot(&mut self, place: &str, slot: &SlotSpec) {
+        let field = if *slot == SlotSpec::from(slot.number) {
+            "slot"
+        } else {
+            "slot.number"
+        };
+        let slot = slot.number;
         if slot > SLOT_MAX {
             self.problem(
                 place,
-                "slot",
+                field,
                 format_args!("{slot}; slot numbers are 0 to {SLOT_MAX}"),
             );
         } else if let Some(other) = self.slots.get(&slot) {
             let message = format!("slot {slot} is {other} as well");
-            self.problem(place, "slot", message);
+            self.problem(place, field, message);
         } else {
             self.slots.insert(slot, place.to_owned());
         }

@@ -412,3 +412,65 @@ fn plugging_mistakes_are_told() {
         .plug("cxl-switch0-port1", &memory)
         .unwrap();
 }
+
+/// A slot with a button, a power controller and a power indicator.
+const ORDERLY: &str = r#"
+    [[root_complex]]
+    name = "rc0"
+    ecam = 0xe0000000
+    port = [{ name = "rp0", slot = { number = 5, attention_button = true, power_controller = true, power_indicator = true }, link = { speed = "16GT/s", width = 8 }, endpoint = { name = "ep0" } }, { name = "rp1", slot = 1 }]
+"#;
+
+#[test]
+fn a_device_is_removed_in_order() {
+    let mut machine = Machine::from_toml(ORDERLY);
+    machine.number_buses();
+    let pcie = machine.capability("rp0", 0, 0x10).unwrap();
+    assert_eq!(
+        machine.config("rp0", 0, pcie + 0x14),
+        5 << 19 | 0x53,
+        "button, power controller, power indicator, hot-plug; slot 5"
+    );
+    assert_eq!(
+        machine.config("rp0", 0, pcie + 0x10) >> 16 & 0x3ff,
+        0x84,
+        "16 GT/s, 8 lanes"
+    );
+    let identity_of_ep0 = identity(&mut machine, "ep0", 0);
+    assert_ne!(identity_of_ep0, !0);
+    assert!(!machine.hierarchy.removal_permitted("rp0").unwrap());
+    machine.hierarchy.request_removal("rp0").unwrap();
+    assert_eq!(
+        machine.config("rp0", 0, pcie + 0x18) >> 16 & 0x41,
+        0x41,
+        "present, and the button was pressed"
+    );
+    // Power Controller Control: off. Power Indicator Control: off.
+    machine.set_config("rp0", 0, pcie + 0x18, &[0, 0x07]);
+    assert!(machine.hierarchy.removal_permitted("rp0").unwrap());
+    assert_eq!(identity(&mut machine, "ep0", 0), !0);
+    machine.hierarchy.unplug("rp0").unwrap();
+
+    let refused = |result: Result<(), PlugError>| result.unwrap_err().to_string();
+    for (result, expected) in [
+        (
+            machine.hierarchy.request_removal("rp0"),
+            "port 'rp0' is empty",
+        ),
+        (
+            machine.hierarchy.press_attention_button("rp1"),
+            "slot 1 has no attention button",
+        ),
+        (
+            machine.hierarchy.set_mrl("rp0", true),
+            "slot 5 has no MRL sensor",
+        ),
+        (
+            machine.hierarchy.power_fault("rp1"),
+            "slot 1 has no power controller",
+        ),
+    ] {
+        let text = refused(result);
+        assert!(text.contains(expected), "{text}");
+    }
+}

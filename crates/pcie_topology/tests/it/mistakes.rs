@@ -308,3 +308,47 @@ fn endpoints() {
         root_complex[0].port[0].endpoint.cxl.component_registers: 0x10000 bytes at 0x1000 do not fit in BAR 0, which has 0x10000"#]],
     );
 }
+
+#[test]
+fn slots_and_links() {
+    check(
+        &with_ports(
+            r#"
+            { name = "a", slot = { number = 8192, surprise = false } },
+            { name = "b", slot = { number = 3, attention_button = true } },
+            { name = "c", slot = 3, link = { speed = "16GT/s", width = 12 } },
+            "#,
+        ),
+        expect![[r#"
+            root_complex[0].port[0].slot.number: 8192; slot numbers are 0 to 8191
+            root_complex[0].port[2].slot: slot 3 is root_complex[0].port[1] as well
+            root_complex[0].port[2].link.width: 12; a link has 1, 2, 4, 8 or 16 lanes"#]],
+    );
+    for (port, expected) in [
+        (
+            r#"{ name = "a", slot = -1 }"#,
+            "-1: a slot number is not negative",
+        ),
+        (
+            r#"{ name = "a", slot = "3" }"#,
+            "expected a slot number, or a table with the `number` and what the slot has",
+        ),
+        (
+            r#"{ name = "a", slot = { attention_button = true } }"#,
+            "missing field `number`",
+        ),
+        (
+            r#"{ name = "a", slot = { number = 1, buton = true } }"#,
+            "unknown field `buton`",
+        ),
+        (
+            r#"{ name = "a", link = { speed = "33GT/s", width = 1 } }"#,
+            "unknown variant `33GT/s`, expected one of `2.5GT/s`",
+        ),
+    ] {
+        let problems = Topology::from_toml(&with_ports(port)).unwrap_err();
+        let text = problems.to_string();
+        assert!(text.starts_with("line 5, column "), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+}

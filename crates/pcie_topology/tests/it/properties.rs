@@ -112,10 +112,49 @@ fn port_bar() -> impl Strategy<Value = PortBarSpec> {
     )
 }
 
+fn slot() -> impl Strategy<Value = SlotSpec> {
+    let table = (0..9000_u32, any::<[bool; 7]>()).prop_map(|(number, has)| {
+        let [
+            surprise,
+            attention_button,
+            power_controller,
+            mrl_sensor,
+            attention_indicator,
+            power_indicator,
+            interlock,
+        ] = has;
+        SlotSpec {
+            number,
+            surprise,
+            attention_button,
+            power_controller,
+            mrl_sensor,
+            attention_indicator,
+            power_indicator,
+            interlock,
+        }
+    });
+    prop_oneof![(0..9000_u32).prop_map(SlotSpec::from), table]
+}
+
+fn link() -> impl Strategy<Value = LinkSpec> {
+    let speed = prop::sample::select(vec![
+        LinkSpeedSpec::Gen1,
+        LinkSpeedSpec::Gen2,
+        LinkSpeedSpec::Gen3,
+        LinkSpeedSpec::Gen4,
+        LinkSpeedSpec::Gen5,
+        LinkSpeedSpec::Gen6,
+    ]);
+    let width = mostly((0..5_u8).prop_map(|n| 1 << n), any::<u8>());
+    (speed, width).prop_map(|(speed, width)| LinkSpec { speed, width })
+}
+
 fn port() -> impl Strategy<Value = PortSpec> {
     let device = option::weighted(0.05, mostly(0..32_u8, any::<u8>()));
     let function = mostly(Just(0), 0..9_u8);
-    let slot = option::weighted(0.3, 0..9000_u32);
+    let slot = option::weighted(0.3, slot());
+    let link = option::weighted(0.2, link());
     let acs = option::weighted(0.2, mostly(0..0x20_u16, any::<u16>()));
     let cxl = option::weighted(
         0.2,
@@ -130,7 +169,7 @@ fn port() -> impl Strategy<Value = PortSpec> {
     let leaf = (
         device,
         function,
-        slot,
+        (slot, link),
         acs,
         any::<bool>(),
         cxl,
@@ -138,10 +177,11 @@ fn port() -> impl Strategy<Value = PortSpec> {
         option::of(endpoint()),
     )
         .prop_map(
-            |(device, function, slot, acs, ari_forwarding, cxl, bar, endpoint)| PortSpec {
+            |(device, function, (slot, link), acs, ari_forwarding, cxl, bar, endpoint)| PortSpec {
                 device,
                 function,
                 slot,
+                link,
                 acs,
                 ari_forwarding,
                 cxl: cxl.map(|(cache, mem, ras, link)| CxlPortSpec {
