@@ -16,6 +16,7 @@ pub use bus::PciSlotOccupiedError;
 pub use device::ConfigSpaceDevice;
 pub use device::GenericPciBusDevice;
 pub use managed::HotPlugPort;
+pub use managed::LinkEnd;
 pub use managed::ManagedDevice;
 
 /// The ports of configuration mechanism #1 on a PC.

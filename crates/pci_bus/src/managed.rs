@@ -3,10 +3,21 @@
 use crate::GenericPciBusDevice;
 use chipset_device::io::IoResult;
 use inspect::InspectMut;
+use pci_spec::caps::pci_express::LinkSpeed;
+use pci_spec::caps::pci_express::LinkWidth;
 use reg_table::Reset;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SavedStateBlob;
+
+/// What one end of a link can do, or what both ends agreed on (PCIe 6.2 section 4.2.5).
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct LinkEnd {
+    /// Speed.
+    pub speed: LinkSpeed,
+    /// Width.
+    pub width: LinkWidth,
+}
 
 /// A device whose lifecycle belongs to the port it is attached to: it is reset, saved, restored and inspected together with
 /// the hierarchy, and its memory accesses come through it.
@@ -47,6 +58,16 @@ pub trait ManagedDevice: InspectMut {
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         let _ = (address, data);
         None
+    }
+
+    /// What the device's end of its link can do. `None` for whatever the port above can.
+    fn link(&self) -> Option<LinkEnd> {
+        None
+    }
+
+    /// The link to the port above came up, or changed, and both ends agreed on this: what the device's Link Status is to show.
+    fn link_trained(&mut self, agreed: LinkEnd) {
+        let _ = agreed;
     }
 
     /// The port of this name, if it is one of the device's or below it.

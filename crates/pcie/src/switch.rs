@@ -28,11 +28,13 @@ use inspect::Inspect;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
+use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::PciExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
+use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
@@ -543,6 +545,20 @@ impl ManagedDevice for SwitchDevice {
 
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         self.0.downstream_ports.mmio_write(address, data)
+    }
+
+    fn link(&self) -> Option<LinkEnd> {
+        let can = self.0.upstream_port.cfg_space.pci_express()?.link_rate();
+        Some(LinkEnd {
+            speed: can.speed,
+            width: can.width,
+        })
+    }
+
+    fn link_trained(&mut self, LinkEnd { speed, width }: LinkEnd) {
+        if let Some(pcie) = self.0.upstream_port.cfg_space.pci_express() {
+            pcie.insert_card(LinkRate { speed, width });
+        }
     }
 
     fn port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {

@@ -368,7 +368,7 @@ fn slot_config(slot: &SlotSpec) -> SlotConfig {
     }
 }
 
-fn link_config(link: LinkSpec) -> LinkConfig {
+pub(crate) fn link_config(link: LinkSpec) -> LinkConfig {
     let speed = match link.speed {
         LinkSpeedSpec::Gen1 => LinkSpeed::Speed2_5GtS,
         LinkSpeedSpec::Gen2 => LinkSpeed::Speed5_0GtS,

@@ -15,7 +15,9 @@ use chipset_device::pci::ByteEnables;
 use function::EndpointFunction;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
+use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
+use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::msi::MsiTarget;
 use reg_table::Reset;
 use std::sync::Arc;
@@ -205,6 +207,22 @@ impl ManagedDevice for TestEndpoint {
 
     fn restore(&mut self, state: SavedStateBlob) -> Result<(), RestoreError> {
         ProtobufSaveRestore::restore(self, state)
+    }
+
+    fn link(&self) -> Option<LinkEnd> {
+        let can = self.functions.first()?.cfg_space.pci_express()?.link_rate();
+        Some(LinkEnd {
+            speed: can.speed,
+            width: can.width,
+        })
+    }
+
+    fn link_trained(&mut self, LinkEnd { speed, width }: LinkEnd) {
+        for function in &self.functions {
+            if let Some(pcie) = function.cfg_space.pci_express() {
+                pcie.insert_card(LinkRate { speed, width });
+            }
+        }
     }
 
     fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {

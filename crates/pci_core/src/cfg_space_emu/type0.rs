@@ -9,6 +9,7 @@ use crate::PciInterruptPin;
 use crate::bar_mapping::BarMappings;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
+use crate::capabilities::pci_express::PciExpressCapability;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
@@ -177,14 +178,15 @@ impl ConfigSpaceType0Emulator {
 
     /// Sets Presence Detect State in the PCI Express capability; without one, nothing happens.
     pub fn set_presence_detect_state(&mut self, present: bool) {
-        if let Some(pcie) = self
-            .common
-            .capabilities()
-            .iter()
-            .find_map(|c| c.as_pci_express())
-        {
+        if let Some(pcie) = self.pci_express() {
             pcie.set_presence_detect_state(present);
         }
+    }
+
+    /// The PCI Express capability, if there is one.
+    pub fn pci_express(&self) -> Option<&PciExpressCapability> {
+        let capabilities = self.common.capabilities();
+        capabilities.iter().find_map(|c| c.as_pci_express())
     }
 
     /// The page that holds the configuration space.

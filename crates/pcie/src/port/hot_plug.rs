@@ -5,6 +5,7 @@ use super::PcieDownstreamPort;
 use anyhow::Context as _;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
+use pci_bus::LinkEnd;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::capabilities::pci_express::SlotError;
@@ -40,8 +41,11 @@ impl PcieDownstreamPort {
         );
         self.ensure_vacant(device_name)?;
         self.link = Some((device_name.into(), device));
-        self.cfg_space.set_presence_detect_state(true);
-        self.ignore_events();
+        let card = self.card();
+        if let Some(pcie) = self.pci_express() {
+            pcie.begin_with_card(card);
+        }
+        self.arrived();
         Ok(())
     }
 
@@ -84,12 +88,27 @@ impl PcieDownstreamPort {
         self.ensure_vacant(device_name)?;
         // Not reachable before the link is up.
         self.cut_off = Some((device_name.into(), device));
+        let card = self.card();
         if let Some(pcie) = self.pci_express() {
-            pcie.insert_card(LinkRate::MAX);
+            pcie.insert_card(card);
         }
-        // It comes as it is: what was at the link before does not reset it.
-        self.ignore_events();
+        self.arrived();
         Ok(())
+    }
+
+    /// What the device's end of the link can do.
+    fn card(&mut self) -> LinkRate {
+        let end = self.managed().and_then(|device| device.link());
+        end.map_or(LinkRate::MAX, |LinkEnd { speed, width }| LinkRate {
+            speed,
+            width,
+        })
+    }
+
+    /// The device comes as it is: what happened at the link before does not reset it. It hears what its link trained to.
+    fn arrived(&mut self) {
+        self.train();
+        self.ignore_events();
     }
 
     /// Takes the device away while the guest runs, and tells it so.

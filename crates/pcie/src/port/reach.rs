@@ -6,7 +6,9 @@
 use super::PcieDownstreamPort;
 use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
+use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
+use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::Effects;
 use reg_table::Reset;
@@ -35,6 +37,7 @@ impl PcieDownstreamPort {
             registers.reset_by(kind);
         }
         self.reset_below(kind);
+        self.train();
         self.ignore_events();
     }
 
@@ -49,7 +52,20 @@ impl PcieDownstreamPort {
         } else if events.link_went_down {
             self.reset_below(Reset::Hot);
         }
+        if events.link_came_up || events.link_rate_changed {
+            self.train();
+        }
         self.reach();
+    }
+
+    /// Tells the device what the link trained to.
+    pub(super) fn train(&mut self) {
+        let agreed = self
+            .pci_express()
+            .and_then(PciExpressCapability::negotiated_link);
+        if let (Some(LinkRate { speed, width }), Some(device)) = (agreed, self.managed()) {
+            device.link_trained(LinkEnd { speed, width });
+        }
     }
 
     /// Makes the device reachable or not, whatever led to it: as after a reset or a restore, which it had its part in.

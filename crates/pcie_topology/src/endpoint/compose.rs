@@ -11,6 +11,7 @@ use crate::CxlDeviceSpec;
 use crate::EndpointSpec;
 use crate::MediaType;
 use crate::SerialNumber;
+use crate::compose::link_config;
 use crate::layout;
 use chipset_device::mmio::RegisterMmioIntercept;
 use cxl_spec::CxlComponentRegisters;
@@ -32,6 +33,7 @@ use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
 use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::capabilities::msix::MsixLayoutError;
+use pci_core::capabilities::pci_express::LinkError;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu;
 use pci_core::cfg_space_emu::BarMemoryKind;
@@ -67,6 +69,8 @@ pub(crate) enum Seat {
 pub(crate) enum EndpointError {
     #[error(transparent)]
     ConfigSpace(#[from] ConfigSpaceError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
     #[error(transparent)]
     Msix(#[from] MsixLayoutError),
     #[error(transparent)]
@@ -119,7 +123,10 @@ fn compose_function(
             multi_function,
         ),
     };
-    let pcie = PciExpressCapability::new(port_type, Some(flr.clone()));
+    let mut pcie = PciExpressCapability::new(port_type, Some(flr.clone()));
+    if let Some(link) = spec.link {
+        pcie = pcie.with_link(link_config(link))?;
+    }
     let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie)];
     let mut msi = Vec::new();
     if let Some(spec) = &spec.msi {

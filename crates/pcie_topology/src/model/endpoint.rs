@@ -1,5 +1,6 @@
 //! Endpoints.
 
+use super::LinkSpec;
 use super::SerialNumber;
 use super::Size;
 use super::is_default;
@@ -53,6 +54,9 @@ pub struct EndpointSpec {
     /// The serial number; derived from the name unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<SerialNumber>,
+    /// What its link can do, behind a port; 32 GT/s and 16 lanes unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkSpec>,
     /// Makes function 0 a CXL Type 3 device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cxl: Option<CxlDeviceSpec>,
@@ -88,6 +92,7 @@ impl EndpointSpec {
             msix: None,
             msi: None,
             serial_number: None,
+            link: None,
             cxl: None,
         }
     }

@@ -166,7 +166,7 @@ impl<'de> Visitor<'de> for NumberOrTable {
     }
 }
 
-/// What the link of a port can do: `{ speed = "32GT/s", width = 16 }`.
+/// What the link of a port or an endpoint can do: `{ speed = "32GT/s", width = 16 }`.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LinkSpec {

@@ -50,6 +50,13 @@ impl Checker {
                 format_args!("{}; MSI has 1, 2, 4, 8, 16 or 32", msi.vectors),
             );
         }
+        match (&endpoint.link, above) {
+            (Some(_), Above::RootBus) => {
+                self.problem(place, "link", "an integrated endpoint has no link");
+            }
+            (Some(link), Above::Port(_)) => self.link(place, link),
+            (None, _) => {}
+        }
         if let Some(cxl) = &endpoint.cxl {
             self.cxl_device(place, cxl, above);
         }

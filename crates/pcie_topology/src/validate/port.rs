@@ -4,6 +4,7 @@ use super::Above;
 use super::Checker;
 use super::PortTraits;
 use super::root_complex::port_tenants;
+use crate::LinkSpec;
 use crate::MsixSpec;
 use crate::PortBarSpec;
 use crate::PortSpec;
@@ -28,11 +29,8 @@ impl Checker {
         if let Some(slot) = &port.slot {
             self.slot(place, slot);
         }
-        if let Some(link) = &port.link
-            && ![1, 2, 4, 8, 16].contains(&link.width)
-        {
-            let message = format!("{}; a link has 1, 2, 4, 8 or 16 lanes", link.width);
-            self.problem(place, "link.width", message);
+        if let Some(link) = &port.link {
+            self.link(place, link);
         }
         if let Some(acs) = port.acs.filter(|acs| acs & !DEFAULT_ACS_CAP_MASK != 0) {
             let not_emulated = acs & !DEFAULT_ACS_CAP_MASK;
@@ -79,6 +77,14 @@ impl Checker {
         );
         for (i, port) in switch.port.iter().enumerate() {
             self.port(&format!("{place}.port[{i}]"), port, is_cxl);
+        }
+    }
+
+    /// Checks a link.
+    pub(super) fn link(&mut self, place: &str, link: &LinkSpec) {
+        if ![1, 2, 4, 8, 16].contains(&link.width) {
+            let message = format!("{}; a link has 1, 2, 4, 8 or 16 lanes", link.width);
+            self.problem(place, "link.width", message);
         }
     }
 

@@ -474,3 +474,33 @@ fn a_device_is_removed_in_order() {
         assert!(text.contains(expected), "{text}");
     }
 }
+
+#[test]
+fn both_ends_of_a_link_show_what_they_agreed_on() {
+    let mut machine = Machine::from_toml(
+        r#"
+        [[root_complex]]
+        name = "rc0"
+        ecam = 0xe0000000
+        port = [{ name = "rp0", slot = 1, link = { speed = "16GT/s", width = 8 }, switch = { name = "sw0", port = [{ name = "dp0", endpoint = { name = "ep0", functions = 2, link = { speed = "8GT/s", width = 4 } } }] } }]
+        "#,
+    );
+    machine.number_buses();
+    let status = |machine: &mut Machine, name: &str, nth| {
+        let pcie = machine.capability(name, nth, 0x10).unwrap();
+        machine.config(name, nth, pcie + 0x10) >> 16 & 0x3ff
+    };
+    // The switch can 32 GT/s and 16 lanes.
+    assert_eq!(status(&mut machine, "rp0", 0), 0x84);
+    assert_eq!(status(&mut machine, "sw0", 0), 0x84);
+    let ends = [("dp0", 0), ("ep0", 0), ("ep0", 1)];
+    for (name, nth) in ends {
+        assert_eq!(status(&mut machine, name, nth), 0x43, "{name}.{nth}");
+    }
+    // Target Link Speed of the port above: 5 GT/s.
+    let pcie = machine.capability("dp0", 0, 0x10).unwrap();
+    machine.set_config("dp0", 0, pcie + 0x30, &[2, 0]);
+    for (name, nth) in ends {
+        assert_eq!(status(&mut machine, name, nth), 0x42, "{name}.{nth}");
+    }
+}

@@ -317,12 +317,23 @@ fn slots_and_links() {
             { name = "a", slot = { number = 8192, surprise = false } },
             { name = "b", slot = { number = 3, attention_button = true } },
             { name = "c", slot = 3, link = { speed = "16GT/s", width = 12 } },
+            { name = "d", endpoint = { name = "e", link = { speed = "2.5GT/s", width = 0 } } },
             "#,
         ),
         expect![[r#"
             root_complex[0].port[0].slot.number: 8192; slot numbers are 0 to 8191
             root_complex[0].port[2].slot: slot 3 is root_complex[0].port[1] as well
-            root_complex[0].port[2].link.width: 12; a link has 1, 2, 4, 8 or 16 lanes"#]],
+            root_complex[0].port[2].link.width: 12; a link has 1, 2, 4, 8 or 16 lanes
+            root_complex[0].port[3].endpoint.link.width: 0; a link has 1, 2, 4, 8 or 16 lanes"#]],
+    );
+    check(
+        r#"
+        [[root_complex]]
+        name = "rc0"
+        ecam = 0xe0000000
+        endpoint = [{ name = "a", link = { speed = "8GT/s", width = 1 } }]
+        "#,
+        expect!["root_complex[0].endpoint[0].link: an integrated endpoint has no link"],
     );
     for (port, expected) in [
         (

@@ -88,17 +88,21 @@ fn endpoint() -> impl Strategy<Value = EndpointSpec> {
         vec(bar(), 0..4),
         option::weighted(0.3, msix()),
         msi,
+        option::weighted(0.2, link()),
         cxl,
     )
-        .prop_map(|(device_id, functions, bar, msix, msi, cxl)| EndpointSpec {
-            device_id,
-            functions,
-            bar,
-            msix,
-            msi: msi.map(|vectors| MsiSpec { vectors }),
-            cxl,
-            ..EndpointSpec::new("")
-        })
+        .prop_map(
+            |(device_id, functions, bar, msix, msi, link, cxl)| EndpointSpec {
+                device_id,
+                functions,
+                bar,
+                msix,
+                msi: msi.map(|vectors| MsiSpec { vectors }),
+                link,
+                cxl,
+                ..EndpointSpec::new("")
+            },
+        )
 }
 
 fn port_bar() -> impl Strategy<Value = PortBarSpec> {

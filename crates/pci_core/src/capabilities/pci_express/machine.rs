@@ -20,7 +20,6 @@ use crate::spec::caps::pci_express::LinkControl2;
 use crate::spec::caps::pci_express::LinkSpeed;
 use crate::spec::caps::pci_express::LinkStatus;
 use crate::spec::caps::pci_express::LinkStatus2;
-use crate::spec::caps::pci_express::LinkWidth;
 use crate::spec::caps::pci_express::PciExpressReg;
 use crate::spec::caps::pci_express::SlotControl;
 use crate::spec::caps::pci_express::SlotStatus;
@@ -208,11 +207,7 @@ impl PciExpressCapability {
     fn trained(&self, machine: &Machine) -> Option<LinkRate> {
         let disabled = self.is_downstream() && self.link_control().link_disable();
         let card = machine.card.filter(|_| machine.powered && !disabled)?;
-        let can = self.link_capabilities();
-        let mut own = LinkRate {
-            speed: LinkSpeed(can.max_link_speed()),
-            width: LinkWidth(can.max_link_width()),
-        };
+        let mut own = self.link_rate();
         // 64.0 GT/s is Flit Mode only (PCIe 6.2 section 4.2.3).
         if self.link_control().flit_mode_disable() {
             own.speed = own.speed.min(LinkSpeed::Speed32_0GtS);
@@ -338,7 +333,7 @@ impl PciExpressCapability {
         is_downstream(self.device_port_type())
     }
 
-    fn link_capabilities(&self) -> LinkCapabilities {
+    pub(super) fn link_capabilities(&self) -> LinkCapabilities {
         LinkCapabilities::from_bits(self.registers.get(PciExpressReg::LinkCapabilities))
     }
 

@@ -6,6 +6,8 @@ use super::events::PortEvents;
 use super::link::LinkRate;
 use super::machine::Cause;
 use super::slot::SlotError;
+use crate::spec::caps::pci_express::LinkSpeed;
+use crate::spec::caps::pci_express::LinkWidth;
 use crate::spec::caps::pci_express::SlotIndicator;
 use crate::spec::caps::pci_express::SlotStatus;
 use std::sync::atomic::Ordering;
@@ -142,6 +144,15 @@ impl PciExpressCapability {
         self.downstream_reachable()
     }
 
+    /// The most that the port's own end of the link can.
+    pub fn link_rate(&self) -> LinkRate {
+        let can = self.link_capabilities();
+        LinkRate {
+            speed: LinkSpeed(can.max_link_speed()),
+            width: LinkWidth(can.max_link_width()),
+        }
+    }
+
     /// The speed and width that the link trained to; `None` while it is down.
     pub fn negotiated_link(&self) -> Option<LinkRate> {
         self.machine.lock().link
@@ -212,6 +223,11 @@ impl PciExpressCapability {
             && control.link_bandwidth_management_interrupt_enable()
             || status.link_autonomous_bandwidth_status()
                 && control.link_autonomous_bandwidth_interrupt_enable()
+    }
+
+    /// Says that this card is in the slot, or soldered to the link, from power-on: the "changed" bits stay.
+    pub fn begin_with_card(&self, card: LinkRate) {
+        self.act(Cause::Beginning, |machine| machine.place(Some(card)));
     }
 
     /// Says that a card is or is not in the slot, as at power-on: the "changed" bits stay. Without a slot, nothing happens.
