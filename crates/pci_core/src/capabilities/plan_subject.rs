@@ -108,6 +108,10 @@ impl Subject for CapabilitySubject {
         each!(&mut self.capability, c => c.write_bytes(offset, value, enables(lanes)));
     }
 
+    fn latch(&mut self, offset: u16, bits: u32) {
+        self.registers().hardware.set_bits(offset, bits);
+    }
+
     fn reset(&mut self, kind: Reset) {
         each!(&mut self.capability, c => c.reset_by(kind));
     }
@@ -182,6 +186,9 @@ impl Subject for MsixEntrySubject {
         self.emulator
             .write_bytes(Self::BASE + u64::from(offset), value, enables(lanes));
     }
+
+    /// An entry has no RW1C bit.
+    fn latch(&mut self, _offset: u16, _bits: u32) {}
 
     fn reset(&mut self, kind: Reset) {
         self.capability.reset_by(kind);

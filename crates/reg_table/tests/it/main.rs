@@ -208,6 +208,16 @@ enum Mistake {
     Aliases,
     ForgetsOnRestore,
     ResetKeepsAll,
+    ClearsEventsBeside,
+    HasNoEvents,
+}
+
+impl ZooSubject {
+    /// What the plan is there to find: a narrow write made a wide one.
+    fn read_merge_and_write(&mut self, offset: u16, value: u32, lanes: u32) {
+        let merged = (self.file.read(offset) & !lanes) | (value & lanes);
+        self.file.write(offset, merged, u32::MAX);
+    }
 }
 
 impl Subject for ZooSubject {
@@ -227,8 +237,16 @@ impl Subject for ZooSubject {
             lanes
         };
         self.file.write(offset, value, lanes);
+        if self.mistake == Mistake::ClearsEventsBeside {
+            self.read_merge_and_write(offset, value, lanes);
+        }
         if self.mistake == Mistake::Aliases && offset == 8 {
             self.file.write(4, value, lanes);
+        }
+    }
+    fn latch(&mut self, offset: u16, bits: u32) {
+        if self.mistake != Mistake::HasNoEvents {
+            self.file.hardware_side().set_bits(offset, bits);
         }
     }
     fn reset(&mut self, kind: Reset) {
@@ -277,6 +295,8 @@ fn the_plan_passes_a_sound_block_and_finds_each_mistake() {
     assert!(!findings(|| zoo(Mistake::Aliases)).is_empty());
     assert!(!findings(|| zoo(Mistake::ForgetsOnRestore)).is_empty());
     assert!(!findings(|| zoo(Mistake::ResetKeepsAll)).is_empty());
+    assert!(!findings(|| zoo(Mistake::ClearsEventsBeside)).is_empty());
+    assert!(!findings(|| zoo(Mistake::HasNoEvents)).is_empty());
 }
 
 #[test]
