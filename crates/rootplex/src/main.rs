@@ -101,7 +101,9 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
         Command::Run { file, options } => {
-            let text = std::fs::read_to_string(&file).map_err(|error| Failure::io(&file, error))?;
+            let bytes = std::fs::read(&file).map_err(|error| Failure::io(&file, error))?;
+            let text =
+                String::from_utf8(bytes).map_err(|error| Failure::not_text(&file, &error))?;
             show(
                 Session::compose(&text),
                 &file.display().to_string(),
