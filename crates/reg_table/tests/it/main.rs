@@ -195,6 +195,19 @@ fn restore_takes_what_can_change_and_check_names_what_cannot_be() {
     );
 }
 
+#[test]
+fn inspection_names_the_only_field_of_a_register_too() {
+    let zoo = RegisterFile::new(ZooReg::Id);
+    zoo.set(ZooReg::Address, 0xffff_fffcu32);
+    let seen = inspect::inspect("", &zoo).results().json().to_string();
+    // All of `id` is its field; `address` has reserved bits, and a field of another name.
+    assert!(seen.contains(r#""id": 16,"#), "{seen}");
+    assert!(
+        seen.contains(r#""address": {"raw": 4294967292, "value": 1073741823}"#),
+        "{seen}"
+    );
+}
+
 /// A subject that can be given one mistake, to see the plan find it.
 struct ZooSubject {
     file: RegisterFile<ZooReg>,
