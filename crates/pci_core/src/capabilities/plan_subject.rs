@@ -8,10 +8,14 @@ use super::extended::fixed::FixedExtendedCapability;
 use super::msi_cap::MsiCapability;
 use super::msix::MsixEmulator;
 use super::pci_express::FlrHandler;
+use super::pci_express::LinkConfig;
 use super::pci_express::PciExpressCapability;
+use super::pci_express::SlotConfig;
 use crate::msi::MsiTarget;
 use crate::spec::caps::msix::MSIX_TABLE_ENTRY;
 use crate::spec::caps::pci_express::DevicePortType;
+use crate::spec::caps::pci_express::LinkSpeed;
+use crate::spec::caps::pci_express::LinkWidth;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::Block;
@@ -214,27 +218,66 @@ fn msi(vectors_log2: u8, wide: bool, masked: bool) -> CapabilitySubject {
         }])
 }
 
-/// The target speed is kept within what the port can, and an established link follows it, after a reset as well.
-const LINK_RETARGETS: &[Consequence] = &[
-    Consequence {
-        of: "link_control_2",
-        on: "link_control_2",
-        bits: 0xf,
-    },
-    Consequence {
-        of: "link_control_2",
-        on: "link_status",
-        bits: 0xf,
-    },
-    Consequence {
-        of: "reset",
-        on: "link_status",
-        bits: 0xf,
-    },
+/// A line of [`Consequence`]s: what a write to `of` does on other registers.
+const fn effect(of: &'static str, on: &'static str, bits: u32) -> Consequence {
+    Consequence { of, on, bits }
+}
+
+/// Speed and width, Data Link Layer Link Active.
+const LINK: u32 = 0x23ff;
+/// Link Bandwidth Management Status.
+const RETRAINED: u32 = 0x4000;
+/// Flit Mode Status.
+const FLIT_MODE: u32 = 0x0400;
+/// Data Link Layer State Changed.
+const LINK_CHANGED: u32 = 0x100;
+/// Presence Detect State and Changed.
+const PRESENCE: u32 = 0x48;
+/// Command Completed, Electromechanical Interlock Status.
+const COMMAND: u32 = 0x90;
+
+/// The target speed is kept within what the function can, and an established link follows it, after a reset as well.
+const ENDPOINT: &[Consequence] = &[
+    effect("link_control_2", "link_control_2", 0xf),
+    effect("link_control_2", "link_status", 0xf),
+    effect("link_control_2", "link_status_2", FLIT_MODE),
+    // A link that may not use Flit Mode is slower.
+    effect("link_control", "link_status", 0xf),
+    effect("link_control", "link_status_2", FLIT_MODE),
+    effect("reset", "link_status", 0xf),
+    effect("reset", "link_status_2", FLIT_MODE),
+];
+
+/// A downstream port's link can be disabled and retrained; a slot tells that it went down, and a reset brings it back.
+const PORT: &[Consequence] = &[
+    effect("link_control_2", "link_control_2", 0xf),
+    effect("link_control_2", "link_status", 0xf),
+    effect("link_control", "link_status", LINK | RETRAINED),
+    effect("link_control", "slot_status", LINK_CHANGED),
+    effect("reset", "link_status", LINK),
+];
+
+/// A slot takes commands as well: power, interlock, presence detection.
+const SLOT: &[Consequence] = &[
+    effect("link_control_2", "link_control_2", 0xf),
+    effect("link_control_2", "link_status", 0xf),
+    effect("link_control", "link_status", LINK | RETRAINED),
+    effect("link_control", "slot_status", LINK_CHANGED),
+    effect("slot_control", "link_status", LINK),
+    effect(
+        "slot_control",
+        "slot_status",
+        LINK_CHANGED | PRESENCE | COMMAND,
+    ),
+    effect("reset", "link_status", LINK),
 ];
 
 fn pci_express(capability: PciExpressCapability) -> CapabilitySubject {
-    CapabilitySubject::legacy(capability).with_consequences(LINK_RETARGETS)
+    let consequences = match capability.device_port_type() {
+        DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort => PORT,
+        _ => ENDPOINT,
+    };
+    CapabilitySubject::legacy(capability).with_consequences(consequences)
 }
 
 fn port(typ: DevicePortType) -> PciExpressCapability {
@@ -245,6 +288,21 @@ fn occupied_slot() -> PciExpressCapability {
     let slot = port(DevicePortType::DownstreamSwitchPort).with_hotplug_support(7);
     slot.set_presence_detect_state(true);
     slot
+}
+
+#[expect(clippy::expect_used, reason = "only tests come here")]
+fn slot(config: SlotConfig) -> CapabilitySubject {
+    let slot = port(DevicePortType::RootPort)
+        .with_slot(config)
+        .expect("the slot is valid");
+    slot.set_presence_detect_state(true);
+    CapabilitySubject::legacy(slot).with_consequences(SLOT)
+}
+
+#[expect(clippy::expect_used, reason = "only tests come here")]
+fn link(typ: DevicePortType, speed: LinkSpeed, width: LinkWidth) -> CapabilitySubject {
+    let config = LinkConfig::new(speed, width);
+    pci_express(port(typ).with_link(config).expect("the link is valid"))
 }
 
 /// Function-level resets are asked for and not carried out.
@@ -280,5 +338,12 @@ plan_subjects! {
     "pci express, downstream port with ari forwarding" => pci_express(
         port(DevicePortType::DownstreamSwitchPort).with_ari_forwarding()
     ),
+    "pci express, slot with everything" => slot(SlotConfig::full(9)),
+    "pci express, slot that sees cards by their link only" => slot(SlotConfig {
+        out_of_band_presence: false,
+        ..SlotConfig::surprise(9)
+    }),
+    "pci express, root port at 8.0 GT/s x4" => link(DevicePortType::RootPort, LinkSpeed::Speed8_0GtS, LinkWidth::X4),
+    "pci express, endpoint at 64.0 GT/s x8" => link(DevicePortType::Endpoint, LinkSpeed::Speed64_0GtS, LinkWidth::X8),
     "pci express, upstream port" => pci_express(port(DevicePortType::UpstreamSwitchPort)),
 }

@@ -96,6 +96,22 @@ pub enum LinkWidth {
 
 bit_conversions!(LinkWidth, u32);
 
+/// What a slot's attention or power indicator shows (PCIe 6.2 section 7.5.3.10).
+#[open_enum]
+#[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
+#[inspect(debug)]
+#[repr(u16)]
+pub enum SlotIndicator {
+    /// Lit.
+    On = 1,
+    /// Blinking at 1 to 2 Hz.
+    Blink = 2,
+    /// Dark.
+    Off = 3,
+}
+
+bit_conversions!(SlotIndicator, u16);
+
 #[cfg(test)]
 mod tests {
     extern crate std;

@@ -12,6 +12,7 @@ mod tests;
 pub use encodings::DevicePortType;
 pub use encodings::LinkSpeed;
 pub use encodings::LinkWidth;
+pub use encodings::SlotIndicator;
 pub use encodings::SupportedLinkSpeedsVector;
 pub use table::PCI_EXPRESS;
 pub use table::PciExpressReg;
