@@ -28,6 +28,11 @@ pub use port::PortBarSubregionKind;
 pub use port::PortError;
 pub use port::PortOptions;
 
+/// The README's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// Vendor ID of the ports.
 const VENDOR_ID: u16 = 0x1414;
 /// Device ID of a root port.

@@ -1,14 +1,26 @@
 //! A downstream port: a root port, or a switch's downstream port, with what is attached to it.
 
 mod bar;
+mod definition;
 mod save_restore;
+mod settings;
 
+pub(crate) use bar::check_register_access;
+pub(crate) use definition::PortDefinition;
 pub(crate) use save_restore::ConfigState;
 pub(crate) use save_restore::CxlState;
 pub(crate) use save_restore::PortState;
 pub(crate) use save_restore::state::LinkedDeviceState;
+pub use settings::CxlPortOptions;
+pub use settings::PciePortSettings;
+pub use settings::PortBarDefinition;
+pub use settings::PortBarSubregionDefinition;
+pub use settings::PortBarSubregionKind;
+pub use settings::PortError;
+pub use settings::PortOptions;
 
 use bar::PortBar;
+use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::mmio::ControlMmioIntercept;
 use chipset_device::mmio::RegisterMmioIntercept;
@@ -20,7 +32,6 @@ use cxl_spec::CxlRegisterLocatorDvsecExtendedCapability;
 use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBir;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBlockIdentifier;
-use cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES;
 use inspect::Inspect;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
@@ -32,10 +43,8 @@ use pci_core::capabilities::extended::acs::AcsExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
 use pci_core::capabilities::msix::MsixEmulator;
-use pci_core::capabilities::msix::MsixLayoutError;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::BarMemoryKind;
-use pci_core::cfg_space_emu::ConfigSpaceError;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
@@ -47,208 +56,6 @@ use vmcore::interrupt::Interrupt;
 
 /// Function numbers from here on exist below a port only while it forwards by ARI: without, they would be devices other than 0.
 const FIRST_ARI_FUNCTION: u8 = 8;
-
-/// Settings of a port.
-#[derive(Debug, Default, Clone)]
-pub struct PciePortSettings {
-    /// Access Control Services the port offers, as in the ACS Capability register; those a port of its type cannot have are
-    /// left out. 0 for no ACS.
-    pub acs_capabilities_supported: u16,
-    /// What the port says of CXL; with cache or memory capability it becomes a CXL port.
-    pub cxl_flex_bus_port_capability: Option<CxlFlexBusPortDvsecCapability>,
-}
-
-/// Further settings of a port.
-#[derive(Debug, Default, Clone)]
-pub struct PortOptions {
-    /// The Device Serial Number, an EUI-64. `None` for no such capability.
-    pub serial_number: Option<u64>,
-    /// Lets the guest turn on ARI forwarding, and reach functions above 7 behind the port.
-    pub ari_forwarding: bool,
-    /// What a CXL port has beyond its DVSECs.
-    pub cxl: CxlPortOptions,
-}
-
-/// The component registers of a CXL port. They are in the port's BAR.
-#[derive(Debug, Default, Clone)]
-pub struct CxlPortOptions {
-    /// The CXL RAS capability (CXL 3.1 section 8.2.4.17).
-    pub ras: bool,
-    /// The CXL Link capability (CXL 3.1 section 8.2.4.19).
-    pub link: bool,
-}
-
-/// A BAR of a port.
-#[derive(Clone, Debug)]
-pub struct PortBarDefinition {
-    /// The BAR's number. A port's BAR is 64 bits wide and takes both slots of its header, so this is 0.
-    pub index: u8,
-    /// Bytes; rounded up to a power of two of at least 4096.
-    pub size_bytes: u64,
-    /// What lies in it. The rest reads zero.
-    pub subregions: Vec<PortBarSubregionDefinition>,
-}
-
-/// A part of a port's BAR.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortBarSubregionDefinition {
-    /// What it is.
-    pub kind: PortBarSubregionKind,
-    /// Bytes from the start of the BAR.
-    pub offset: u64,
-    /// Bytes.
-    pub size_bytes: u64,
-}
-
-/// What lies in a part of a port's BAR.
-#[derive(Copy, Clone, Eq, PartialEq, Debug)]
-pub enum PortBarSubregionKind {
-    /// CXL component registers (CXL 3.1 section 8.2.3): 64 KiB, 64-KiB aligned.
-    CxlComponentRegisters,
-    /// The MSI-X table: 16 bytes a vector.
-    MsiXTable,
-    /// The MSI-X pending bits: 8 bytes for 64 vectors.
-    MsiXPba,
-}
-
-/// A port that cannot be composed.
-#[derive(Debug, thiserror::Error)]
-pub enum PortError {
-    /// The BAR is not number 0.
-    #[error(
-        "port '{port}': BAR{index} asked for; a port's BAR is 64 bits wide and can only be BAR0"
-    )]
-    BarIndex {
-        /// The port.
-        port: String,
-        /// The BAR.
-        index: u8,
-    },
-    /// A part of the BAR sticks out of it.
-    #[error(
-        "port '{port}': {kind:?} of {size:#x} bytes at {offset:#x} do not fit in a BAR of {bar:#x} bytes"
-    )]
-    Subregion {
-        /// The port.
-        port: String,
-        /// The part.
-        kind: PortBarSubregionKind,
-        /// Its offset.
-        offset: u64,
-        /// Its size.
-        size: u64,
-        /// Bytes of the BAR.
-        bar: u64,
-    },
-    /// Two parts of the BAR share bytes, or one is there twice.
-    #[error("port '{port}': {first:?} and {second:?} collide in BAR0")]
-    SubregionCollision {
-        /// The port.
-        port: String,
-        /// One part.
-        first: PortBarSubregionKind,
-        /// The other.
-        second: PortBarSubregionKind,
-    },
-    /// The component registers are misplaced.
-    #[error(
-        "port '{port}': CXL component registers at {offset:#x}, {size:#x} bytes; they are 64 KiB at a multiple of 64 KiB"
-    )]
-    ComponentRegisters {
-        /// The port.
-        port: String,
-        /// Their offset.
-        offset: u64,
-        /// Their size.
-        size: u64,
-    },
-    /// A CXL port whose BAR has no component registers.
-    #[error("port '{port}': a CXL port's BAR needs a part for the component registers")]
-    NoComponentRegisters {
-        /// The port.
-        port: String,
-    },
-    /// The MSI-X table came without pending bits, or the other way round.
-    #[error("port '{port}': MSI-X needs both a table and pending bits in the BAR")]
-    MsixHalf {
-        /// The port.
-        port: String,
-    },
-    /// The MSI-X table or pending bits are misplaced.
-    #[error("port '{port}': {source}")]
-    Msix {
-        /// The port.
-        port: String,
-        /// What is wrong.
-        source: MsixLayoutError,
-    },
-    /// The BAR cannot be registered.
-    #[error("port '{port}': a port with a BAR needs MMIO registration, and none was given")]
-    NoMmioRegistration {
-        /// The port.
-        port: String,
-    },
-    /// The configuration space cannot be composed.
-    #[error("port '{port}': {source}")]
-    ConfigSpace {
-        /// The port.
-        port: String,
-        /// What is wrong.
-        source: ConfigSpaceError,
-    },
-}
-
-/// What a port is composed from.
-pub(crate) struct PortDefinition {
-    pub(crate) name: String,
-    pub(crate) hardware_ids: HardwareIds,
-    pub(crate) port_type: DevicePortType,
-    pub(crate) multi_function: bool,
-    pub(crate) hotplug_slot_number: Option<u32>,
-    pub(crate) settings: PciePortSettings,
-    pub(crate) bar: Option<PortBarDefinition>,
-    pub(crate) options: PortOptions,
-}
-
-impl PortDefinition {
-    fn is_cxl(&self) -> bool {
-        self.settings
-            .cxl_flex_bus_port_capability
-            .is_some_and(|cxl| cxl.cache_capable() || cxl.mem_capable())
-    }
-
-    /// What the contract's constructor promises: CXL that cannot be is left out, with a warning.
-    fn without_impossible_cxl(mut self, can_register: bool) -> Self {
-        if self.bar.is_none() && self.is_cxl() {
-            self.bar = Some(cxl_component_bar());
-        }
-        let port = &self.name;
-        let problem = match &self.bar {
-            None => return self,
-            Some(_) if !can_register => Some(PortError::NoMmioRegistration { port: port.clone() }),
-            Some(bar) => bar::check(port, bar, self.is_cxl()).err(),
-        };
-        if let Some(error) = problem {
-            tracelimit::warn_ratelimited!(error = %error, "the port goes without its BAR and CXL");
-            self.bar = None;
-            self.settings.cxl_flex_bus_port_capability = None;
-        }
-        self
-    }
-}
-
-/// The BAR of a CXL port that was given none.
-fn cxl_component_bar() -> PortBarDefinition {
-    PortBarDefinition {
-        index: 0,
-        size_bytes: CXL_COMPONENT_REGISTERS_SIZE_BYTES,
-        subregions: vec![PortBarSubregionDefinition {
-            kind: PortBarSubregionKind::CxlComponentRegisters,
-            offset: 0,
-            size_bytes: CXL_COMPONENT_REGISTERS_SIZE_BYTES,
-        }],
-    }
-}
 
 /// A root port or a switch's downstream port.
 #[derive(Inspect)]
@@ -265,12 +72,14 @@ pub(crate) struct PcieDownstreamPort {
 }
 
 impl PcieDownstreamPort {
-    /// Composes a port. `hotplug_slot_number` gives it a hot-plug slot. CXL and the BAR are left out, with a warning, where
-    /// they cannot be: without `register_mmio`, or when `bar` is not a 64-KiB-aligned BAR0.
+    /// Composes a port. `hotplug_slot_number` gives it a hot-plug slot. The BAR is left out, with a warning, when it is not BAR0
+    /// or there is no `register_mmio`; and CXL, when there is no place for its registers: no BAR, no part for them, or not at a
+    /// multiple of 64 KiB. Parts of the BAR for MSI-X stay empty.
     ///
     /// # Panics
     ///
-    /// When `port_type` is not that of a downstream port and a slot is asked for.
+    /// - a slot is asked for and `port_type` is not that of a downstream port, or the slot number is above 8191;
+    /// - the BAR is larger than 2^63 bytes.
     #[expect(
         clippy::too_many_arguments,
         reason = "callers know it so; `PortDefinition` is the better way"
@@ -300,11 +109,8 @@ impl PcieDownstreamPort {
             bar,
             options: PortOptions::default(),
         };
-        match Self::compose(
-            definition.without_impossible_cxl(register_mmio.is_some()),
-            msi_target,
-            register_mmio,
-        ) {
+        let definition = definition.without_the_impossible(register_mmio.is_some());
+        match Self::assemble(definition, msi_target, register_mmio) {
             Ok(port) => port,
             Err(error) => panic!("{error}"),
         }
@@ -316,14 +122,20 @@ impl PcieDownstreamPort {
     ///
     /// [`PortError`] names the port and what cannot be.
     pub(crate) fn compose(
-        mut definition: PortDefinition,
+        definition: PortDefinition,
+        msi_target: &MsiTarget,
+        register_mmio: Option<&mut dyn RegisterMmioIntercept>,
+    ) -> Result<Self, PortError> {
+        let definition = definition.checked(register_mmio.is_some())?;
+        Self::assemble(definition, msi_target, register_mmio)
+    }
+
+    fn assemble(
+        definition: PortDefinition,
         msi_target: &MsiTarget,
         register_mmio: Option<&mut dyn RegisterMmioIntercept>,
     ) -> Result<Self, PortError> {
         let is_cxl = definition.is_cxl();
-        if is_cxl && definition.bar.is_none() {
-            definition.bar = Some(cxl_component_bar());
-        }
         let PortDefinition {
             name,
             hardware_ids,
@@ -334,10 +146,6 @@ impl PcieDownstreamPort {
             bar,
             options,
         } = definition;
-        if let Some(bar) = &bar {
-            bar::check(&name, bar, is_cxl)?;
-        }
-
         let msi = MsiCapability::new(0, true, false, msi_target);
         let (msix, msix_capability) = match bar
             .as_ref()
@@ -594,7 +402,7 @@ impl PcieDownstreamPort {
     pub(crate) fn reset(&mut self, kind: Reset) {
         self.cfg_space.reset_by(kind);
         if let Some(registers) = &mut self.cxl_component_registers {
-            registers.reset();
+            registers.reset_by(kind);
         }
         if let Some(device) = self.link.as_mut().and_then(|(_, device)| device.managed()) {
             device.reset(kind);
@@ -612,7 +420,10 @@ impl PcieDownstreamPort {
     /// Reads memory that the port's BAR or a device below claims.
     pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
         if let Some((bar, offset)) = self.find_bar(address) {
-            return Some(self.bar_mmio_read(bar, offset, data));
+            return Some(match check_memory_access(offset, data.len()) {
+                Ok(()) => self.bar_mmio_read(bar, offset, data),
+                Err(error) => IoResult::Err(error),
+            });
         }
         self.link.as_mut()?.1.managed()?.mmio_read(address, data)
     }
@@ -620,9 +431,21 @@ impl PcieDownstreamPort {
     /// Writes memory that the port's BAR or a device below claims.
     pub(crate) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         if let Some((bar, offset)) = self.find_bar(address) {
-            return Some(self.bar_mmio_write(bar, offset, data));
+            return Some(match check_memory_access(offset, data.len()) {
+                Ok(()) => self.bar_mmio_write(bar, offset, data),
+                Err(error) => IoResult::Err(error),
+            });
         }
         self.link.as_mut()?.1.managed()?.mmio_write(address, data)
+    }
+}
+
+/// A processor's accesses have 1, 2, 4 or 8 bytes, and are split before they get here where they are not naturally aligned.
+pub(crate) fn check_memory_access(offset: u64, len: usize) -> Result<(), IoError> {
+    match len {
+        1 | 2 | 4 | 8 if offset.is_multiple_of(len as u64) => Ok(()),
+        1 | 2 | 4 | 8 => Err(IoError::UnalignedAccess),
+        _ => Err(IoError::InvalidAccessSize),
     }
 }
 
@@ -750,3 +573,16 @@ pub(crate) fn filter_acs_capabilities_for_bridge(
     };
     requested & EMULATED & of_type
 }
+
+/// Names that the tests find through `super::*`, as the code around a port uses them.
+#[cfg(test)]
+use {
+    cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES, pci_core::msi::MsiConnection,
+    pci_core::spec::caps::ExtendedCapabilityId, pci_core::spec::hwid::ClassCode,
+    pci_core::spec::hwid::ProgrammingInterface, pci_core::spec::hwid::Subclass,
+    vmcore::save_restore::RestoreError, vmcore::save_restore::SaveError,
+    vmcore::save_restore::SaveRestore,
+};
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// What a function of the bus is.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are ports, and a box would be a step more on every access"
+)]
 pub(crate) enum Occupant {
     /// A port to buses below.
     Port(PcieDownstreamPort),
@@ -380,18 +384,37 @@ pub(crate) mod state {
         }
 
         /// Restores states that were checked. The caller refreshes afterwards.
+        ///
+        /// Should a device refuse its state all the same, what was restored goes back. What refused is as it was already, and is
+        /// not asked again: else every level of a hierarchy would double the work.
         pub(crate) fn restore_ports(
             &mut self,
             states: Vec<(u8, PortState)>,
         ) -> Result<(), RestoreError> {
+            let mut before = self
+                .save_ports()
+                .map_err(|error| RestoreError::Other(error.into()))?;
+            let mut restored = Vec::with_capacity(states.len());
             for (devfn, state) in states {
-                if let Some(port) = self.port_at(devfn) {
-                    let name = port.name.clone();
-                    port.restore_state(state)
-                        .map_err(|error| error.in_child(name))?;
+                if let Err(error) = self.restore_port(devfn, state) {
+                    before.retain(|(devfn, _)| restored.contains(devfn));
+                    for (devfn, state) in before {
+                        self.restore_port(devfn, state)?;
+                    }
+                    return Err(error);
                 }
+                restored.push(devfn);
             }
             Ok(())
+        }
+
+        fn restore_port(&mut self, devfn: u8, state: PortState) -> Result<(), RestoreError> {
+            match self.port_at(devfn) {
+                Some(port) => port
+                    .restore_state(state)
+                    .map_err(|error| error.in_child(port.name.clone())),
+                None => Ok(()),
+            }
         }
 
         pub(crate) fn save_integrated(&mut self) -> Result<Vec<IntegratedState>, SaveError> {
@@ -416,19 +439,43 @@ pub(crate) mod state {
             &mut self,
             states: &[IntegratedState],
         ) -> Result<(), RestoreError> {
+            let invalid = |error| Err(RestoreError::InvalidSavedState(error));
+            let live = self
+                .functions
+                .iter_mut()
+                .filter_map(|f| match &mut f.occupant {
+                    Occupant::Integrated { device, .. } => device.managed(),
+                    Occupant::Port(_) => None,
+                });
+            let (saved, live) = (states.len(), live.count());
+            if saved != live {
+                return invalid(anyhow!(
+                    "{saved} integrated endpoints in the saved state; there are {live}"
+                ));
+            }
+            let mut seen = [false; MAX_FUNCTIONS_PER_BUS];
             for state in states {
-                let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
-                else {
-                    return Err(RestoreError::InvalidSavedState(anyhow!(
-                        "the saved state has an endpoint at {:#04x}, where there is none",
-                        state.device_function
-                    )));
-                };
-                if let Some(device) = device.managed() {
-                    device
-                        .check(&state.device)
-                        .map_err(|error| error.in_child(name.to_string()))?;
+                let devfn = state.device_function;
+                if let Some(seen) = seen.get_mut(usize::from(devfn))
+                    && std::mem::replace(seen, true)
+                {
+                    return invalid(anyhow!(
+                        "the endpoint at {devfn:#04x} is twice in the saved state"
+                    ));
                 }
+                let Some(Occupant::Integrated { name, device }) = self.at(devfn) else {
+                    return invalid(anyhow!(
+                        "the saved state has an endpoint at {devfn:#04x}, where there is none"
+                    ));
+                };
+                let Some(device) = device.managed() else {
+                    return invalid(anyhow!(
+                        "the endpoint '{name}' is not saved with the root complex; the saved state has it"
+                    ));
+                };
+                device
+                    .check(&state.device)
+                    .map_err(|error| error.in_child(name.to_string()))?;
             }
             Ok(())
         }

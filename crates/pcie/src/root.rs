@@ -10,7 +10,7 @@
 //! - a port whose secondary number is above its subordinate number claims nothing, and neither does one with both zero;
 //! - the root complex's first bus, and buses beyond its last, are never a port's;
 //! - on a port's secondary bus only functions 0 to 7 are reached (device 0), unless the guest enabled ARI forwarding;
-//! - what nobody answers reads all-ones, drops writes, and is counted.
+//! - what nobody answers reads all-ones and drops writes; where no function and no port claims it, it is counted.
 
 mod builder;
 mod host_bridge;
@@ -18,10 +18,11 @@ mod save_restore;
 
 pub use builder::RootComplexBuilder;
 
+use crate::ComposeError;
 use crate::ECAM_BUS_SHIFT;
 use crate::ECAM_FUNCTION_SHIFT;
 use crate::PciePortSettings;
-use crate::PortConfig;
+use crate::port::check_memory_access;
 use crate::port_set::PortSet;
 use chipset_device::ChipsetDevice;
 use chipset_device::io::IoError;
@@ -43,6 +44,9 @@ use reg_table::Reset;
 use std::sync::Arc;
 use std::task::Context;
 use vmcore::device_state::ChangeDeviceState;
+
+/// Devices on a bus.
+const DEVICES_PER_BUS: usize = 32;
 
 /// A downstream port, as whoever attaches devices sees it.
 pub struct DownstreamPortInfo {
@@ -149,20 +153,14 @@ impl GenericPcieRootComplex {
         if let Some(range) = chbcr_range {
             builder = builder.host_bridge_registers(range);
         }
-        assert!(
-            ports.len() <= 32,
-            "too many ports: {}; there is room for 32",
-            ports.len()
-        );
-        for (device, port) in (0u8..).zip(ports) {
-            let slot_number = port.hotplug.then(|| (u32::from(device) << 3) + 1);
-            builder = builder.port(PortConfig {
-                slot_number,
-                settings: port.settings,
-                ..PortConfig::new(port.name, device, 0)
-            });
-        }
-        match builder.build(register_mmio, msi_target) {
+        let composed = match ports.len() {
+            0..=DEVICES_PER_BUS => builder.ports(ports).build(register_mmio, msi_target),
+            count => Err(ComposeError::TooManyPorts {
+                count,
+                max: DEVICES_PER_BUS,
+            }),
+        };
+        match composed {
             Ok(root) => root,
             Err(error) => panic!("{error}"),
         }
@@ -294,8 +292,8 @@ impl GenericPcieRootComplex {
     /// Reads parts of a dword, or two dwords.
     #[cold]
     fn ecam_read_split(&mut self, offset: u64, data: &mut [u8]) -> IoResult {
-        let (len, lane) = match check_ecam_access(offset, data.len()) {
-            Ok(access) => access,
+        let (len, lane) = match lane_of_access(offset, data.len()) {
+            Ok(lane) => (data.len(), lane),
             Err(error) => return IoResult::Err(error),
         };
         let mut dword = [0; 4];
@@ -311,15 +309,17 @@ impl GenericPcieRootComplex {
             *to = *from;
         }
         if high.is_empty() {
-            IoResult::Ok
-        } else {
-            self.ecam_read(offset + 4, high)
+            return IoResult::Ok;
+        }
+        match self.ecam_read(offset + 4, high) {
+            IoResult::Defer(_) => IoResult::Err(IoError::InvalidAccessSize),
+            result => result,
         }
     }
 
     fn ecam_write(&mut self, offset: u64, data: &[u8]) -> IoResult {
-        let (len, lane) = match check_ecam_access(offset, data.len()) {
-            Ok(access) => access,
+        let (len, lane) = match lane_of_access(offset, data.len()) {
+            Ok(lane) => (data.len(), lane),
             Err(error) => return IoResult::Err(error),
         };
         let (bus, devfn, register) = self.decode(offset);
@@ -337,11 +337,17 @@ impl GenericPcieRootComplex {
             .unwrap_or(ByteEnables::NONE);
         let result = self.write_dword(bdf, register, value, enables);
         let result = self.merges.intercept((bdf, register), result);
+        if rest.is_empty() {
+            return result;
+        }
+        // See `ecam_read_split`.
         match result {
-            IoResult::Ok if !rest.is_empty() => self.ecam_write(offset + 4, rest),
-            // See `ecam_read_split`.
-            IoResult::Defer(_) if !rest.is_empty() => IoResult::Err(IoError::InvalidAccessSize),
-            result => result,
+            IoResult::Ok => match self.ecam_write(offset + 4, rest) {
+                IoResult::Defer(_) => IoResult::Err(IoError::InvalidAccessSize),
+                result => result,
+            },
+            IoResult::Defer(_) => IoResult::Err(IoError::InvalidAccessSize),
+            IoResult::Err(error) => IoResult::Err(error),
         }
     }
 
@@ -407,7 +413,7 @@ impl GenericPcieRootComplex {
         self.merges.clear();
         self.functions.reset(kind);
         if let Some(bridge) = &mut self.host_bridge {
-            bridge.reset();
+            bridge.reset(kind);
         }
         self.refresh_routes();
     }
@@ -420,13 +426,10 @@ fn not_done(result: IoResult) -> IoResult {
     result
 }
 
-/// Length of an ECAM access, and the byte of its dword that it begins with: 1, 2, 4 or 8 bytes, naturally aligned.
-fn check_ecam_access(offset: u64, len: usize) -> Result<(usize, usize), IoError> {
-    match len {
-        1 | 2 | 4 | 8 if offset & (len as u64 - 1) == 0 => Ok((len, (offset & 3) as usize)),
-        1 | 2 | 4 | 8 => Err(IoError::UnalignedAccess),
-        _ => Err(IoError::InvalidAccessSize),
-    }
+/// The byte of its dword that an ECAM access begins with: 1, 2, 4 or 8 bytes, naturally aligned.
+fn lane_of_access(offset: u64, len: usize) -> Result<usize, IoError> {
+    check_memory_access(offset, len)?;
+    Ok((offset & 3) as usize)
 }
 
 impl ChipsetDevice for GenericPcieRootComplex {

@@ -47,7 +47,7 @@ pub(crate) const PORTS: [u16; 3] = [1, 32, 256];
 /// A root complex with the bus numbers a guest would have given, and the address that reads the target's first dword.
 pub(crate) struct Scenario {
     pub(crate) root: GenericPcieRootComplex,
-    address: u64,
+    pub(crate) address: u64,
     pub(crate) expected: u32,
 }
 

@@ -120,12 +120,15 @@ pub(super) fn component_registers_offset(bar: &PortBarDefinition) -> Option<u64>
     find(bar, PortBarSubregionKind::CxlComponentRegisters).map(|region| region.offset)
 }
 
+/// MSI-X registers in a BAR, and their capability.
+type Msix = (MsixEmulator, Box<dyn PciCapability>);
+
 /// The MSI-X registers that a BAR asks for, and their capability.
 pub(super) fn msix(
     port: &str,
     bar: &PortBarDefinition,
     msi_target: &MsiTarget,
-) -> Result<Option<(MsixEmulator, Box<dyn PciCapability>)>, PortError> {
+) -> Result<Option<Msix>, PortError> {
     let regions = (
         find(bar, PortBarSubregionKind::MsiXTable),
         find(bar, PortBarSubregionKind::MsiXPba),
@@ -184,7 +187,7 @@ impl PcieDownstreamPort {
         };
         match port_bar.find(bar_offset) {
             Some((PortBarSubregionKind::CxlComponentRegisters, offset)) => {
-                if let Err(error) = check_access(offset, data.len()) {
+                if let Err(error) = check_register_access(offset, data.len()) {
                     return IoResult::Err(error);
                 }
                 let (Some(registers), Ok(offset)) =
@@ -202,7 +205,7 @@ impl PcieDownstreamPort {
                 }
             }
             Some((PortBarSubregionKind::MsiXTable | PortBarSubregionKind::MsiXPba, _)) => {
-                if let Err(error) = check_access(bar_offset, data.len()) {
+                if let Err(error) = check_register_access(bar_offset, data.len()) {
                     return IoResult::Err(error);
                 }
                 for (dword, offset) in data.chunks_mut(4).zip((bar_offset..).step_by(4)) {
@@ -232,7 +235,7 @@ impl PcieDownstreamPort {
         };
         match port_bar.find(bar_offset) {
             Some((PortBarSubregionKind::CxlComponentRegisters, offset)) => {
-                if let Err(error) = check_access(offset, data.len()) {
+                if let Err(error) = check_register_access(offset, data.len()) {
                     return IoResult::Err(error);
                 }
                 let (Some(registers), Ok(offset)) =
@@ -246,7 +249,7 @@ impl PcieDownstreamPort {
                 }
             }
             Some((PortBarSubregionKind::MsiXTable | PortBarSubregionKind::MsiXPba, _)) => {
-                if let Err(error) = check_access(bar_offset, data.len()) {
+                if let Err(error) = check_register_access(bar_offset, data.len()) {
                     return IoResult::Err(error);
                 }
                 if let Some(msix) = &mut port_bar.msix {
@@ -264,9 +267,9 @@ impl PcieDownstreamPort {
     }
 }
 
-/// The registers in a port's BAR are reached by naturally aligned dwords and quadwords only (CXL 3.1 section 8.2.4, PCIe 6.2
+/// Component registers and MSI-X are reached by naturally aligned dwords and quadwords only (CXL 3.1 section 8.2.4, PCIe 6.2
 /// section 7.7.2).
-fn check_access(offset: u64, len: usize) -> Result<(), IoError> {
+pub(crate) fn check_register_access(offset: u64, len: usize) -> Result<(), IoError> {
     match len {
         4 | 8 if offset.is_multiple_of(len as u64) => Ok(()),
         4 | 8 => Err(IoError::UnalignedAccess),

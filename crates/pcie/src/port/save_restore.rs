@@ -57,14 +57,32 @@ impl PcieDownstreamPort {
         self.check_device(state.device.as_ref())
     }
 
-    /// Restores a state that was checked.
+    /// Restores a state that was checked. Should the device refuse it all the same, the port is as before.
     pub(crate) fn restore_state(&mut self, state: PortState) -> Result<(), RestoreError> {
-        self.cfg_space.restore(state.cfg_space)?;
-        self.restore_cxl_component_registers_state(state.cxl_component_registers)?;
-        match (
-            state.device,
-            self.link.as_mut().and_then(|(_, device)| device.managed()),
-        ) {
+        let unsaved = |error: SaveError| RestoreError::Other(error.into());
+        let cfg_space = self.cfg_space.save().map_err(unsaved)?;
+        let cxl = self.save_cxl_component_registers_state().map_err(unsaved)?;
+        let restored = self
+            .restore_registers(state.cfg_space, state.cxl_component_registers)
+            .and_then(|()| self.restore_device(state.device));
+        if restored.is_err() {
+            self.restore_registers(cfg_space, cxl)?;
+        }
+        restored
+    }
+
+    fn restore_registers(
+        &mut self,
+        cfg_space: ConfigState,
+        cxl: Option<CxlState>,
+    ) -> Result<(), RestoreError> {
+        self.cfg_space.restore(cfg_space)?;
+        self.restore_cxl_component_registers_state(cxl)
+    }
+
+    fn restore_device(&mut self, state: Option<LinkedDeviceState>) -> Result<(), RestoreError> {
+        let device = self.link.as_mut().and_then(|(_, device)| device.managed());
+        match (state, device) {
             (Some(saved), Some(device)) => device
                 .restore(saved.device)
                 .map_err(|e| e.in_child(saved.name)),

@@ -1,6 +1,7 @@
 //! Composing a root complex.
 
 use super::GenericPcieRootComplex;
+use super::GenericPcieRootPortDefinition;
 use super::HostBridge;
 use crate::ComposeError;
 use crate::ECAM_BUS_SHIFT;
@@ -14,6 +15,8 @@ use crate::port_set::PortSet;
 use chipset_device::io::deferred::MergeQueue;
 use chipset_device::mmio::RegisterMmioIntercept;
 use cxl_spec::CxlComponentRegisters;
+use cxl_spec::component_registers::CxlHdmDecoderCapability;
+use cxl_spec::component_registers::CxlHdmDecoderCapabilityOptions;
 use cxl_spec::spec::CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES;
 use memory_range::MemoryRange;
 use pci_bus::GenericPciBusDevice;
@@ -96,6 +99,18 @@ impl RootComplexBuilder {
         self
     }
 
+    /// Adds a root port to each device from 0 on, as [`GenericPcieRootComplex::new`] describes.
+    pub(super) fn ports(self, ports: Vec<GenericPcieRootPortDefinition>) -> Self {
+        (0u8..).zip(ports).fold(self, |builder, (device, port)| {
+            let slot_number = port.hotplug.then(|| (u32::from(device) << 3) + 1);
+            builder.port(PortConfig {
+                slot_number,
+                settings: port.settings,
+                ..PortConfig::new(port.name, device, 0)
+            })
+        })
+    }
+
     /// Adds a root-complex-integrated endpoint: one function on the root bus itself.
     pub fn integrated_endpoint(
         mut self,
@@ -143,12 +158,16 @@ impl RootComplexBuilder {
                 device: integrated.endpoint,
             },
         }));
+        let root_ports = functions
+            .iter()
+            .filter(|f| matches!(f.occupant, Occupant::Port(_)))
+            .count();
         let mut ecam = register_mmio.new_io_region("ecam", self.ecam_range.len());
         ecam.map(self.ecam_range.start());
         let host_bridge = self.host_bridge_range.map(|range| {
             let mut region = register_mmio.new_io_region("chbcr", range.len());
             region.map(range.start());
-            HostBridge::new(range, region, host_bridge_registers())
+            HostBridge::new(range, region, host_bridge_registers(root_ports))
         });
         let mut root = GenericPcieRootComplex {
             segment: self.segment,
@@ -211,14 +230,25 @@ impl RootComplexBuilder {
     }
 }
 
-/// What a host bridge has: HDM decoders that route to its root ports (CXL 3.1 section 8.2.4.20).
-fn host_bridge_registers() -> CxlComponentRegisters {
+/// What a host bridge has: HDM decoders whose targets are its root ports, up to eight (CXL 3.1 section 8.2.4.20).
+#[expect(
+    clippy::expect_used,
+    reason = "four decoders and 1, 2, 4 or 8 targets can always be encoded"
+)]
+fn host_bridge_registers(root_ports: usize) -> CxlComponentRegisters {
+    let targets = match root_ports {
+        0..=1 => 1,
+        2..=3 => 2,
+        4..=7 => 4,
+        _ => 8,
+    };
+    let options = CxlHdmDecoderCapabilityOptions {
+        target_count_encoding: targets,
+        ..CxlHdmDecoderCapabilityOptions::default()
+    };
+    let decoders = CxlHdmDecoderCapability::with_options(options, HOST_BRIDGE_HDM_DECODERS)
+        .expect("a host bridge's decoders");
     let mut registers = CxlComponentRegisters::new();
-    if let Ok(decoders) = cxl_spec::component_registers::CxlHdmDecoderCapability::with_options(
-        cxl_spec::component_registers::CxlHdmDecoderCapabilityOptions::default(),
-        HOST_BRIDGE_HDM_DECODERS,
-    ) {
-        registers.add_register(Box::new(decoders));
-    }
+    registers.add_register(Box::new(decoders));
     registers
 }

@@ -1,7 +1,9 @@
 //! Saving and restoring a root complex and all below it: checked as a whole, then restored; refused means unchanged.
 
 use super::GenericPcieRootComplex;
+use crate::port::CxlState;
 use crate::port::PortState;
+use crate::port_set::state::IntegratedState;
 use anyhow::anyhow;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
@@ -92,27 +94,29 @@ impl SaveRestore for GenericPcieRootComplex {
                 .into_iter()
                 .map(to_saved)
                 .collect(),
-            cxl_component_registers: self
-                .host_bridge
-                .as_mut()
-                .map(|bridge| bridge.registers.save())
-                .transpose()?,
+            cxl_component_registers: self.save_bridge()?,
             integrated: self.functions.save_integrated()?,
         })
     }
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-        let before = self
-            .save()
-            .map_err(|error| RestoreError::Other(error.into()))?;
-        let checked = self.check_whole(state)?;
+        let Checked {
+            ports,
+            bridge,
+            integrated,
+        } = self.check_whole(state)?;
+        let unsaved = |error: SaveError| RestoreError::Other(error.into());
+        let bridge_before = self.save_bridge().map_err(unsaved)?;
+        let integrated_before = self.functions.save_integrated().map_err(unsaved)?;
         self.merges.clear();
-        let restored = self.apply(checked);
+        let restored = self
+            .restore_bus(bridge, integrated)
+            .and_then(|()| self.functions.restore_ports(ports));
         if restored.is_err() {
-            // A device from elsewhere took the state when asked and refused it when given: everything goes back.
-            let before = self.check_whole(before)?;
-            self.apply(before)?;
+            // A device took the state when asked and refused it when given: everything goes back.
+            self.restore_bus(bridge_before, integrated_before)?;
         }
+        self.refresh_routes();
         restored
     }
 }
@@ -120,11 +124,12 @@ impl SaveRestore for GenericPcieRootComplex {
 /// A state whose parts were all found to fit.
 struct Checked {
     ports: Vec<(u8, PortState)>,
-    state: state::SavedState,
+    bridge: Option<CxlState>,
+    integrated: Vec<IntegratedState>,
 }
 
 impl GenericPcieRootComplex {
-    fn check_whole(&mut self, mut state: state::SavedState) -> Result<Checked, RestoreError> {
+    fn check_whole(&mut self, state: state::SavedState) -> Result<Checked, RestoreError> {
         let invalid = |error| Err(RestoreError::InvalidSavedState(error));
         let (start, end) = (self.start_bus, self.end_bus);
         if (state.start_bus, state.end_bus) != (start, end) {
@@ -148,31 +153,32 @@ impl GenericPcieRootComplex {
                 ));
             }
         }
-        let ports: Vec<_> = std::mem::take(&mut state.ports)
-            .into_iter()
-            .map(from_saved)
-            .collect();
+        let ports: Vec<_> = state.ports.into_iter().map(from_saved).collect();
         self.functions.check_ports(&ports)?;
         self.functions.check_integrated(&state.integrated)?;
-        Ok(Checked { ports, state })
+        Ok(Checked {
+            ports,
+            bridge: state.cxl_component_registers,
+            integrated: state.integrated,
+        })
     }
 
-    fn apply(&mut self, Checked { ports, state }: Checked) -> Result<(), RestoreError> {
-        let result = self.apply_parts(ports, state);
-        self.refresh_routes();
-        result
+    fn save_bridge(&mut self) -> Result<Option<CxlState>, SaveError> {
+        self.host_bridge
+            .as_mut()
+            .map(|bridge| bridge.registers.save())
+            .transpose()
     }
 
-    fn apply_parts(
+    /// Restores what is on the root bus beside the ports.
+    fn restore_bus(
         &mut self,
-        ports: Vec<(u8, PortState)>,
-        state: state::SavedState,
+        bridge: Option<CxlState>,
+        integrated: Vec<IntegratedState>,
     ) -> Result<(), RestoreError> {
-        if let (Some(saved), Some(bridge)) = (state.cxl_component_registers, &mut self.host_bridge)
-        {
+        if let (Some(saved), Some(bridge)) = (bridge, &mut self.host_bridge) {
             bridge.registers.restore(saved)?;
         }
-        self.functions.restore_ports(ports)?;
-        self.functions.restore_integrated(state.integrated)
+        self.functions.restore_integrated(integrated)
     }
 }

@@ -89,16 +89,17 @@ impl SaveRestore for GenericPcieSwitch {
     }
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-        let before = self
+        let Checked { upstream, ports } = self.check_whole(state)?;
+        let cfg_space = &mut self.upstream_port.cfg_space;
+        let before = cfg_space
             .save()
             .map_err(|error| RestoreError::Other(error.into()))?;
-        let checked = self.check_whole(state)?;
-        let restored = self.apply(checked);
+        cfg_space.restore(upstream)?;
+        let restored = self.downstream_ports.restore_ports(ports);
         if restored.is_err() {
-            // A device from elsewhere took the state when asked and refused it when given: everything goes back.
-            let before = self.check_whole(before)?;
-            self.apply(before)?;
+            self.upstream_port.cfg_space.restore(before)?;
         }
+        self.refresh_routes();
         restored
     }
 }
@@ -124,12 +125,5 @@ impl GenericPcieSwitch {
         let ports: Vec<_> = state.downstream_ports.into_iter().map(from_saved).collect();
         self.downstream_ports.check_ports(&ports)?;
         Ok(Checked { upstream, ports })
-    }
-
-    fn apply(&mut self, Checked { upstream, ports }: Checked) -> Result<(), RestoreError> {
-        let result = self.upstream_port.cfg_space.restore(upstream);
-        let result = result.and_then(|()| self.downstream_ports.restore_ports(ports));
-        self.refresh_routes();
-        result
     }
 }

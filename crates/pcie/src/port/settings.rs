@@ -1,0 +1,155 @@
+//! What a port is composed from, and what can be wrong with it.
+
+use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
+use pci_core::capabilities::msix::MsixLayoutError;
+use pci_core::cfg_space_emu::ConfigSpaceError;
+
+/// Settings of a port.
+#[derive(Debug, Default, Clone)]
+pub struct PciePortSettings {
+    /// Access Control Services the port offers, as in the ACS Capability register; those a port of its type cannot have are
+    /// left out. 0 for no ACS.
+    pub acs_capabilities_supported: u16,
+    /// What the port says of CXL; with cache or memory capability it becomes a CXL port.
+    pub cxl_flex_bus_port_capability: Option<CxlFlexBusPortDvsecCapability>,
+}
+
+/// Further settings of a port.
+#[derive(Debug, Default, Clone)]
+pub struct PortOptions {
+    /// The Device Serial Number, an EUI-64. `None` for no such capability.
+    pub serial_number: Option<u64>,
+    /// Lets the guest turn on ARI forwarding, and reach functions above 7 behind the port.
+    pub ari_forwarding: bool,
+    /// What a CXL port has beyond its DVSECs.
+    pub cxl: CxlPortOptions,
+}
+
+/// The component registers of a CXL port. They are in the port's BAR.
+#[derive(Debug, Default, Clone)]
+pub struct CxlPortOptions {
+    /// The CXL RAS capability (CXL 3.1 section 8.2.4.17).
+    pub ras: bool,
+    /// The CXL Link capability (CXL 3.1 section 8.2.4.19).
+    pub link: bool,
+}
+
+/// A BAR of a port.
+#[derive(Clone, Debug)]
+pub struct PortBarDefinition {
+    /// The BAR's number. A port's BAR is 64 bits wide and takes both slots of its header, so this is 0.
+    pub index: u8,
+    /// Bytes; rounded up to a power of two of at least 4096.
+    pub size_bytes: u64,
+    /// What lies in it. The rest reads zero.
+    pub subregions: Vec<PortBarSubregionDefinition>,
+}
+
+/// A part of a port's BAR.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortBarSubregionDefinition {
+    /// What it is.
+    pub kind: PortBarSubregionKind,
+    /// Bytes from the start of the BAR.
+    pub offset: u64,
+    /// Bytes.
+    pub size_bytes: u64,
+}
+
+/// What lies in a part of a port's BAR.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum PortBarSubregionKind {
+    /// CXL component registers (CXL 3.1 section 8.2.3): 64 KiB, 64-KiB aligned.
+    CxlComponentRegisters,
+    /// The MSI-X table: 16 bytes a vector.
+    MsiXTable,
+    /// The MSI-X pending bits: 8 bytes for 64 vectors.
+    MsiXPba,
+}
+
+/// A port that cannot be composed.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// The BAR is not number 0.
+    #[error(
+        "port '{port}': BAR{index} asked for; a port's BAR is 64 bits wide and can only be BAR0"
+    )]
+    BarIndex {
+        /// The port.
+        port: String,
+        /// The BAR.
+        index: u8,
+    },
+    /// A part of the BAR sticks out of it.
+    #[error(
+        "port '{port}': {kind:?} of {size:#x} bytes at {offset:#x} do not fit in a BAR of {bar:#x} bytes"
+    )]
+    Subregion {
+        /// The port.
+        port: String,
+        /// The part.
+        kind: PortBarSubregionKind,
+        /// Its offset.
+        offset: u64,
+        /// Its size.
+        size: u64,
+        /// Bytes of the BAR.
+        bar: u64,
+    },
+    /// Two parts of the BAR share bytes, or one is there twice.
+    #[error("port '{port}': {first:?} and {second:?} collide in BAR0")]
+    SubregionCollision {
+        /// The port.
+        port: String,
+        /// One part.
+        first: PortBarSubregionKind,
+        /// The other.
+        second: PortBarSubregionKind,
+    },
+    /// The component registers are misplaced.
+    #[error(
+        "port '{port}': CXL component registers at {offset:#x}, {size:#x} bytes; they are 64 KiB at a multiple of 64 KiB"
+    )]
+    ComponentRegisters {
+        /// The port.
+        port: String,
+        /// Their offset.
+        offset: u64,
+        /// Their size.
+        size: u64,
+    },
+    /// A CXL port whose BAR has no component registers.
+    #[error("port '{port}': a CXL port's BAR needs a part for the component registers")]
+    NoComponentRegisters {
+        /// The port.
+        port: String,
+    },
+    /// The MSI-X table came without pending bits, or the other way round.
+    #[error("port '{port}': MSI-X needs both a table and pending bits in the BAR")]
+    MsixHalf {
+        /// The port.
+        port: String,
+    },
+    /// The MSI-X table or pending bits are misplaced.
+    #[error("port '{port}': {source}")]
+    Msix {
+        /// The port.
+        port: String,
+        /// What is wrong.
+        source: MsixLayoutError,
+    },
+    /// The BAR cannot be registered.
+    #[error("port '{port}': a port with a BAR needs MMIO registration, and none was given")]
+    NoMmioRegistration {
+        /// The port.
+        port: String,
+    },
+    /// The configuration space cannot be composed.
+    #[error("port '{port}': {source}")]
+    ConfigSpace {
+        /// The port.
+        port: String,
+        /// What is wrong.
+        source: ConfigSpaceError,
+    },
+}
