@@ -160,8 +160,9 @@ fn saved_state() {
     SaveRestore::restore(&mut bus, saved).unwrap();
     assert_eq!(read(&mut bus, 0xCF8, 4), Ok(0x8000_1910));
     for pio_addr_reg in [0x8100_0000, 0x8000_0001] {
-        let refused = SaveRestore::restore(&mut bus, State { pio_addr_reg });
-        refused.unwrap_err();
+        let state = State { pio_addr_reg };
+        SaveRestore::check(&bus, &state).unwrap_err();
+        SaveRestore::restore(&mut bus, state).unwrap_err();
         assert_eq!(read(&mut bus, 0xCF8, 4), Ok(0x8000_1910), "as it was");
     }
 }

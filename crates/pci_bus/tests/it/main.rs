@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 #![allow(
-    clippy::panic,
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "a test that fails should stop at once"
 )]
