@@ -31,6 +31,7 @@ use std::ffi::CStr;
 use std::ffi::CString;
 use std::fmt;
 use std::iter::Enumerate;
+use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::num::NonZeroU8;
 use std::num::Wrapping;
@@ -59,7 +60,7 @@ impl Inspect for Port {
             .display("shown", &self.status)
             .display_debug("debug", &self.status)
             .field_with("computed", || self.status + 1)
-            .fields("list", [("a", 1), ("b", 2)].into_iter())
+            .fields("list", [("a", 1), ("b", 2)])
             .child("child", |req| req.value(self.status))
             .child("", |req| {
                 req.respond().field("merged", true);
@@ -80,7 +81,7 @@ impl InspectMut for Port {
                 }
                 Ok::<_, std::num::ParseIntError>(self.limit)
             })
-            .fields_mut("both", [(0, &mut self.status)].into_iter());
+            .fields_mut("both", [(0, &mut self.status)]);
     }
 }
 
@@ -129,7 +130,7 @@ fn sensitivity_twins() {
 }
 
 /// The lifetime of a request is a parameter of its type, so the methods coerce for one at a time.
-fn of_lifetime<'a>() {
+fn of_lifetime<'a>(_: PhantomData<&'a ()>) {
     let _: fn(Request<'a>) -> Response<'a> = Request::respond;
     let _: fn(Request<'a>, ValueKind) = |req, value| req.value(value);
     let _: fn(Request<'a>) -> Result<UpdateRequest<'a>, Request<'a>> = Request::update;
@@ -150,7 +151,7 @@ fn of_lifetime<'a>() {
 
 #[test]
 fn requests() {
-    of_lifetime();
+    of_lifetime(PhantomData);
 
     let _: fn(&str, &'static Port) -> Inspection = |path, obj| inspect::inspect(path, obj);
     let _: fn(&str, &str, &'static Port) -> Update =
@@ -349,7 +350,7 @@ enum Mode {
 
 #[derive(Inspect)]
 struct ConstGeneric<const N: usize> {
-    #[inspect(hex, with = "|words| inspect::iter_by_index(words)")]
+    #[inspect(hex, with = "|words| inspect::iter_by_index(words).prefix(\"w\")")]
     words: [u32; N],
 }
 
@@ -370,6 +371,6 @@ fn derives() {
     assert!(matches!(mode, Mode::SecondMode));
     assert_eq!(
         show(&ConstGeneric { words: [16, 1] }),
-        "{words: {0: 0x10, 1: 0x1}}"
+        "{words: {w0: 0x10, w1: 0x1}}"
     );
 }

@@ -1,5 +1,10 @@
 //! Every public item that others program against, with its signature: this file compiles, or the interface has changed.
 
+#![allow(
+    clippy::type_complexity,
+    reason = "signatures are written out as others write them"
+)]
+
 use inspect::Inspect;
 use mesh_protobuf::DescribedProtobuf;
 use mesh_protobuf::MessageDescription;
