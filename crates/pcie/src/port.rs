@@ -546,15 +546,16 @@ pub(crate) fn build_cxl_register_locator_extended_capability(
 
 /// The component registers a CXL port starts with.
 fn component_registers(options: &CxlPortOptions) -> CxlComponentRegisters {
-    use cxl_spec::component_registers::CxlLinkCapability;
-    use cxl_spec::component_registers::CxlRasCapability;
     let mut registers = CxlComponentRegisters::new();
-    // A set has room for both.
     if options.ras {
-        let _ = registers.try_add_register(Box::new(CxlRasCapability::new()));
+        registers.add_register(Box::new(
+            cxl_spec::component_registers::CxlRasCapability::new(),
+        ));
     }
     if options.link {
-        let _ = registers.try_add_register(Box::new(CxlLinkCapability::new()));
+        registers.add_register(Box::new(
+            cxl_spec::component_registers::CxlLinkCapability::new(),
+        ));
     }
     registers
 }

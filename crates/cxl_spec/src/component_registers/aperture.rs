@@ -68,13 +68,9 @@ impl CxlComponentRegisters {
         CXL_COMPONENT_REGISTERS_SIZE_BYTES as usize
     }
 
-    /// Adds the only block of a set: false, with nothing changed, when there is a block already or
-    /// [`Self::try_add_register`] has an error.
-    ///
-    /// Device code that knows sets of one block relies on being refused a second one, which would move the first.
-    /// Whoever composes several uses [`Self::try_add_register`].
+    /// Adds a block; false, with nothing changed, where [`Self::try_add_register`] has an error.
     pub fn add_register(&mut self, register: Box<dyn CxlComponentRegister>) -> bool {
-        self.blocks.is_empty() && self.try_add_register(register).is_ok()
+        self.try_add_register(register).is_ok()
     }
 
     /// Adds a block and returns its offset in the space, as things are now: adding another may move it

@@ -9,4 +9,3 @@
 
 mod api;
 mod bitfields;
-mod component_registers;

@@ -74,8 +74,6 @@ pub(crate) enum EndpointError {
     #[error(transparent)]
     HdmDecoders(#[from] cxl_spec::component_registers::CxlHdmDecoderCapabilityError),
     #[error(transparent)]
-    ComponentRegisters(#[from] cxl_spec::component_registers::ComponentRegisterError),
-    #[error(transparent)]
     RegisterLocator(#[from] cxl_spec::RegisterLocatorConfigError),
 }
 
@@ -277,12 +275,12 @@ fn component_registers(
         return Ok(None);
     };
     let mut registers = CxlComponentRegisters::new();
-    registers.try_add_register(Box::new(CxlRasCapability::new()))?;
+    registers.add_register(Box::new(CxlRasCapability::new()));
     let options = CxlHdmDecoderCapabilityOptions::default();
-    registers.try_add_register(Box::new(CxlHdmDecoderCapability::with_options(
+    registers.add_register(Box::new(CxlHdmDecoderCapability::with_options(
         options,
         cxl.hdm_decoders.into(),
-    )?))?;
+    )?));
     Ok(Some(ComponentRegisters {
         bar: cxl.bar,
         region,

@@ -163,9 +163,7 @@ fn blocks_that_do_not_fit_change_nothing() {
         })
     );
     assert!(
-        registers
-            .try_add_register(block(CacheMemExtendedRegister, 4))
-            .is_err(),
+        !registers.add_register(block(CacheMemExtendedRegister, 4)),
         "the primary directory would need an entry more"
     );
     assert_eq!(read(&registers, 0x1000), Some(0x0111_0001));
@@ -173,9 +171,7 @@ fn blocks_that_do_not_fit_change_nothing() {
 
     let mut registers = CxlComponentRegisters::new();
     for _ in 0..12 {
-        registers
-            .try_add_register(block(CacheMemExtendedRegister, 0xff8))
-            .unwrap();
+        assert!(registers.add_register(block(CacheMemExtendedRegister, 0xff8)));
     }
     let error = registers.try_add_register(block(CacheMemExtendedRegister, 0x10));
     assert_eq!(
@@ -191,19 +187,10 @@ fn blocks_that_do_not_fit_change_nothing() {
 fn as_many_blocks_as_a_directory_counts() {
     let mut registers = CxlComponentRegisters::new();
     for _ in 0..255 {
-        registers
-            .try_add_register(block(CacheMemRegister, 8))
-            .unwrap();
+        assert!(registers.add_register(block(CacheMemRegister, 8)));
     }
     assert_eq!(read(&registers, 0x1000), Some(0xff11_0001));
-    assert_eq!(
-        registers.try_add_register(block(CacheMemRegister, 8)),
-        Err(ComponentRegisterError::NoRoom {
-            label: "test-register-block".into(),
-            len: 8,
-            range: "primary range"
-        })
-    );
+    assert!(!registers.add_register(block(CacheMemRegister, 8)));
 }
 
 /// A block that says of itself what a test wants.
@@ -303,9 +290,7 @@ fn misdescribed_blocks_are_named_and_refused() {
 #[test]
 fn only_aligned_dwords_and_qwords_are_taken() {
     let mut registers = CxlComponentRegisters::new();
-    registers
-        .try_add_register(block(CacheMemRegister, 0x10))
-        .unwrap();
+    registers.add_register(block(CacheMemRegister, 0x10));
     for (offset, len) in [
         (0x1008, 0),
         (0x1008, 1),
@@ -345,12 +330,8 @@ fn only_aligned_dwords_and_qwords_are_taken() {
 #[test]
 fn a_qword_is_refused_as_a_whole() {
     let mut registers = CxlComponentRegisters::new();
-    registers
-        .try_add_register(Box::new(CxlHdmDecoderCapability::new().unwrap()))
-        .unwrap();
-    registers
-        .try_add_register(block(CacheMemRegister, 0xc))
-        .unwrap();
+    registers.add_register(Box::new(CxlHdmDecoderCapability::new().unwrap()));
+    registers.add_register(block(CacheMemRegister, 0xc));
     // Directory (two entries), padding, decoders at 0x1010, memory at 0x1040.
     assert_eq!(registers.capability_offset(0x20), Some(0x1040));
     assert!(write(&mut registers, 0x1048, &[7; 4]));
@@ -375,14 +356,12 @@ fn a_qword_is_refused_as_a_whole() {
 #[test]
 fn a_dword_that_a_block_does_not_have_is_invalid() {
     let mut registers = CxlComponentRegisters::new();
-    registers
-        .try_add_register(Box::new(Odd {
-            register_type: CacheMemRegister,
-            id: 0x20,
-            version: 1,
-            len: 0xc,
-        }))
-        .unwrap();
+    registers.add_register(Box::new(Odd {
+        register_type: CacheMemRegister,
+        id: 0x20,
+        version: 1,
+        len: 0xc,
+    }));
     assert_eq!(read(&registers, 0x1010), Some(8));
     assert_eq!(read(&registers, 0x100c), None);
     assert!(!write(&mut registers, 0x1010, &[0; 4]), "it takes no write");
@@ -391,12 +370,8 @@ fn a_dword_that_a_block_does_not_have_is_invalid() {
 #[test]
 fn resets_reach_the_blocks_but_for_function_level_ones() {
     let mut registers = CxlComponentRegisters::new();
-    registers
-        .try_add_register(block(CacheMemRegister, 8))
-        .unwrap();
-    registers
-        .try_add_register(Box::new(CxlRasCapability::new()))
-        .unwrap();
+    registers.add_register(block(CacheMemRegister, 8));
+    registers.add_register(Box::new(CxlRasCapability::new()));
     let ras = registers.capability_offset(2).unwrap();
     let memory = registers.capability_offset(0x20).unwrap();
     let set = |registers: &mut CxlComponentRegisters| {
@@ -418,15 +393,9 @@ fn resets_reach_the_blocks_but_for_function_level_ones() {
 fn blocks_are_saved_by_label_and_restored_all_or_none() {
     let compose = |second: usize| {
         let mut registers = CxlComponentRegisters::new();
-        registers
-            .try_add_register(block(CacheMemRegister, 8))
-            .unwrap();
-        registers
-            .try_add_register(Box::new(CxlRasCapability::new()))
-            .unwrap();
-        registers
-            .try_add_register(block(CacheMemRegister, second))
-            .unwrap();
+        registers.add_register(block(CacheMemRegister, 8));
+        registers.add_register(Box::new(CxlRasCapability::new()));
+        registers.add_register(block(CacheMemRegister, second));
         registers
     };
     let mut registers = compose(8);
@@ -486,12 +455,8 @@ fn blocks_are_saved_by_label_and_restored_all_or_none() {
 #[test]
 fn inspection_shows_the_space_and_its_blocks() {
     let mut registers = CxlComponentRegisters::new();
-    registers
-        .try_add_register(Box::new(CxlSnoopFilterCapability::new(1, 2)))
-        .unwrap();
-    registers
-        .try_add_register(block(CacheMemExtendedRegister, 4))
-        .unwrap();
+    registers.add_register(Box::new(CxlSnoopFilterCapability::new(1, 2)));
+    registers.add_register(block(CacheMemExtendedRegister, 4));
     let node = inspect::InspectionBuilder::new("")
         .depth(Some(2))
         .inspect(&registers)
