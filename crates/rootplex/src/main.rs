@@ -64,7 +64,7 @@ struct Options {
     /// Write a drawing of the hierarchy as SVG.
     #[arg(long, value_name = "OUT")]
     svg: Option<Target>,
-    /// Print nothing but mistakes.
+    /// Print nothing but mistakes and what did not fit.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -143,6 +143,10 @@ fn show(
         .verify()
         .map_err(|error| Failure::other(format!("{source}: {error}")))?;
     if !is_reported {
+        // The report would say so.
+        for shortfall in session.shortfalls() {
+            eprintln!("rootplex: {source}: {shortfall}");
+        }
         return Ok(());
     }
     let mut report = tree;
