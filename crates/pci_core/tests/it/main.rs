@@ -15,6 +15,7 @@ mod foreign;
 mod function;
 mod header;
 mod intx;
+mod lspci;
 mod msi;
 mod pci_express;
 mod probing;
