@@ -110,7 +110,7 @@ pub struct AerExtendedCapability {
     #[inspect(flatten)]
     registers: RegisterFile<AerReg>,
     /// Errors recorded behind the one in the log, oldest first.
-    #[inspect(with = "|recorded| inspect::iter_by_index(recorded)")]
+    #[inspect(iter_by_index)]
     recorded: VecDeque<RecordedError>,
     /// Root port or root complex event collector.
     root: bool,
