@@ -605,6 +605,18 @@ mod tests {
     }
 
     #[test]
+    fn a_masked_failure_does_not_hold_the_log() {
+        let mut dpc = DpcExtendedCapability::new_root_port(0);
+        dpc.write_u32(0x10, 0x1);
+        dpc.record_rp_pio(RpPioErrors::new().with_cfg_ur_cpl(true), [1; 4]);
+        dpc.record_rp_pio(RpPioErrors::new().with_mem_cto(true), [2; 4]);
+        assert_eq!(
+            [STATUS, 0xc, 0x20].map(|o| dpc.read_u32(o)),
+            [0x1200, 0x4_0001, 2]
+        );
+    }
+
+    #[test]
     fn failed_requests_of_the_root_complex() {
         let mut dpc = DpcExtendedCapability::new_root_port(0);
         set_control(&mut dpc, 0x11);

@@ -241,4 +241,19 @@ mod tests {
         let mut other = TableExtendedCapability::ltr();
         assert!(other.restore(source.save().unwrap()).is_err());
     }
+
+    #[test]
+    fn restoring_changes_what_software_can_change_and_a_missing_register_is_reset() {
+        let mut vc = TableExtendedCapability::virtual_channel();
+        vc.write_u32(0x14, 0);
+        let mut all_ones = vc.save().unwrap();
+        all_ones.registers[0].value = u32::MAX;
+        vc.restore(all_ones).unwrap();
+        assert_eq!(vc.read_u32(0x14), 0x8000_00ff);
+        vc.write_u32(0x14, 0);
+        let mut none = vc.save().unwrap();
+        none.registers.clear();
+        vc.restore(none).unwrap();
+        assert_eq!(vc.read_u32(0x14), 0x8000_00ff);
+    }
 }
