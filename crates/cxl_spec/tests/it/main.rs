@@ -9,3 +9,4 @@
 
 mod api;
 mod bitfields;
+mod component_registers;
