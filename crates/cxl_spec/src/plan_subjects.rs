@@ -30,6 +30,7 @@ struct ComponentSubject<T> {
     base: u16,
     table: &'static Block,
     masks: fn(&T) -> Vec<WordMask>,
+    latch: fn(&T, u16, u32),
     consequences: &'static [Consequence],
 }
 
@@ -40,6 +41,7 @@ impl<R: BlockRegister> ComponentSubject<CxlTableCapability<R>> {
             base: 0,
             table,
             masks: CxlTableCapability::masks,
+            latch: |block, offset, bits| block.hardware_side().set_bits(offset, bits),
             consequences: &[],
         }
     }
@@ -65,6 +67,10 @@ impl<T: CxlComponentRegister> Subject for ComponentSubject<T> {
         let enables = ByteEnables::new(bits).unwrap_or(ByteEnables::NONE);
         // A refusal shows as nothing having changed.
         self.block.write_bytes(self.base + offset, value, enables);
+    }
+
+    fn latch(&mut self, offset: u16, bits: u32) {
+        (self.latch)(&self.block, offset, bits);
     }
 
     fn reset(&mut self, kind: Reset) {
@@ -115,6 +121,9 @@ impl Subject for LocatorEntrySubject {
     fn write(&mut self, offset: u16, value: u32, _lanes: u32) {
         self.locator.write_u32(FIRST + offset, value);
     }
+
+    /// An entry has no RW1C bit.
+    fn latch(&mut self, _offset: u16, _bits: u32) {}
 
     fn reset(&mut self, kind: Reset) {
         self.locator.reset_by(kind);
@@ -213,6 +222,9 @@ fn hdm(options: CxlHdmDecoderCapabilityOptions) -> CxlHdmDecoderCapability {
     CxlHdmDecoderCapability::with_options(options, 2).expect("2 decoders can be encoded")
 }
 
+/// HDM decoders have no RW1C bit.
+fn no_events(_: &CxlHdmDecoderCapability, _offset: u16, _bits: u32) {}
+
 fn hdm_header(
     options: CxlHdmDecoderCapabilityOptions,
 ) -> ComponentSubject<CxlHdmDecoderCapability> {
@@ -221,6 +233,7 @@ fn hdm_header(
         base: 0,
         table: &CXL_HDM_DECODER_HEADER,
         masks: CxlHdmDecoderCapability::header_masks,
+        latch: no_events,
         consequences: &[],
     }
 }
@@ -231,6 +244,7 @@ fn hdm_decoder(block: CxlHdmDecoderCapability) -> ComponentSubject<CxlHdmDecoder
         base: CXL_HDM_DECODER_BASE_OFFSET,
         table: &CXL_HDM_DECODER,
         masks: |hdm| hdm.decoder_masks(0),
+        latch: no_events,
         consequences: DECODER,
     }
 }

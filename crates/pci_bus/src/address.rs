@@ -1,4 +1,6 @@
 //! The address register.
+//!
+//! It is no register table: an I/O port takes whole dwords only, and has neither lanes nor kinds of reset.
 
 use bitfield_struct::bitfield;
 use inspect::Inspect;

@@ -22,6 +22,7 @@ impl Topology {
     ///
     /// The problems:
     ///
+    /// - no root complex;
     /// - names that are not letters, digits, `_`, `.` and `-`, or that two things have;
     /// - bus numbers whose first is above the last, that two root complexes of a segment share, or that are too few;
     /// - ECAM not at a multiple of 1 MiB, host bridge registers not at one of 64 KiB, apertures not at one of 4 KiB, empty, or
@@ -34,6 +35,13 @@ impl Topology {
     ///   256 MiB.
     pub fn validate(&self) -> Result<(), Problems> {
         let mut checker = Checker::default();
+        if self.root_complex.is_empty() {
+            checker.problem(
+                "root_complex",
+                "",
+                "there is none, and so nothing to compose",
+            );
+        }
         for (i, root_complex) in self.root_complex.iter().enumerate() {
             let place = format!("root_complex[{i}]");
             checker.root_complex(&place, root_complex);

@@ -34,6 +34,26 @@ impl<R> fmt::Debug for RegisterFile<R> {
     }
 }
 
+/// The hardware's side of a register file, for whoever has events happen without knowing the block: it sets bits past all
+/// access rights. It does not follow the file into another page.
+#[derive(Clone)]
+pub struct HardwareSide(Words);
+
+impl fmt::Debug for HardwareSide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HardwareSide")
+    }
+}
+
+impl HardwareSide {
+    /// Sets bits of the dword at a byte offset, rounded down; beyond the block, nothing happens.
+    pub fn set_bits(&self, offset: u16, bits: u32) {
+        if let Some(word) = self.0.as_slice().get(usize::from(offset) / 4) {
+            word.fetch_or(bits, Ordering::Relaxed);
+        }
+    }
+}
+
 impl<R: BlockRegister> RegisterFile<R> {
     /// The block of register `any` after a cold reset, in words of its own.
     pub fn new(_any: R) -> Self {
@@ -53,6 +73,11 @@ impl<R: BlockRegister> RegisterFile<R> {
     /// The access masks of this instance, a dword each: the table's, less what [`Self::narrow`] took away.
     pub fn masks(&self) -> &[WordMask] {
         &self.masks
+    }
+
+    /// The hardware's side of the values where they lie now.
+    pub fn hardware_side(&self) -> HardwareSide {
+        HardwareSide(self.words.clone())
     }
 
     /// Moves the values into a run of a function's page, from dword `first` on. From then on both show the same bits.

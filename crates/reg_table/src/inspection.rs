@@ -12,7 +12,8 @@ impl<R: BlockRegister> Inspect for RegisterFile<R> {
             let entry = register.register();
             match entry.fields {
                 [] => {}
-                [field] => {
+                // A field that is all there is to the register, or has its name, would only say it twice.
+                [field] if field.mask() == entry.mask() || entry.name.ends_with(field.name) => {
                     resp.field(
                         entry.name,
                         FieldValue {

@@ -48,6 +48,7 @@ pub mod reference;
 mod table;
 
 pub use file::Change;
+pub use file::HardwareSide;
 pub use file::RegisterFile;
 pub use file::RestoreMismatch;
 pub use file::Written;

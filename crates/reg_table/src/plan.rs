@@ -1,7 +1,7 @@
 //! The common plan: what must hold for every register block, checked without a line of test code a block.
 //!
 //! A crate that emulates a block offers instances of it through [`SUBJECTS`]. [`run`] then checks reset values, access
-//! rights bit by bit, byte lanes, aliasing, resets after random writes, and that saving, restoring and saving again
+//! rights bit by bit, byte lanes, aliasing, resets after random writes and events, and that saving, restoring and saving again
 //! gives the same bytes; [`blocks_without_subject`] names blocks that nobody offers.
 
 use crate::BLOCKS;
@@ -48,6 +48,8 @@ pub trait Subject {
     fn read(&self, offset: u16) -> u32;
     /// Software writes the lanes of a dword.
     fn write(&mut self, offset: u16, value: u32, lanes: u32);
+    /// An event of the hardware sets bits of a dword, all of them RW1C.
+    fn latch(&mut self, offset: u16, bits: u32);
     /// Resets it.
     fn reset(&mut self, kind: Reset);
     /// Its saved state, encoded.
@@ -131,8 +133,10 @@ impl Plan<'_> {
         }
     }
 
-    /// Each bit of each byte, written alone, does what its access right says, and nothing else moves.
+    /// Each bit of each byte, written alone, does what its access right says, and nothing else moves: least of all an event that
+    /// is pending beside it.
     fn every_byte(&mut self) {
+        self.latching();
         for prepared in [false, true] {
             for offset in 0..(self.entry.make)().block().bytes {
                 for pattern in [0x00, 0xff, 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80] {
@@ -140,9 +144,20 @@ impl Plan<'_> {
                     if prepared {
                         scramble(subject.as_mut(), u32::from(offset) + 1, 3);
                     }
+                    latch(subject.as_mut(), || u32::MAX);
                     self.one_byte(subject.as_mut(), offset, pattern, prepared);
                 }
             }
+        }
+    }
+
+    /// Events set the bits that they are to set, or all that follows would pass for want of any.
+    fn latching(&mut self) {
+        let mut subject = (self.entry.make)();
+        latch(subject.as_mut(), || u32::MAX);
+        for (mask, offset) in subject.masks().iter().zip((0..).step_by(4)) {
+            let found = subject.read(offset) & mask.rw1c;
+            self.compare("RW1C bits after events", offset, mask.rw1c, found);
         }
     }
 
@@ -167,7 +182,7 @@ impl Plan<'_> {
             masks.iter().zip(before).zip(after).zip((0..).step_by(4))
         {
             let expected = if offset == aligned {
-                mask.write(old, pattern << shift, 0xff << shift)
+                written_value(mask, old, pattern << shift, 0xff << shift)
             } else {
                 old
             };
@@ -195,7 +210,7 @@ impl Plan<'_> {
                     self.compare(
                         &format!("{kind:?} reset"),
                         offset,
-                        mask.reset(old, kind) & !free,
+                        reset_value(mask, old, kind) & !free,
                         found & !free,
                     );
                 }
@@ -307,6 +322,51 @@ fn consequent(subject: &dyn Subject, offset: u16, of: impl Fn(&str) -> bool) -> 
     bits
 }
 
+/// What PCIe 6.2 section 7.4 says of a write, bit by bit: slower than [`WordMask::write`], and independent of it.
+fn written_value(mask: &WordMask, old: u32, value: u32, lanes: u32) -> u32 {
+    each_bit(|bit| {
+        let (was, wrote) = (old & bit != 0, value & bit != 0);
+        if lanes & bit == 0 {
+            was
+        } else if mask.rw & bit != 0 {
+            wrote
+        } else if mask.rw1c & bit != 0 {
+            was && !wrote
+        } else if mask.rw1s & bit != 0 {
+            was || wrote
+        } else {
+            was
+        }
+    })
+}
+
+/// What a reset leaves, bit by bit; beside [`WordMask::reset`] as [`written_value`] is beside writing.
+fn reset_value(mask: &WordMask, old: u32, kind: Reset) -> u32 {
+    each_bit(|bit| {
+        let survives = mask.live & bit != 0
+            || mask.sticky & bit != 0 && kind != Reset::Cold
+            || mask.not_flr & bit != 0 && kind == Reset::FunctionLevel;
+        (if survives { old } else { mask.reset }) & bit != 0
+    })
+}
+
+fn each_bit(is_set: impl Fn(u32) -> bool) -> u32 {
+    (0..u32::BITS)
+        .map(|n| 1 << n)
+        .filter(|bit| is_set(*bit))
+        .fold(0, |word, bit| word | bit)
+}
+
+/// Has an event happen at every RW1C bit that `choose` has set.
+fn latch(subject: &mut dyn Subject, mut choose: impl FnMut() -> u32) {
+    for (mask, offset) in subject.masks().iter().zip((0..).step_by(4)) {
+        let bits = mask.rw1c & choose();
+        if bits != 0 {
+            subject.latch(offset, bits);
+        }
+    }
+}
+
 fn read_all(subject: &dyn Subject) -> Vec<u32> {
     (0..subject.block().bytes)
         .step_by(4)
@@ -314,6 +374,7 @@ fn read_all(subject: &dyn Subject) -> Vec<u32> {
         .collect()
 }
 
+/// Random writes, then random events.
 fn scramble(subject: &mut dyn Subject, seed: u32, writes: usize) {
     let mut random = Random(seed);
     for _ in 0..writes {
@@ -324,6 +385,7 @@ fn scramble(subject: &mut dyn Subject, seed: u32, writes: usize) {
             .fold(0, |lanes, n| lanes | (0xff << (8 * n)));
         subject.write(offset, random.next(), lanes);
     }
+    latch(subject, || random.next());
 }
 
 /// Xorshift: repeatable, and good enough to hit every bit.

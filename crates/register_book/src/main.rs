@@ -8,6 +8,7 @@
 mod pages;
 
 // Tables reach `reg_table::BLOCKS` by being linked; nothing else of these crates is needed.
+
 use cxl_spec as _;
 use pci_core as _;
 use pci_spec as _;
@@ -88,6 +89,40 @@ mod tests {
     fn block_names_are_unique() {
         let names: BTreeSet<_> = BLOCKS.iter().map(|block| block.name).collect();
         assert_eq!(names.len(), BLOCKS.len());
+    }
+
+    /// A block reaches the pages and the plan by being linked: a crate that declares one must be among the uses above.
+    #[test]
+    fn every_crate_that_declares_a_block_is_linked() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let linked = |name: &str| {
+            let mut crates = BLOCKS.iter().map(|block| block.module.split(':').next());
+            crates.any(|declaring| declaring == Some(name))
+        };
+        let declaring: Vec<_> = std::fs::read_dir(crates)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| declares_a_block(&entry.path().join("src")))
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        assert!(declaring.contains(&"pci_spec".to_string()));
+        let forgotten: Vec<_> = declaring.iter().filter(|name| !linked(name)).collect();
+        assert_eq!(forgotten, [""; 0]);
+    }
+
+    fn declares_a_block(folder: &Path) -> bool {
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .any(|path| {
+                path.is_dir() && declares_a_block(&path)
+                    || std::fs::read_to_string(&path).is_ok_and(|text| {
+                        text.lines()
+                            .map(|line| line.trim_start().trim_start_matches("reg_table::"))
+                            .any(|line| line.starts_with("register_block!"))
+                    })
+            })
     }
 
     #[test]

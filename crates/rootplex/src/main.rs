@@ -64,7 +64,7 @@ struct Options {
     /// Write a drawing of the hierarchy as SVG.
     #[arg(long, value_name = "OUT")]
     svg: Option<Target>,
-    /// Print nothing but mistakes.
+    /// Print nothing but mistakes and what did not fit.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -101,7 +101,9 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
         Command::Run { file, options } => {
-            let text = std::fs::read_to_string(&file).map_err(|error| Failure::io(&file, error))?;
+            let bytes = std::fs::read(&file).map_err(|error| Failure::io(&file, error))?;
+            let text =
+                String::from_utf8(bytes).map_err(|error| Failure::not_text(&file, &error))?;
             show(
                 Session::compose(&text),
                 &file.display().to_string(),
@@ -141,6 +143,10 @@ fn show(
         .verify()
         .map_err(|error| Failure::other(format!("{source}: {error}")))?;
     if !is_reported {
+        // The report would say so.
+        for shortfall in session.shortfalls() {
+            eprintln!("rootplex: {source}: {shortfall}");
+        }
         return Ok(());
     }
     let mut report = tree;

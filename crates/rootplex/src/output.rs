@@ -9,6 +9,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::string::FromUtf8Error;
 
 /// Where a part of the output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,19 @@ impl Failure {
             lines,
             status: MISTAKE,
         }
+    }
+
+    /// A file that is no UTF-8, as TOML is.
+    pub(crate) fn not_text(path: &Path, error: &FromUtf8Error) -> Self {
+        let good = error
+            .as_bytes()
+            .get(..error.utf8_error().valid_up_to())
+            .unwrap_or_default();
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        Self::mistake(format_args!(
+            "{}: line {line}: this is no UTF-8, and so no TOML",
+            path.display()
+        ))
     }
 
     pub(crate) fn other(text: impl fmt::Display) -> Self {

@@ -157,6 +157,11 @@ impl Session {
             .collect()
     }
 
+    /// What did not fit, and why: a sentence each.
+    pub fn shortfalls(&self) -> impl Iterator<Item = &pci_enumerate::Shortfall> {
+        self.found.iter().flat_map(|found| &found.shortfalls)
+    }
+
     /// The hierarchy as text: see [`Tree`].
     pub fn tree(&self) -> String {
         Tree(&self.outline()).to_string()

@@ -1,4 +1,7 @@
 //! Where the blocks go, and the directories by which software finds them (CXL 3.1 section 8.2.4).
+//!
+//! A directory is no register table: its length and every entry follow from the blocks that were added, and all of it is
+//! read-only.
 
 use crate::spec::*;
 use std::ops::Range;

@@ -10,6 +10,7 @@ use crate::spec::CxlComponentRegisterType;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::BlockRegister;
+use reg_table::HardwareSide;
 use reg_table::RegisterFile;
 use reg_table::Reset;
 use reg_table::WordMask;
@@ -92,6 +93,11 @@ impl<R: BlockRegister> CxlTableCapability<R> {
     /// The access masks of this instance.
     pub(crate) fn masks(&self) -> Vec<WordMask> {
         self.registers.masks().to_vec()
+    }
+
+    /// For events that set bits.
+    pub(crate) fn hardware_side(&self) -> HardwareSide {
+        self.registers.hardware_side()
     }
 }
 

@@ -235,9 +235,18 @@ mod save_restore {
                 &state.register_blocks,
                 &state.reset_baseline_register_blocks,
             ] {
-                if *saved != here {
+                if saved.len() != here.len() {
                     return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
-                        "the register locator has entries {saved:#x?} in the saved state; it was composed with {here:#x?}"
+                        "the register locator has {} entries in the saved state; it was composed with {}",
+                        saved.len(),
+                        here.len()
+                    )));
+                }
+                let mut pairs = saved.iter().zip(&here).enumerate();
+                if let Some((index, (saved, here))) = pairs.find(|(_, (saved, here))| saved != here)
+                {
+                    return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
+                        "entry {index} of the register locator is {saved:#x} in the saved state; it was composed as {here:#x}"
                     )));
                 }
             }

@@ -7,6 +7,7 @@
     reason = "a test that fails should stop at once"
 )]
 
+mod api;
 mod defer;
 mod derive;
 mod derive_bitfield;

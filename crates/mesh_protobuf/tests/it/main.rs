@@ -10,6 +10,7 @@
 )]
 
 mod any;
+mod api;
 mod hostile;
 mod other_encoder;
 mod schema;

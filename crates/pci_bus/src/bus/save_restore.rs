@@ -30,12 +30,13 @@ mod state {
 #[error("address register {0:#010x}: bits 30:24 and 1:0 are hardwired to zero")]
 struct InvalidAddress(u32);
 
-fn check(state: &SavedState) -> Result<AddressRegister, InvalidAddress> {
+fn checked(state: &SavedState) -> Result<AddressRegister, RestoreError> {
     let address = AddressRegister::from_write(state.pio_addr_reg);
     if address.into_bits() == state.pio_addr_reg {
         Ok(address)
     } else {
-        Err(InvalidAddress(state.pio_addr_reg))
+        let error = InvalidAddress(state.pio_addr_reg);
+        Err(RestoreError::InvalidSavedState(error.into()))
     }
 }
 
@@ -49,9 +50,12 @@ impl SaveRestore for GenericPciBus {
     }
 
     fn restore(&mut self, state: SavedState) -> Result<(), RestoreError> {
-        self.address =
-            check(&state).map_err(|error| RestoreError::InvalidSavedState(error.into()))?;
+        self.address = checked(&state)?;
         self.merges.clear();
         Ok(())
+    }
+
+    fn check(&self, state: &SavedState) -> Result<(), RestoreError> {
+        checked(state).map(drop)
     }
 }

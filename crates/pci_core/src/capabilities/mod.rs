@@ -4,15 +4,20 @@
 //! here. Those here keep their registers in the function's configuration space itself ([`ConfigSlot`]), so that reading them
 //! is a load.
 
+pub mod advanced_features;
+mod edge_interrupt;
 pub mod extended;
 pub mod msi_cap;
 pub mod msix;
 pub mod pci_express;
 #[doc(hidden)]
 pub mod plan_subject;
+pub mod power_management;
 pub mod read_only;
 mod registers;
+mod saved_registers;
 mod slot;
+pub mod table;
 mod vector;
 
 pub use extended::PciExtendedCapability;
@@ -25,6 +30,7 @@ use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use msi_cap::MsiCapability;
 use pci_express::PciExpressCapability;
+use power_management::PowerManagementCapability;
 use reg_table::Reset;
 use vmcore::save_restore::ProtobufSaveRestore;
 
@@ -89,6 +95,16 @@ pub trait PciCapability: Send + Sync + Inspect + ProtobufSaveRestore {
 
     /// This capability as the PCI Express capability, if it is that.
     fn as_pci_express_mut(&mut self) -> Option<&mut PciExpressCapability> {
+        None
+    }
+
+    /// This capability as Power Management, if it is that.
+    fn as_power_management(&self) -> Option<&PowerManagementCapability> {
+        None
+    }
+
+    /// This capability as Power Management, if it is that.
+    fn as_power_management_mut(&mut self) -> Option<&mut PowerManagementCapability> {
         None
     }
 

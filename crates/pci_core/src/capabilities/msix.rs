@@ -11,6 +11,7 @@ use crate::spec::caps::CapabilityId;
 use crate::spec::caps::msix::MSIX_TABLE_ENTRY;
 use crate::spec::caps::msix::MsixMessageControl;
 use crate::spec::caps::msix::MsixReg;
+use crate::spec::caps::msix::MsixVectorControl;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::RegisterFile;
@@ -23,8 +24,8 @@ use vmcore::interrupt::InterruptTarget;
 /// The most vectors a function can have.
 pub const MSIX_VECTORS_MAX: u16 = 2048;
 
-const ENTRY_BYTES: u32 = 16;
-const VECTOR_CONTROL_MASK_BIT: u32 = 1;
+const ENTRY_BYTES: u32 = MSIX_TABLE_ENTRY.bytes as u32;
+const VECTOR_CONTROL_MASK_BIT: u32 = MsixVectorControl::new().with_mask(true).into_bits();
 
 /// Where a function keeps its MSI-X table and pending-bit array. Offsets are bytes from the start of the BAR.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

@@ -3,19 +3,33 @@
 use super::CapabilityRegisters;
 use super::PciCapability;
 use super::PciExtendedCapability;
+use super::advanced_features::AdvancedFeaturesCapability;
 use super::extended::acs::AcsExtendedCapability;
+use super::extended::aer::AerExtendedCapability;
+use super::extended::dpc::DpcExtendedCapability;
 use super::extended::fixed::FixedExtendedCapability;
+use super::extended::resizable_bar::ResizableBar;
+use super::extended::resizable_bar::ResizableBarExtendedCapability;
+use super::extended::table::TableExtendedCapability;
 use super::msi_cap::MsiCapability;
 use super::msix::MsixEmulator;
 use super::pci_express::FlrHandler;
 use super::pci_express::LinkConfig;
 use super::pci_express::PciExpressCapability;
 use super::pci_express::SlotConfig;
+use super::power_management::PowerManagementCapability;
+use super::table::TableCapability;
 use crate::msi::MsiTarget;
+use crate::spec::caps::aer::CorrectableErrors;
+use crate::spec::caps::aer::UncorrectableErrors;
+use crate::spec::caps::l1_pm_substates::L1PmSubstatesCapabilities;
 use crate::spec::caps::msix::MSIX_TABLE_ENTRY;
 use crate::spec::caps::pci_express::DevicePortType;
 use crate::spec::caps::pci_express::LinkSpeed;
 use crate::spec::caps::pci_express::LinkWidth;
+use crate::spec::caps::power_management::PowerManagementCapabilities;
+use crate::spec::caps::ptm::PtmCapability;
+use crate::spec::caps::slot_numbering::ExpansionSlot;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::Block;
@@ -112,6 +126,10 @@ impl Subject for CapabilitySubject {
         each!(&mut self.capability, c => c.write_bytes(offset, value, enables(lanes)));
     }
 
+    fn latch(&mut self, offset: u16, bits: u32) {
+        self.registers().hardware.set_bits(offset, bits);
+    }
+
     fn reset(&mut self, kind: Reset) {
         each!(&mut self.capability, c => c.reset_by(kind));
     }
@@ -186,6 +204,9 @@ impl Subject for MsixEntrySubject {
         self.emulator
             .write_bytes(Self::BASE + u64::from(offset), value, enables(lanes));
     }
+
+    /// An entry has no RW1C bit.
+    fn latch(&mut self, _offset: u16, _bits: u32) {}
 
     fn reset(&mut self, kind: Reset) {
         self.capability.reset_by(kind);
@@ -306,6 +327,61 @@ impl FlrHandler for IgnoredFlr {
     fn initiate_flr(&self) {}
 }
 
+/// States that the function does not have are not entered.
+fn power_management(capabilities: PowerManagementCapabilities) -> CapabilitySubject {
+    CapabilitySubject::legacy(PowerManagementCapability::new(capabilities, false))
+        .with_consequences(&[Consequence {
+            of: "control_status",
+            on: "control_status",
+            bits: 0x3,
+        }])
+}
+
+/// Software triggers containment, whose cause is logged.
+fn dpc(capability: DpcExtendedCapability) -> CapabilitySubject {
+    CapabilitySubject::extended(capability).with_consequences(&[
+        Consequence {
+            of: "control",
+            on: "status",
+            bits: 0x6f,
+        },
+        Consequence {
+            of: "control",
+            on: "error_source_id",
+            bits: 0xffff,
+        },
+    ])
+}
+
+/// BAR0 has 1 or 4 MiB, BAR2 every size. Sizes that BAR0 does not have are not taken.
+#[expect(
+    clippy::expect_used,
+    reason = "the BARs are given here; only tests come here"
+)]
+fn resizable_bars() -> CapabilitySubject {
+    let bars =
+        [(0, 0b101, 2), (2, 0x0fff_ffff, 0)].map(|(index, supported_sizes, default_size)| {
+            ResizableBar {
+                index,
+                supported_sizes,
+                default_size,
+            }
+        });
+    let capability = ResizableBarExtendedCapability::new(&bars).expect("these can be");
+    CapabilitySubject::extended(capability).with_consequences(&[
+        Consequence {
+            of: "control_0",
+            on: "control_0",
+            bits: 0x3f00,
+        },
+        Consequence {
+            of: "control_1",
+            on: "control_1",
+            bits: 0x3f00,
+        },
+    ])
+}
+
 plan_subjects! {
     "acs" => CapabilitySubject::extended(AcsExtendedCapability::new()),
     "acs with source validation only" => CapabilitySubject::extended(AcsExtendedCapability::with_capabilities(0x1)),
@@ -339,4 +415,58 @@ plan_subjects! {
     "pci express, root port at 8.0 GT/s x4" => link(DevicePortType::RootPort, LinkSpeed::Speed8_0GtS, LinkWidth::X4),
     "pci express, endpoint at 64.0 GT/s x8" => link(DevicePortType::Endpoint, LinkSpeed::Speed64_0GtS, LinkWidth::X8),
     "pci express, upstream port" => pci_express(port(DevicePortType::UpstreamSwitchPort)),
+    "advanced features" => CapabilitySubject::legacy(AdvancedFeaturesCapability::new(Arc::new(IgnoredFlr))),
+    "aer, endpoint" => CapabilitySubject::extended(AerExtendedCapability::new()),
+    "aer, root port with everything" => CapabilitySubject::extended(
+        AerExtendedCapability::new_root(31).with_ecrc().with_multiple_header_recording()
+    ),
+    "aer with few errors" => CapabilitySubject::extended(
+        AerExtendedCapability::new()
+            .with_uncorrectable_errors(UncorrectableErrors::new().with_uncorrectable_internal(true))
+            .with_correctable_errors(CorrectableErrors::new().with_advisory_non_fatal(true))
+    ),
+    "data link feature" => CapabilitySubject::extended(TableExtendedCapability::data_link_feature()),
+    "dpc, downstream port" => dpc(DpcExtendedCapability::new(1)),
+    "dpc, root port" => dpc(DpcExtendedCapability::new_root_port(0)),
+    "l1 pm substates, root port" => CapabilitySubject::extended(TableExtendedCapability::l1_pm_substates(
+        L1PmSubstatesCapabilities::from_bits(0xf),
+        DevicePortType::RootPort,
+    )),
+    "l1 pm substates, endpoint with L1.1" => CapabilitySubject::extended(TableExtendedCapability::l1_pm_substates(
+        L1PmSubstatesCapabilities::new().with_pci_pm_l1_1_supported(true),
+        DevicePortType::Endpoint,
+    )),
+    "lane margining, 4 lanes" => CapabilitySubject::extended(TableExtendedCapability::lane_margining(LinkWidth::X4)),
+    "ltr" => CapabilitySubject::extended(TableExtendedCapability::ltr()),
+    "physical layer 16.0 GT/s, 1 lane" => CapabilitySubject::extended(
+        TableExtendedCapability::physical_layer_16gt(DevicePortType::Endpoint, LinkWidth::X1)
+    ),
+    "physical layer 32.0 GT/s, 16 lanes" => CapabilitySubject::extended(
+        TableExtendedCapability::physical_layer_32gt(DevicePortType::RootPort, LinkWidth::X16)
+    ),
+    "physical layer 64.0 GT/s, 16 lanes" => CapabilitySubject::extended(
+        TableExtendedCapability::physical_layer_64gt(DevicePortType::RootPort, LinkWidth::X16)
+    ),
+    "power management" => power_management(PowerManagementCapabilities::new()),
+    "power management with D2 and PME" => power_management(
+        PowerManagementCapabilities::new().with_d2_support(true).with_pme_support(0x1f)
+    ),
+    "ptm, requester" => CapabilitySubject::extended(TableExtendedCapability::ptm(
+        PtmCapability::new().with_requester_capable(true)
+    )),
+    "ptm, root" => CapabilitySubject::extended(TableExtendedCapability::ptm(
+        PtmCapability::new().with_responder_capable(true).with_root_capable(true)
+    )),
+    "resizable bars" => resizable_bars(),
+    "secondary pci express, root port, 2 lanes" => CapabilitySubject::extended(
+        TableExtendedCapability::secondary_pci_express(DevicePortType::RootPort, LinkWidth::X2)
+    ),
+    "secondary pci express, endpoint, 16 lanes" => CapabilitySubject::extended(
+        TableExtendedCapability::secondary_pci_express(DevicePortType::Endpoint, LinkWidth::X16)
+    ),
+    "slot numbering" => CapabilitySubject::legacy(TableCapability::slot_numbering(
+        ExpansionSlot::new().with_expansion_slots_provided(4).with_first_in_chassis(true)
+    )),
+    "subsystem id" => CapabilitySubject::legacy(TableCapability::subsystem_id(0x1af4, 0x1100)),
+    "virtual channel" => CapabilitySubject::extended(TableExtendedCapability::virtual_channel()),
 }

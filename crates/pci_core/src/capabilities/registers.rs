@@ -2,6 +2,7 @@
 
 use reg_table::Block;
 use reg_table::BlockRegister;
+use reg_table::HardwareSide;
 use reg_table::RegisterFile;
 use reg_table::WordMask;
 
@@ -12,6 +13,8 @@ pub struct CapabilityRegisters {
     pub block: &'static Block,
     /// What software may do to each dword: the table's rights, less those of features that this instance does not have.
     pub masks: Vec<WordMask>,
+    /// For events that set bits of it.
+    pub hardware: HardwareSide,
 }
 
 impl<R: BlockRegister> From<&RegisterFile<R>> for CapabilityRegisters {
@@ -19,6 +22,7 @@ impl<R: BlockRegister> From<&RegisterFile<R>> for CapabilityRegisters {
         Self {
             block: file.block(),
             masks: file.masks().to_vec(),
+            hardware: file.hardware_side(),
         }
     }
 }

@@ -110,6 +110,10 @@ impl Subject for FunctionSubject {
         });
     }
 
+    fn latch(&mut self, offset: u16, bits: u32) {
+        self.registers.hardware.set_bits(offset, bits);
+    }
+
     fn reset(&mut self, kind: Reset) {
         each!(&mut self.function, emulator => emulator.reset_by(kind));
     }

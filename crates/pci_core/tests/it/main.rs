@@ -16,6 +16,7 @@ mod function;
 mod header;
 mod intx;
 mod link;
+mod lspci;
 mod msi;
 mod pci_express;
 mod port_script;

@@ -417,6 +417,8 @@ fn messages_have_the_names_and_roots_of_the_index() {
         "pci.caps.msix",
         "pci.capabilities.pci_express",
         "pci.capabilities.extended.acs",
+        "pci.capabilities.extended.aer",
+        "pci.capabilities.registers",
         "save_restore",
     ] {
         assert!(

@@ -2,12 +2,27 @@
 //! section 7.6).
 
 pub mod acs;
+pub mod advanced_features;
+pub mod aer;
 pub mod ari;
+pub mod data_link_feature;
 pub mod device_serial_number;
+pub mod dpc;
 pub mod dvsec;
+pub mod l1_pm_substates;
+pub mod lane_margining;
+pub mod ltr;
 pub mod msi;
 pub mod msix;
 pub mod pci_express;
+pub mod physical_layer;
+pub mod power_management;
+pub mod ptm;
+pub mod resizable_bar;
+pub mod secondary_pci_express;
+pub mod slot_numbering;
+pub mod subsystem_id;
+pub mod virtual_channel;
 
 use bitfield_struct::bitfield;
 use inspect::Inspect;
@@ -146,8 +161,14 @@ pub enum ExtendedCapabilityId {
     DATA_LINK_FEATURE = 0x25,
     /// Physical Layer 16.0 GT/s.
     PHYSICAL_LAYER_16_0_GTS = 0x26,
+    /// Lane Margining at the Receiver.
+    LANE_MARGINING = 0x27,
+    /// Physical Layer 32.0 GT/s.
+    PHYSICAL_LAYER_32_0_GTS = 0x2a,
     /// Data Object Exchange.
     DOE = 0x2e,
+    /// Physical Layer 64.0 GT/s.
+    PHYSICAL_LAYER_64_0_GTS = 0x31,
 }
 
 /// The first dword of every extended capability (PCIe 6.2 section 7.6.3).

@@ -217,6 +217,7 @@ impl Checker {
     /// Checks the places of the functions of a bus.
     pub(super) fn tenants(&mut self, tenants: &[Tenant<'_>], places: &[Option<Place>]) {
         let placed: Vec<_> = tenants.iter().zip(places).collect();
+        let mut is_full = false;
         for (i, (tenant, found)) in placed.iter().enumerate() {
             let Tenant {
                 place,
@@ -249,11 +250,15 @@ impl Checker {
                 continue;
             }
             let Some(found) = found else {
-                self.problem(
-                    place,
-                    "device",
-                    format_args!("there is no device number left: a bus has {DEVICES}"),
-                );
+                // Once for the bus: what follows lacks a number for the same reason.
+                if !is_full {
+                    self.problem(
+                        place,
+                        "device",
+                        format_args!("there is no device number left: a bus has {DEVICES}"),
+                    );
+                }
+                is_full = true;
                 continue;
             };
             let mut earlier = placed.iter().take(i);

@@ -60,23 +60,23 @@ fn names_follow_the_bus_numbers() {
         83:00.0 cxl-switch0-port0 DownstreamPort below cxl-switch0
         84:00.0 mem1 Endpoint below cxl-switch0-port0
         83:01.0 cxl-switch0-port1 DownstreamPort below cxl-switch0
-        80:02.0 sriov-port RootPort
-        86:00.0 accelerator0 Endpoint below sriov-port
-        86:00.1 accelerator0 Endpoint below sriov-port
-        86:00.2 accelerator0 Endpoint below sriov-port
-        86:00.3 accelerator0 Endpoint below sriov-port
-        86:00.4 accelerator0 Endpoint below sriov-port
-        86:00.5 accelerator0 Endpoint below sriov-port
-        86:00.6 accelerator0 Endpoint below sriov-port
-        86:00.7 accelerator0 Endpoint below sriov-port
-        86:01.0 accelerator0 Endpoint below sriov-port
-        86:01.1 accelerator0 Endpoint below sriov-port
-        86:01.2 accelerator0 Endpoint below sriov-port
-        86:01.3 accelerator0 Endpoint below sriov-port
-        86:01.4 accelerator0 Endpoint below sriov-port
-        86:01.5 accelerator0 Endpoint below sriov-port
-        86:01.6 accelerator0 Endpoint below sriov-port
-        86:01.7 accelerator0 Endpoint below sriov-port
+        80:02.0 ari-port RootPort
+        86:00.0 accelerator0 Endpoint below ari-port
+        86:00.1 accelerator0 Endpoint below ari-port
+        86:00.2 accelerator0 Endpoint below ari-port
+        86:00.3 accelerator0 Endpoint below ari-port
+        86:00.4 accelerator0 Endpoint below ari-port
+        86:00.5 accelerator0 Endpoint below ari-port
+        86:00.6 accelerator0 Endpoint below ari-port
+        86:00.7 accelerator0 Endpoint below ari-port
+        86:01.0 accelerator0 Endpoint below ari-port
+        86:01.1 accelerator0 Endpoint below ari-port
+        86:01.2 accelerator0 Endpoint below ari-port
+        86:01.3 accelerator0 Endpoint below ari-port
+        86:01.4 accelerator0 Endpoint below ari-port
+        86:01.5 accelerator0 Endpoint below ari-port
+        86:01.6 accelerator0 Endpoint below ari-port
+        86:01.7 accelerator0 Endpoint below ari-port
     "#]]
     .assert_eq(&machine.listing());
 }
@@ -85,7 +85,7 @@ fn names_follow_the_bus_numbers() {
 fn every_function_answers_where_its_name_says() {
     let mut machine = Machine::from_toml(DEMO);
     machine.number_buses();
-    machine.forward_by_ari("sriov-port");
+    machine.forward_by_ari("ari-port");
     for (i, function) in machine.hierarchy.functions().into_iter().enumerate() {
         let (vendor_device, class) = {
             let nth = machine.hierarchy.functions()[..i]
@@ -138,7 +138,7 @@ fn paths_lead_to_the_functions_in_inspection() {
 fn every_function_has_pci_express_and_an_extended_capability() {
     let mut machine = Machine::from_toml(DEMO);
     machine.number_buses();
-    machine.forward_by_ari("sriov-port");
+    machine.forward_by_ari("ari-port");
     let functions = machine.hierarchy.functions();
     for (i, function) in functions.iter().enumerate() {
         let nth = functions[..i]
@@ -194,7 +194,7 @@ fn functions_above_7_answer_once_ari_is_forwarded() {
     machine.number_buses();
     assert_eq!(machine.config("accelerator0", 7, 0), 0xc1e0_1414);
     assert_eq!(machine.config("accelerator0", 8, 0), u32::MAX);
-    machine.forward_by_ari("sriov-port");
+    machine.forward_by_ari("ari-port");
     for nth in 0..16 {
         let ari = machine
             .extended_capabilities("accelerator0", nth)

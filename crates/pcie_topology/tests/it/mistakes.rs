@@ -74,6 +74,14 @@ fn syntax_and_types() {
 }
 
 #[test]
+fn nothing_at_all() {
+    check(
+        "# to be written",
+        expect!["root_complex: there is none, and so nothing to compose"],
+    );
+}
+
+#[test]
 fn names() {
     check(
         r#"
@@ -153,7 +161,7 @@ fn buses_and_addresses() {
 
 #[test]
 fn places() {
-    let many: String = (0..33).map(|i| format!("{{ name = \"p{i}\" }},")).collect();
+    let many: String = (0..35).map(|i| format!("{{ name = \"p{i}\" }},")).collect();
     check(
         &with_ports(&many),
         expect!["root_complex[0].port[32].device: there is no device number left: a bus has 32"],

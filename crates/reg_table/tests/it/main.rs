@@ -195,6 +195,19 @@ fn restore_takes_what_can_change_and_check_names_what_cannot_be() {
     );
 }
 
+#[test]
+fn inspection_names_the_only_field_of_a_register_too() {
+    let zoo = RegisterFile::new(ZooReg::Id);
+    zoo.set(ZooReg::Address, 0xffff_fffcu32);
+    let seen = inspect::inspect("", &zoo).results().json().to_string();
+    // All of `id` is its field; `address` has reserved bits, and a field of another name.
+    assert!(seen.contains(r#""id": 16,"#), "{seen}");
+    assert!(
+        seen.contains(r#""address": {"raw": 4294967292, "value": 1073741823}"#),
+        "{seen}"
+    );
+}
+
 /// A subject that can be given one mistake, to see the plan find it.
 struct ZooSubject {
     file: RegisterFile<ZooReg>,
@@ -208,6 +221,16 @@ enum Mistake {
     Aliases,
     ForgetsOnRestore,
     ResetKeepsAll,
+    ClearsEventsBeside,
+    HasNoEvents,
+}
+
+impl ZooSubject {
+    /// What the plan is there to find: a narrow write made a wide one.
+    fn read_merge_and_write(&mut self, offset: u16, value: u32, lanes: u32) {
+        let merged = (self.file.read(offset) & !lanes) | (value & lanes);
+        self.file.write(offset, merged, u32::MAX);
+    }
 }
 
 impl Subject for ZooSubject {
@@ -227,8 +250,16 @@ impl Subject for ZooSubject {
             lanes
         };
         self.file.write(offset, value, lanes);
+        if self.mistake == Mistake::ClearsEventsBeside {
+            self.read_merge_and_write(offset, value, lanes);
+        }
         if self.mistake == Mistake::Aliases && offset == 8 {
             self.file.write(4, value, lanes);
+        }
+    }
+    fn latch(&mut self, offset: u16, bits: u32) {
+        if self.mistake != Mistake::HasNoEvents {
+            self.file.hardware_side().set_bits(offset, bits);
         }
     }
     fn reset(&mut self, kind: Reset) {
@@ -277,6 +308,8 @@ fn the_plan_passes_a_sound_block_and_finds_each_mistake() {
     assert!(!findings(|| zoo(Mistake::Aliases)).is_empty());
     assert!(!findings(|| zoo(Mistake::ForgetsOnRestore)).is_empty());
     assert!(!findings(|| zoo(Mistake::ResetKeepsAll)).is_empty());
+    assert!(!findings(|| zoo(Mistake::ClearsEventsBeside)).is_empty());
+    assert!(!findings(|| zoo(Mistake::HasNoEvents)).is_empty());
 }
 
 #[test]

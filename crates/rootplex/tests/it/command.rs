@@ -27,7 +27,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 /// A file of one test's own, with `contents`.
-pub(crate) fn file(name: &str, contents: &str) -> PathBuf {
+pub(crate) fn file(name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, contents).unwrap();
     path

@@ -183,7 +183,7 @@ fn a_name_too_long_for_its_box_is_cut_and_whole_in_the_tooltip() {
     let name = "a-port-whose-name-is-longer-than-any-box-it-could-be-drawn-in";
     let path = crate::command::file(
         "long-name.toml",
-        &format!(
+        format!(
             "[[root_complex]]\nname = \"rc0\"\necam = 0xe000_0000\n[[root_complex.port]]\nname = \"{name}\"\n"
         ),
     );

@@ -39,6 +39,14 @@ fn a_malformed_file() {
 }
 
 #[test]
+fn a_file_that_is_no_text() {
+    let path = file("no-text.toml", b"# Latin-1:\n# caf\xe9\n");
+    let path = path.to_str().unwrap();
+    let line = format!("rootplex: {path}: line 2: this is no UTF-8, and so no TOML");
+    fails(&["run", path], 2, &[&line]);
+}
+
+#[test]
 fn a_field_that_does_not_exist() {
     refuses(
         "unknown-field.toml",

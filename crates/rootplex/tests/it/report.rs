@@ -120,6 +120,13 @@ fn what_did_not_fit_is_said() {
         ]
     );
     assert!(report.contains("\nverified: "), "{report}");
+    let quiet = crate::command::run(&["run", path.to_str().unwrap(), "--quiet"]);
+    assert_eq!(crate::command::text(&quiet.stdout), "");
+    let said = crate::command::text(&quiet.stderr);
+    assert!(
+        said.starts_with("rootplex: ") && said.contains("asks for"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn a_path_of_every_port_leads_to_its_inspection() {
         "switch0-port0",
         "switch1-port1",
         "cxl-switch0-port0",
-        "sriov-port",
+        "ari-port",
     ] {
         let port = session.port(name).unwrap();
         let node = session.inspect(&port.path).to_string();

@@ -8,6 +8,8 @@
     reason = "a test that fails should stop at once"
 )]
 
+mod api;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::Mutex;

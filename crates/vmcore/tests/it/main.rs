@@ -3,4 +3,5 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that fails should stop at once")]
 
+mod api;
 mod save_restore;

@@ -190,6 +190,10 @@ fn the_roots_are_listed() {
     names.sort();
     assert_eq!(
         names,
-        ["save_restore.NoSavedState", "test.counter.SavedState"]
+        [
+            "save_restore.NoSavedState",
+            "test.api.SavedState",
+            "test.counter.SavedState"
+        ]
     );
 }

@@ -1,13 +1,22 @@
 //! Extended capabilities: the list from 0x100 up (PCIe 6.2 section 7.6).
 
 pub mod acs;
+pub mod aer;
+pub mod dpc;
+pub mod dvsec;
 pub mod fixed;
+pub mod link_speed;
+pub mod resizable_bar;
+pub mod table;
 
 use super::CapabilityRegisters;
 use super::ConfigSlot;
+use aer::AerExtendedCapability;
 use chipset_device::pci::ByteEnables;
+use dpc::DpcExtendedCapability;
 use inspect::Inspect;
 use reg_table::Reset;
+use resizable_bar::ResizableBarExtendedCapability;
 use vmcore::save_restore::ProtobufSaveRestore;
 
 /// A capability of the extended list (PCIe 6.2 section 7.6.3).
@@ -62,6 +71,36 @@ pub trait PciExtendedCapability: Send + Sync + Inspect + ProtobufSaveRestore {
 
     /// What its registers are; `None` (the default) where there is no table.
     fn registers(&self) -> Option<CapabilityRegisters> {
+        None
+    }
+
+    /// This capability as Advanced Error Reporting, if it is that.
+    fn as_aer(&self) -> Option<&AerExtendedCapability> {
+        None
+    }
+
+    /// This capability as Advanced Error Reporting, if it is that.
+    fn as_aer_mut(&mut self) -> Option<&mut AerExtendedCapability> {
+        None
+    }
+
+    /// This capability as Downstream Port Containment, if it is that.
+    fn as_dpc(&self) -> Option<&DpcExtendedCapability> {
+        None
+    }
+
+    /// This capability as Downstream Port Containment, if it is that.
+    fn as_dpc_mut(&mut self) -> Option<&mut DpcExtendedCapability> {
+        None
+    }
+
+    /// This capability as Resizable BAR, if it is that.
+    fn as_resizable_bar(&self) -> Option<&ResizableBarExtendedCapability> {
+        None
+    }
+
+    /// This capability as Resizable BAR, if it is that.
+    fn as_resizable_bar_mut(&mut self) -> Option<&mut ResizableBarExtendedCapability> {
         None
     }
 }

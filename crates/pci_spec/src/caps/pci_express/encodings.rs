@@ -31,6 +31,13 @@ pub enum DevicePortType {
 
 bit_conversions!(DevicePortType, u16);
 
+impl DevicePortType {
+    /// Whether the function is the upper end of a link: a root port or a switch's downstream port.
+    pub const fn is_downstream(self) -> bool {
+        matches!(self, Self::RootPort | Self::DownstreamSwitchPort)
+    }
+}
+
 /// Link speed (PCIe 6.2 section 7.5.3.6): a position in the supported link speeds vector, counted from 1.
 #[open_enum]
 #[derive(Debug, Copy, Clone, PartialOrd, Ord, Hash, Inspect)]
@@ -139,6 +146,14 @@ mod tests {
         assert_eq!(format!("{:?}", LinkWidth(16)), "X16");
         assert_eq!(format!("{:?}", LinkWidth(12)), "LinkWidth(12)");
         assert_eq!(format!("{:?}", SupportedLinkSpeedsVector(0x1f)), "UpToGen5");
+    }
+
+    #[test]
+    fn root_ports_and_downstream_ports_are_the_upper_ends_of_links() {
+        let downstream: std::vec::Vec<_> = (0..16)
+            .filter(|&bits| DevicePortType(bits).is_downstream())
+            .collect();
+        assert_eq!(downstream, [0x4, 0x6]);
     }
 
     #[test]

@@ -1,0 +1,347 @@
+//! Power Management (PCIe 6.2 section 7.5.2).
+//!
+//! Not emulated: the Data register; the owner carries out what a power state means (PCIe 6.2 section 5.3.1): a function below
+//! D0 answers configuration requests only, and does not interrupt.
+
+use super::CapabilityRegisters;
+use super::ConfigSlot;
+use super::PciCapability;
+use super::saved_registers;
+use crate::spec::caps::CapabilityId;
+use crate::spec::caps::power_management::PowerManagementCapabilities;
+use crate::spec::caps::power_management::PowerManagementControlStatus;
+use crate::spec::caps::power_management::PowerManagementReg;
+use crate::spec::caps::power_management::PowerState;
+use chipset_device::pci::ByteEnables;
+use inspect::Inspect;
+use reg_table::RegisterFile;
+use reg_table::Reset;
+use vmcore::save_restore::RestoreError;
+use vmcore::save_restore::SaveError;
+use vmcore::save_restore::SaveRestore;
+
+/// A change of the power state by software.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Inspect)]
+pub struct PowerTransition {
+    /// The state before.
+    pub from: PowerState,
+    /// The state now.
+    pub to: PowerState,
+    /// The function went from D3hot to D0 without No_Soft_Reset: the owner resets it to its uninitialised state, as a
+    /// function-level reset does (PCIe 6.2 section 5.3.1.4.1).
+    pub soft_reset: bool,
+}
+
+/// The Power Management capability.
+///
+/// ```
+/// use pci_core::capabilities::{PciCapability, power_management::PowerManagementCapability};
+/// use pci_core::spec::caps::power_management::{PowerManagementCapabilities, PowerState};
+///
+/// let mut pm = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
+/// pm.write_u32(4, 0x3);
+/// assert_eq!(pm.power_state(), PowerState::D3Hot);
+/// assert_eq!(pm.take_transition().map(|transition| transition.soft_reset), Some(false));
+/// ```
+#[derive(Debug, Inspect)]
+pub struct PowerManagementCapability {
+    #[inspect(flatten)]
+    registers: RegisterFile<PowerManagementReg>,
+    /// What the owner has not been told yet.
+    transition: Option<PowerTransition>,
+}
+
+impl PowerManagementCapability {
+    /// A capability with the optional features of `capabilities`, whose version is always 3. With `no_soft_reset`, the
+    /// function keeps its state on the way from D3hot to D0.
+    pub fn new(capabilities: PowerManagementCapabilities, no_soft_reset: bool) -> Self {
+        let mut registers = RegisterFile::new(PowerManagementReg::CapabilityId);
+        registers.init(
+            PowerManagementReg::Capabilities,
+            capabilities.with_version(3).into_bits(),
+        );
+        registers.init(
+            PowerManagementReg::ControlStatus,
+            PowerManagementControlStatus::new()
+                .with_no_soft_reset(no_soft_reset)
+                .into_bits(),
+        );
+        let pme = capabilities.pme_support() != 0;
+        let writable = PowerManagementControlStatus::new()
+            .with_power_state(PowerState::D3Hot)
+            .with_pme_enable(pme)
+            .with_pme_status(pme);
+        registers.narrow(
+            PowerManagementReg::ControlStatus,
+            writable.into_bits().into(),
+        );
+        Self {
+            registers,
+            transition: None,
+        }
+    }
+
+    fn capabilities(&self) -> PowerManagementCapabilities {
+        PowerManagementCapabilities::from_bits(
+            self.registers.get16(PowerManagementReg::Capabilities),
+        )
+    }
+
+    fn control_status(&self) -> PowerManagementControlStatus {
+        PowerManagementControlStatus::from_bits(
+            self.registers.get16(PowerManagementReg::ControlStatus),
+        )
+    }
+
+    /// The power state that software chose.
+    pub fn power_state(&self) -> PowerState {
+        self.control_status().power_state()
+    }
+
+    /// What software did to the power state since the last call. Several changes are one, from the first state to the last.
+    pub fn take_transition(&mut self) -> Option<PowerTransition> {
+        self.transition.take()
+    }
+
+    /// The function wants to be woken, or noticed: sets PME_Status. True if a PME message is to be sent: the function can
+    /// send it from this state, and software enabled it (PCIe 6.2 section 5.3.1.4).
+    pub fn signal_pme(&mut self) -> bool {
+        let state = self.power_state();
+        if self.capabilities().pme_support() & (1 << state.0) == 0 {
+            return false;
+        }
+        let set = PowerManagementControlStatus::new().with_pme_status(true);
+        let before = self
+            .registers
+            .update(PowerManagementReg::ControlStatus, |old| {
+                old | u32::from(set.into_bits())
+            });
+        self.control_status().pme_enable() && before & u32::from(set.into_bits()) == 0
+    }
+
+    fn supports(&self, state: PowerState) -> bool {
+        match state {
+            PowerState::D1 => self.capabilities().d1_support(),
+            PowerState::D2 => self.capabilities().d2_support(),
+            _ => true,
+        }
+    }
+
+    /// A state that is not there is not entered: the write is dropped (PCIe 6.2 section 7.5.2.2).
+    fn control_written(&mut self, from: PowerState) {
+        let control = self.control_status();
+        let to = control.power_state();
+        if !self.supports(to) {
+            self.registers.set(
+                PowerManagementReg::ControlStatus,
+                control.with_power_state(from).into_bits(),
+            );
+        } else if from != to {
+            let soft_reset =
+                from == PowerState::D3Hot && to == PowerState::D0 && !control.no_soft_reset();
+            let earlier = self.transition;
+            self.transition = Some(PowerTransition {
+                from: earlier.map_or(from, |earlier| earlier.from),
+                to,
+                soft_reset: soft_reset || earlier.is_some_and(|earlier| earlier.soft_reset),
+            });
+        }
+    }
+}
+
+impl PciCapability for PowerManagementCapability {
+    fn label(&self) -> &str {
+        "power-management"
+    }
+
+    fn capability_id(&self) -> CapabilityId {
+        CapabilityId::POWER_MANAGEMENT
+    }
+
+    fn len(&self) -> usize {
+        self.registers.block().bytes.into()
+    }
+
+    fn read_u32(&self, offset: u16) -> u32 {
+        self.registers.read(offset)
+    }
+
+    fn write_u32(&mut self, offset: u16, val: u32) {
+        self.write_bytes(offset, val, ByteEnables::ALL);
+    }
+
+    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
+        for change in self.registers.write(offset, val, enables.mask()) {
+            match change.register {
+                PowerManagementReg::ControlStatus => {
+                    let before = PowerState((change.old & 0x3) as u16);
+                    self.control_written(before);
+                }
+                // Read-only.
+                PowerManagementReg::CapabilityId
+                | PowerManagementReg::NextPointer
+                | PowerManagementReg::Capabilities
+                | PowerManagementReg::BridgeExtensions
+                | PowerManagementReg::Data => {}
+            }
+        }
+    }
+
+    fn reset(&mut self) {
+        self.reset_by(Reset::Cold);
+    }
+
+    fn reset_by(&mut self, kind: Reset) {
+        self.registers.reset(kind);
+        self.transition = None;
+    }
+
+    fn attach(&mut self, slot: &ConfigSlot) -> bool {
+        slot.attach(&mut self.registers)
+    }
+
+    fn registers(&self) -> Option<CapabilityRegisters> {
+        Some((&self.registers).into())
+    }
+
+    fn as_power_management(&self) -> Option<&PowerManagementCapability> {
+        Some(self)
+    }
+
+    fn as_power_management_mut(&mut self) -> Option<&mut PowerManagementCapability> {
+        Some(self)
+    }
+}
+
+impl SaveRestore for PowerManagementCapability {
+    type SavedState = saved_registers::SavedState;
+
+    fn save(&mut self) -> Result<Self::SavedState, SaveError> {
+        let changeable = |register| self.registers.writable(register);
+        Ok(saved_registers::SavedState {
+            registers: saved_registers::save(&self.registers, changeable),
+        })
+    }
+
+    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        let changeable = |register| self.registers.writable(register);
+        saved_registers::check(&state.registers, changeable)?;
+        let control = PowerManagementReg::ControlStatus;
+        let value = saved_registers::value(&self.registers, &state.registers, control, changeable);
+        let power_state = PowerState((value & 0x3) as u16);
+        if self.supports(power_state) {
+            Ok(())
+        } else {
+            Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
+                "power management: the saved state is {power_state:?}, which the function does not have"
+            )))
+        }
+    }
+
+    fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
+        self.check(&state)?;
+        let changeable = |register| self.registers.writable(register);
+        saved_registers::restore(&self.registers, &state.registers, changeable);
+        self.transition = None;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_d1_and_pme(no_soft_reset: bool) -> PowerManagementCapability {
+        PowerManagementCapability::new(
+            PowerManagementCapabilities::new()
+                .with_d1_support(true)
+                // D0 and D3hot.
+                .with_pme_support(0b01001),
+            no_soft_reset,
+        )
+    }
+
+    #[test]
+    fn a_way_through_the_states() {
+        let mut pm = with_d1_and_pme(false);
+        assert_eq!([pm.read_u32(0), pm.read_u32(4)], [0x4a03_0001, 0]);
+        assert_eq!(pm.take_transition(), None);
+        pm.write_u32(4, 1);
+        let to_d1 = PowerTransition {
+            from: PowerState::D0,
+            to: PowerState::D1,
+            soft_reset: false,
+        };
+        assert_eq!(
+            (pm.take_transition(), pm.take_transition()),
+            (Some(to_d1), None)
+        );
+        pm.write_u32(4, 2);
+        assert_eq!(pm.power_state(), PowerState::D1, "there is no D2");
+        assert_eq!(pm.take_transition(), None);
+        pm.write_u32(4, 3);
+        pm.write_u32(4, 0);
+        let back = PowerTransition {
+            from: PowerState::D1,
+            to: PowerState::D0,
+            soft_reset: true,
+        };
+        assert_eq!(pm.take_transition(), Some(back), "by way of D3hot");
+    }
+
+    #[test]
+    fn no_soft_reset_keeps_the_function_as_it_is() {
+        let mut pm = with_d1_and_pme(true);
+        assert_eq!(pm.read_u32(4), 0x8);
+        pm.write_u32(4, 3);
+        pm.write_u32(4, 0);
+        assert_eq!(pm.take_transition().map(|t| t.soft_reset), Some(false));
+    }
+
+    #[test]
+    fn one_message_a_pme() {
+        let mut pm = with_d1_and_pme(false);
+        assert!(!pm.signal_pme(), "not enabled");
+        assert_eq!(pm.read_u32(4), 0x8000);
+        pm.write_bytes(4, 0xffff, ByteEnables::new(0b0001).unwrap());
+        assert_eq!(pm.read_u32(4), 0x8003, "status is in the other byte");
+        pm.write_u32(4, 0x8103);
+        assert_eq!(pm.read_u32(4), 0x0103);
+        assert!(pm.signal_pme());
+        assert!(!pm.signal_pme(), "already pending");
+        pm.write_u32(4, 0x8101);
+        assert!(!pm.signal_pme(), "no PME from D1");
+        assert_eq!(pm.read_u32(4), 0x0101);
+    }
+
+    #[test]
+    fn pme_bits_survive_a_hot_reset_and_a_function_without_pme_has_none() {
+        let mut pm = with_d1_and_pme(false);
+        pm.write_u32(4, 0x0103);
+        pm.signal_pme();
+        pm.reset_by(Reset::Hot);
+        assert_eq!(pm.read_u32(4), 0x8100);
+        pm.reset_by(Reset::Cold);
+        assert_eq!(pm.read_u32(4), 0);
+        let mut pm = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
+        pm.write_u32(4, u32::MAX);
+        assert_eq!(pm.read_u32(4), 0xb);
+        assert!(!pm.signal_pme());
+    }
+
+    #[test]
+    fn a_state_that_is_not_there_is_refused() {
+        let mut source = with_d1_and_pme(true);
+        source.write_u32(4, 0x101);
+        let mut target = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
+        target.write_u32(4, 3);
+        assert!(target.restore(source.save().unwrap()).is_err());
+        assert_eq!(target.read_u32(4), 0xb);
+        let mut target = with_d1_and_pme(true);
+        target.restore(source.save().unwrap()).unwrap();
+        assert_eq!(
+            (target.read_u32(4), target.take_transition()),
+            (0x109, None)
+        );
+    }
+}
