@@ -254,6 +254,8 @@ fn topology() -> impl Strategy<Value = Topology> {
             name_ports(&format!("rc{i}-"), &mut spec.port);
             for (j, endpoint) in spec.endpoint.iter_mut().enumerate() {
                 endpoint.name = format!("rc{i}-i{j}");
+                // Integrated endpoints have none.
+                endpoint.link = None;
             }
         }
         Topology { root_complex }
