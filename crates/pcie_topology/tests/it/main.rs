@@ -12,3 +12,4 @@ mod hierarchy;
 mod machine;
 mod mistakes;
 mod properties;
+mod versions;
