@@ -80,7 +80,7 @@ fn time(workspace: &Workspace) -> Result<Vec<Row>> {
     }
     let mut rows = Vec::new();
     collect(&workspace.target.join("criterion"), start, &mut rows)?;
-    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows.sort_by_cached_key(|row| in_order(&row.name));
     Ok(rows)
 }
 
@@ -259,6 +259,16 @@ fn table(heading: &str, unit: &str, rows: &[Row]) -> String {
     out
 }
 
+/// A name's parts, numbers among them as numbers: 32 comes before 256.
+fn in_order(name: &str) -> Vec<(String, u64)> {
+    name.split('/')
+        .map(|part| {
+            part.parse()
+                .map_or_else(|_| (part.to_owned(), 0), |number| (String::new(), number))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,5 +338,12 @@ mod tests {
              | bare | 2.00 ± 0.10 ns | 1.0 |\n| port | 5.0 ns | 2.5 |\n"
         );
         assert!(table("time", "ns", &rows[1..]).ends_with("| port | 5.0 ns | – |\n"));
+    }
+
+    #[test]
+    fn rows_are_in_the_order_of_their_numbers() {
+        let mut names = ["a/b/256", "a/b/32", "a/b/1", "a/a/9"];
+        names.sort_by_cached_key(|name| in_order(name));
+        assert_eq!(names, ["a/a/9", "a/b/1", "a/b/32", "a/b/256"]);
     }
 }
