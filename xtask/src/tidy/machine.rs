@@ -4,8 +4,8 @@ use crate::commands::COMMANDS;
 use crate::workspace::TextFile;
 use crate::workspace::Workspace;
 
-/// Where people and machines keep their own files.
-const PRIVATE_FOLDERS: &[&str] = &["/home/", "/root/", "/work/", "/tmp/", "/Users/"];
+/// Where people and machines keep their own files, below the root of a file system.
+const PRIVATE_FOLDERS: &[&str] = &["home", "root", "work", "tmp", "Users"];
 
 /// Ends of the names of hosts that only some network knows.
 const PRIVATE_DOMAINS: &[&str] = &[
@@ -36,8 +36,8 @@ pub(super) fn paths_and_hosts(workspace: &Workspace) -> Vec<String> {
     let mut findings = Vec::new();
     for file in &workspace.files {
         for (line, number) in file.text.lines().zip(1..) {
-            for folder in PRIVATE_FOLDERS {
-                if names_folder(line, folder) {
+            for folder in PRIVATE_FOLDERS.iter().map(|name| format!("/{name}/")) {
+                if names_folder(line, &folder) {
                     findings.push(format!("{}:{number}: a path under {folder}", file.path));
                 }
             }
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn private_folders_are_found() {
-        for folder in PRIVATE_FOLDERS {
+        for folder in PRIVATE_FOLDERS.iter().map(|name| format!("/{name}/")) {
             let text = format!("see {folder}me/notes, \"{folder}x\"\n");
             assert_eq!(
                 paths_and_hosts(&files(&[("a.md", &text)])),
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn parts_of_other_paths_are_not() {
-        for folder in PRIVATE_FOLDERS {
+        for folder in PRIVATE_FOLDERS.iter().map(|name| format!("/{name}/")) {
             let text = format!("crates{folder}x ../{folder}x `{folder}` {{target}}{folder}x");
             assert_eq!(paths_and_hosts(&files(&[("a.md", &text)])), [""; 0]);
         }
