@@ -3,6 +3,7 @@
 use crate::MAX_FUNCTIONS_PER_BUS;
 use crate::port::PcieDownstreamPort;
 use crate::port::PortState;
+use crate::port::PortStateRef;
 use crate::root::DownstreamPortInfo;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
@@ -353,7 +354,7 @@ pub(crate) mod state {
         /// Says whether the ports would take these states: one for each, and each fits.
         pub(crate) fn check_ports(
             &mut self,
-            states: &[(u8, PortState)],
+            states: &[(u8, PortStateRef<'_>)],
         ) -> Result<(), RestoreError> {
             let invalid = |error| Err(RestoreError::InvalidSavedState(error));
             let (saved, live) = (states.len(), self.ports().count());

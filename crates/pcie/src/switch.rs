@@ -532,7 +532,7 @@ impl ManagedDevice for SwitchDevice {
     }
 
     fn check(&mut self, state: &SavedStateBlob) -> Result<(), RestoreError> {
-        self.0.check_blob(state)
+        ProtobufSaveRestore::check(&mut self.0, state)
     }
 
     fn restore(&mut self, state: SavedStateBlob) -> Result<(), RestoreError> {

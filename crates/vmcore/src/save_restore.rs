@@ -31,7 +31,7 @@
 //!         Ok(())
 //!     }
 //!
-//!     fn check(&self, state: &SavedState) -> Result<(), RestoreError> {
+//!     fn check(&mut self, state: &SavedState) -> Result<(), RestoreError> {
 //!         if state.divider > 7 {
 //!             let reason = anyhow::anyhow!("divider {} is above 7", state.divider);
 //!             return Err(RestoreError::InvalidSavedState(reason));
@@ -86,14 +86,14 @@ pub trait SaveRestore {
     ///
     /// The owner of several parts checks the state of each before it restores the first. The implementor makes sure
     /// that what it accepts here, it restores. The provided method accepts everything, which is right only for a part
-    /// whose `restore` cannot fail.
+    /// whose `restore` cannot fail. The receiver is `&mut` because that is how an owner reaches its parts.
     ///
     /// # Errors
     ///
     /// - the state is one that this device cannot have ([`RestoreError::InvalidSavedState`]);
     /// - it contains a part that this device has not, or lacks one;
     /// - the device, or a part of it, does not support restoring.
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         let _ = state;
         Ok(())
     }
@@ -124,7 +124,7 @@ pub trait ProtobufSaveRestore {
     ///
     /// - the blob holds another message, or does not decode ([`RestoreError::ProtobufDecode`]);
     /// - as [`SaveRestore::check`].
-    fn check(&self, state: &SavedStateBlob) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &SavedStateBlob) -> Result<(), RestoreError> {
         let _ = state;
         Ok(())
     }
@@ -143,7 +143,7 @@ where
         SaveRestore::restore(self, state.parse()?)
     }
 
-    fn check(&self, state: &SavedStateBlob) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &SavedStateBlob) -> Result<(), RestoreError> {
         SaveRestore::check(self, &state.parse()?)
     }
 }

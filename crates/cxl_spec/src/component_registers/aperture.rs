@@ -326,9 +326,9 @@ mod save_restore {
             }
         }
 
-        fn check_all(&self, blobs: &[&SavedStateBlob]) -> Result<(), RestoreError> {
-            for (block, blob) in self.blocks.iter().zip(blobs) {
-                ProtobufSaveRestore::check(block.as_ref(), blob)
+        fn check_all(&mut self, blobs: &[&SavedStateBlob]) -> Result<(), RestoreError> {
+            for (block, blob) in self.blocks.iter_mut().zip(blobs) {
+                ProtobufSaveRestore::check(block.as_mut(), blob)
                     .map_err(|error| error.in_child(block.label()))?;
             }
             Ok(())
@@ -359,7 +359,7 @@ mod save_restore {
             Ok(())
         }
 
-        fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
             self.check_all(&self.matched(state)?)
         }
     }

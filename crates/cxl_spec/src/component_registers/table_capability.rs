@@ -179,7 +179,7 @@ impl<R: BlockRegister> SaveRestore for CxlTableCapability<R> {
         Ok(())
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         check(&self.registers, &state.words)
     }
 }

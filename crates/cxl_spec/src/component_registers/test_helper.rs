@@ -94,7 +94,7 @@ impl SaveRestore for TestCxlComponentRegisterBlock {
         Ok(())
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         let (found, expected) = (state.bytes.len(), self.bytes.len());
         if found != expected {
             return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(

@@ -299,7 +299,7 @@ mod save_restore {
             Ok(())
         }
 
-        fn check(&self, saved: &Self::SavedState) -> Result<(), RestoreError> {
+        fn check(&mut self, saved: &Self::SavedState) -> Result<(), RestoreError> {
             saved.checked(&self.state.lock().registers).map(drop)
         }
     }

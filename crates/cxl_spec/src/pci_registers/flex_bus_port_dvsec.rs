@@ -312,7 +312,7 @@ mod save_restore {
             Ok(())
         }
 
-        fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
             self.checked(&self.registers.lock(), state).map(drop)
         }
     }

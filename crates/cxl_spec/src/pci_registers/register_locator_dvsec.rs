@@ -229,7 +229,7 @@ mod save_restore {
             SaveRestore::check(self, &state)
         }
 
-        fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
             let here = self.blocks();
             for saved in [
                 &state.register_blocks,

@@ -55,7 +55,7 @@ impl SaveRestore for GenericPciBus {
         Ok(())
     }
 
-    fn check(&self, state: &SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &SavedState) -> Result<(), RestoreError> {
         checked(state).map(drop)
     }
 }

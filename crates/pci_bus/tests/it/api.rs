@@ -161,7 +161,7 @@ fn saved_state() {
     assert_eq!(read(&mut bus, 0xCF8, 4), Ok(0x8000_1910));
     for pio_addr_reg in [0x8100_0000, 0x8000_0001] {
         let state = State { pio_addr_reg };
-        SaveRestore::check(&bus, &state).unwrap_err();
+        SaveRestore::check(&mut bus, &state).unwrap_err();
         SaveRestore::restore(&mut bus, state).unwrap_err();
         assert_eq!(read(&mut bus, 0xCF8, 4), Ok(0x8000_1910), "as it was");
     }

@@ -442,7 +442,7 @@ mod save_restore {
             })
         }
 
-        fn check(&self, saved: &Self::SavedState) -> Result<(), RestoreError> {
+        fn check(&mut self, saved: &Self::SavedState) -> Result<(), RestoreError> {
             let enable = saved.multiple_message_enable;
             if enable > MULTIPLE_MESSAGE_MAX {
                 return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(

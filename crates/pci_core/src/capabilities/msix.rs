@@ -485,7 +485,7 @@ mod save_restore {
             })
         }
 
-        fn check(&self, saved: &Self::SavedState) -> Result<(), RestoreError> {
+        fn check(&mut self, saved: &Self::SavedState) -> Result<(), RestoreError> {
             let (count, found) = (self.0.layout.count, saved.vectors.len());
             if found != usize::from(count) {
                 return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(

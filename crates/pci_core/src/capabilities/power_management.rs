@@ -223,7 +223,7 @@ impl SaveRestore for PowerManagementCapability {
         })
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         let changeable = |register| self.registers.writable(register);
         saved_registers::check(&state.registers, changeable)?;
         let control = PowerManagementReg::ControlStatus;

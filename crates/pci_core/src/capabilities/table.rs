@@ -111,7 +111,7 @@ impl<R: BlockRegister> SaveRestore for TableCapability<R> {
         })
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         saved_registers::check(&state.registers, |r: R| self.registers.writable(r))
     }
 

@@ -123,7 +123,7 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
         Ok(state)
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         let writable = each!(&self.header, (file, Reg) => file.writable(Reg::Command));
         let unknown = u32::from(state.command) & !writable;
         if unknown != 0 {
@@ -155,30 +155,6 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
 impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Each saved capability with the capability that it belongs to.
     fn owners<'a>(
-        &'a self,
-        state: &'a state::SavedState,
-    ) -> Result<Vec<Owned<'a, &'a dyn save_restore::ProtobufSaveRestore>>, RestoreError> {
-        let legacy = self.capabilities.iter();
-        let extended = self.extended_capabilities.iter();
-        let mut owners = match_labels(
-            "capability",
-            legacy
-                .map(|c| (c.label().to_owned(), c.as_ref() as _))
-                .collect(),
-            &state.capabilities,
-        )?;
-        owners.extend(match_labels(
-            "extended capability",
-            extended
-                .map(|c| (c.label().to_owned(), c.as_ref() as _))
-                .collect(),
-            &state.extended_capabilities,
-        )?);
-        Ok(owners)
-    }
-
-    /// As [`Self::owners`], to be changed.
-    fn owners_mut<'a>(
         &'a mut self,
         state: &'a state::SavedState,
     ) -> Result<Vec<Owned<'a, &'a mut dyn save_restore::ProtobufSaveRestore>>, RestoreError> {
@@ -202,7 +178,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     fn apply(&mut self, state: &state::SavedState) -> Result<(), RestoreError> {
-        for (label, blob, item) in self.owners_mut(state)? {
+        for (label, blob, item) in self.owners(state)? {
             item.restore(blob.clone())
                 .map_err(|error| error.in_child(label))?;
         }
@@ -258,7 +234,7 @@ impl SaveRestore for ConfigSpaceType0Emulator {
         self.common.save()
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         self.common.check(state)
     }
 
@@ -274,7 +250,7 @@ impl SaveRestore for ConfigSpaceType1Emulator {
         self.common.save()
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         self.common.check(state)
     }
 

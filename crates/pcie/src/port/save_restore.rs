@@ -37,6 +37,13 @@ pub(crate) struct PortState {
     pub(crate) device: Option<LinkedDeviceState>,
 }
 
+/// A saved port to be looked at.
+pub(crate) struct PortStateRef<'a> {
+    pub(crate) cfg_space: &'a ConfigState,
+    pub(crate) cxl_component_registers: Option<&'a CxlState>,
+    pub(crate) device: Option<&'a LinkedDeviceState>,
+}
+
 fn invalid(error: anyhow::Error) -> RestoreError {
     RestoreError::InvalidSavedState(error)
 }
@@ -51,10 +58,10 @@ impl PcieDownstreamPort {
     }
 
     /// Says whether the port would take a state.
-    pub(crate) fn check_state(&mut self, state: &PortState) -> Result<(), RestoreError> {
-        self.cfg_space.check(&state.cfg_space)?;
-        self.check_cxl(state.cxl_component_registers.as_ref())?;
-        self.check_device(state.device.as_ref())
+    pub(crate) fn check_state(&mut self, state: &PortStateRef<'_>) -> Result<(), RestoreError> {
+        self.cfg_space.check(state.cfg_space)?;
+        self.check_cxl(state.cxl_component_registers)?;
+        self.check_device(state.device)
     }
 
     /// Restores a state that was checked. Should the device refuse it all the same, the port is as before.
@@ -118,9 +125,9 @@ impl PcieDownstreamPort {
         }
     }
 
-    fn check_cxl(&self, state: Option<&CxlState>) -> Result<(), RestoreError> {
+    fn check_cxl(&mut self, state: Option<&CxlState>) -> Result<(), RestoreError> {
         let port = &self.name;
-        match (state, &self.cxl_component_registers) {
+        match (state, &mut self.cxl_component_registers) {
             (Some(state), Some(registers)) => registers.check(state),
             (None, None) => Ok(()),
             (Some(_), None) => Err(invalid(anyhow!(

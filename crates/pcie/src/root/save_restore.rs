@@ -3,6 +3,7 @@
 use super::GenericPcieRootComplex;
 use crate::port::CxlState;
 use crate::port::PortState;
+use crate::port::PortStateRef;
 use crate::port_set::state::IntegratedState;
 use anyhow::anyhow;
 use vmcore::save_restore::RestoreError;
@@ -49,6 +50,15 @@ mod state {
 }
 
 use state::PortSavedState;
+
+fn look_at(state: &PortSavedState) -> (u8, PortStateRef<'_>) {
+    let parts = PortStateRef {
+        cfg_space: &state.cfg_space,
+        cxl_component_registers: state.cxl_component_registers.as_ref(),
+        device: state.device.as_ref(),
+    };
+    (state.port_number, parts)
+}
 
 fn from_saved(state: PortSavedState) -> (u8, PortState) {
     let PortSavedState {
@@ -99,12 +109,39 @@ impl SaveRestore for GenericPcieRootComplex {
         })
     }
 
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        let invalid = |error| Err(RestoreError::InvalidSavedState(error));
+        let (start, end) = (self.start_bus, self.end_bus);
+        if (state.start_bus, state.end_bus) != (start, end) {
+            return invalid(anyhow!(
+                "buses {:#04x} to {:#04x} in the saved state; this root complex has {start:#04x} to {end:#04x}",
+                state.start_bus,
+                state.end_bus
+            ));
+        }
+        match (&state.cxl_component_registers, &mut self.host_bridge) {
+            (Some(saved), Some(bridge)) => bridge.registers.check(saved)?,
+            (None, None) => {}
+            (Some(_), None) => {
+                return invalid(anyhow!(
+                    "the saved state is of a CXL root complex; this is none"
+                ));
+            }
+            (None, Some(_)) => {
+                return invalid(anyhow!(
+                    "this is a CXL root complex; the saved state is of none"
+                ));
+            }
+        }
+        let ports: Vec<_> = state.ports.iter().map(look_at).collect();
+        self.functions.check_ports(&ports)?;
+        self.functions.check_integrated(&state.integrated)
+    }
+
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-        let Checked {
-            ports,
-            bridge,
-            integrated,
-        } = self.check_whole(state)?;
+        self.check(&state)?;
+        let ports = state.ports.into_iter().map(from_saved).collect();
+        let (bridge, integrated) = (state.cxl_component_registers, state.integrated);
         let unsaved = |error: SaveError| RestoreError::Other(error.into());
         let bridge_before = self.save_bridge().map_err(unsaved)?;
         let integrated_before = self.functions.save_integrated().map_err(unsaved)?;
@@ -121,48 +158,7 @@ impl SaveRestore for GenericPcieRootComplex {
     }
 }
 
-/// A state whose parts were all found to fit.
-struct Checked {
-    ports: Vec<(u8, PortState)>,
-    bridge: Option<CxlState>,
-    integrated: Vec<IntegratedState>,
-}
-
 impl GenericPcieRootComplex {
-    fn check_whole(&mut self, state: state::SavedState) -> Result<Checked, RestoreError> {
-        let invalid = |error| Err(RestoreError::InvalidSavedState(error));
-        let (start, end) = (self.start_bus, self.end_bus);
-        if (state.start_bus, state.end_bus) != (start, end) {
-            return invalid(anyhow!(
-                "buses {:#04x} to {:#04x} in the saved state; this root complex has {start:#04x} to {end:#04x}",
-                state.start_bus,
-                state.end_bus
-            ));
-        }
-        match (&state.cxl_component_registers, &self.host_bridge) {
-            (Some(saved), Some(bridge)) => bridge.registers.check(saved)?,
-            (None, None) => {}
-            (Some(_), None) => {
-                return invalid(anyhow!(
-                    "the saved state is of a CXL root complex; this is none"
-                ));
-            }
-            (None, Some(_)) => {
-                return invalid(anyhow!(
-                    "this is a CXL root complex; the saved state is of none"
-                ));
-            }
-        }
-        let ports: Vec<_> = state.ports.into_iter().map(from_saved).collect();
-        self.functions.check_ports(&ports)?;
-        self.functions.check_integrated(&state.integrated)?;
-        Ok(Checked {
-            ports,
-            bridge: state.cxl_component_registers,
-            integrated: state.integrated,
-        })
-    }
-
     fn save_bridge(&mut self) -> Result<Option<CxlState>, SaveError> {
         self.host_bridge
             .as_mut()

@@ -1,12 +1,11 @@
 //! Saving and restoring a switch and all below it: checked as a whole, then restored; refused means unchanged.
 
 use super::GenericPcieSwitch;
-use crate::port::ConfigState;
 use crate::port::PortState;
+use crate::port::PortStateRef;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
-use vmcore::save_restore::SavedStateBlob;
 
 mod state {
     use crate::port::ConfigState;
@@ -40,6 +39,15 @@ mod state {
 }
 
 use state::DownstreamPortSavedState;
+
+fn look_at(state: &DownstreamPortSavedState) -> (u8, PortStateRef<'_>) {
+    let parts = PortStateRef {
+        cfg_space: &state.cfg_space,
+        cxl_component_registers: state.cxl_component_registers.as_ref(),
+        device: state.device.as_ref(),
+    };
+    (state.port_number, parts)
+}
 
 fn from_saved(state: DownstreamPortSavedState) -> (u8, PortState) {
     let DownstreamPortSavedState {
@@ -88,8 +96,19 @@ impl SaveRestore for GenericPcieSwitch {
         })
     }
 
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
+        self.upstream_port
+            .cfg_space
+            .check(&state.upstream_cfg_space)
+            .map_err(|error| error.in_child(self.name.to_string()))?;
+        let ports: Vec<_> = state.downstream_ports.iter().map(look_at).collect();
+        self.downstream_ports.check_ports(&ports)
+    }
+
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-        let Checked { upstream, ports } = self.check_whole(state)?;
+        self.check(&state)?;
+        let upstream = state.upstream_cfg_space;
+        let ports = state.downstream_ports.into_iter().map(from_saved).collect();
         let cfg_space = &mut self.upstream_port.cfg_space;
         let before = cfg_space
             .save()
@@ -101,29 +120,5 @@ impl SaveRestore for GenericPcieSwitch {
         }
         self.refresh_routes();
         restored
-    }
-}
-
-/// A state whose parts were all found to fit.
-struct Checked {
-    upstream: ConfigState,
-    ports: Vec<(u8, PortState)>,
-}
-
-impl GenericPcieSwitch {
-    /// Says whether an encoded state would be taken.
-    pub(super) fn check_blob(&mut self, state: &SavedStateBlob) -> Result<(), RestoreError> {
-        self.check_whole(state.parse()?).map(|_| ())
-    }
-
-    fn check_whole(&mut self, state: state::SavedState) -> Result<Checked, RestoreError> {
-        let upstream = state.upstream_cfg_space;
-        self.upstream_port
-            .cfg_space
-            .check(&upstream)
-            .map_err(|error| error.in_child(self.name.to_string()))?;
-        let ports: Vec<_> = state.downstream_ports.into_iter().map(from_saved).collect();
-        self.downstream_ports.check_ports(&ports)?;
-        Ok(Checked { upstream, ports })
     }
 }

@@ -138,6 +138,11 @@ pub(crate) fn restore(root: &mut GenericPcieRootComplex, bytes: &[u8]) -> Result
     root.restore(mesh_protobuf::decode(bytes).unwrap())
 }
 
+/// Asks whether [`restore`] would take a state.
+pub(crate) fn check(root: &mut GenericPcieRootComplex, bytes: &[u8]) -> Result<(), RestoreError> {
+    root.check(&mesh_protobuf::decode(bytes).unwrap())
+}
+
 /// Messages sent, with the requester's ID.
 #[derive(Default)]
 pub(crate) struct Messages(Mutex<Vec<(Option<u32>, u64, u32)>>);

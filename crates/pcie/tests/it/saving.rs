@@ -141,6 +141,9 @@ fn switches_in_a_row_come_back() {
     let state = saved(&mut root);
     let (mut other, _) = row(8);
     other.number((1, 0), 0, 0);
+    let before = saved(&mut other);
+    check(&mut other, &state).unwrap();
+    assert_eq!(saved(&mut other), before, "asking changes nothing");
     restore(&mut other, &state).unwrap();
     assert_eq!(other.read(last, 0, 0x40), 0xabcd);
     assert_eq!(saved(&mut other), state);
@@ -158,7 +161,10 @@ fn refused(expected: &str, change: impl FnOnce(&mut RootState)) {
     live_tree.number((0, 0), 9, 9);
     let before = saved(&mut live_tree);
     change(&mut state);
-    let error = restore(&mut live_tree, &mesh_protobuf::encode(state)).unwrap_err();
+    let bytes = mesh_protobuf::encode(state);
+    let asked = check(&mut live_tree, &bytes).unwrap_err();
+    let error = restore(&mut live_tree, &bytes).unwrap_err();
+    assert_eq!(text(&asked), text(&error), "refused when asked already");
     assert!(text(&error).contains(expected), "{}", text(&error));
     assert_eq!(saved(&mut live_tree), before, "unchanged");
     assert_eq!(live_tree.read(9, 0, 0), 0xd000, "and routed as before");

@@ -60,7 +60,7 @@ impl SaveRestore for TestEndpoint {
         })
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         let (saved, live) = (state.functions.len(), self.functions.len());
         if saved != live {
             return Err(invalid(anyhow!(
@@ -68,7 +68,7 @@ impl SaveRestore for TestEndpoint {
                 self.name
             )));
         }
-        for (i, (function, state)) in self.functions.iter().zip(&state.functions).enumerate() {
+        for (i, (function, state)) in self.functions.iter_mut().zip(&state.functions).enumerate() {
             function
                 .check(state)
                 .map_err(|error| error.in_child(format!("function {i}")))?;
@@ -105,14 +105,14 @@ impl EndpointFunction {
         })
     }
 
-    fn check(&self, state: &FunctionState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &FunctionState) -> Result<(), RestoreError> {
         let scratch = state.scratch.len();
         if scratch > SCRATCH_SIZE {
             return Err(invalid(anyhow!(
                 "{scratch} bytes of scratch memory in the saved state; there are {SCRATCH_SIZE}"
             )));
         }
-        match (&state.cxl_component_registers, &self.cxl) {
+        match (&state.cxl_component_registers, &mut self.cxl) {
             (Some(saved), Some(cxl)) => cxl.registers.check(saved)?,
             (None, None) => {}
             (Some(_), None) => {

@@ -41,7 +41,7 @@ impl SaveRestore for Counter {
         Ok(())
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         if state.count > 100 {
             return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
                 "count {} is above 100",

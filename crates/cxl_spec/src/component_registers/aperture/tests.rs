@@ -444,7 +444,7 @@ fn blocks_are_saved_by_label_and_restored_all_or_none() {
         change(&mut state);
         let mut target = compose(8);
         assert!(matches!(
-            SaveRestore::check(&target, &state),
+            SaveRestore::check(&mut target, &state),
             Err(RestoreError::InvalidSavedState(_))
         ));
         assert!(target.restore(state).is_err());

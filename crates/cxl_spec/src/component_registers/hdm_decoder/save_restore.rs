@@ -137,7 +137,7 @@ impl SaveRestore for CxlHdmDecoderCapability {
         Ok(())
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         self.checked(state).map(drop)
     }
 }

@@ -514,7 +514,7 @@ fn states_that_cannot_be_are_refused_and_change_nothing() {
         state.global_control = 2;
         change(&mut state);
         let mut hdm = compose();
-        assert!(SaveRestore::check(&hdm, &state).is_err(), "{n}");
+        assert!(SaveRestore::check(&mut hdm, &state).is_err(), "{n}");
         assert!(hdm.restore(state).is_err(), "{n}");
         for offset in (0..0x50).step_by(4) {
             assert_eq!(hdm.read_u32(offset), compose().read_u32(offset), "{n}");

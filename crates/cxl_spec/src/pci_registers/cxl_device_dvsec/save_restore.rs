@@ -206,7 +206,7 @@ impl SaveRestore for CxlDeviceDevsecExtendedCapability {
         Ok(())
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         self.checked(&self.registers.lock(), state).map(drop)
     }
 }

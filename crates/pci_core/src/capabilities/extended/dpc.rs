@@ -431,7 +431,7 @@ impl SaveRestore for DpcExtendedCapability {
         })
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         saved_registers::check(&state.registers, |r| self.changeable(r))
     }
 

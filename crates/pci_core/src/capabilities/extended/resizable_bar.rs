@@ -323,7 +323,7 @@ impl SaveRestore for ResizableBarExtendedCapability {
         })
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         let changeable = |register| self.registers.writable(register);
         saved_registers::check(&state.registers, changeable)?;
         for (_, control, bar) in self.entries() {

@@ -73,7 +73,7 @@ impl SaveRestore for AerExtendedCapability {
         })
     }
 
-    fn check(&self, state: &Self::SavedState) -> Result<(), RestoreError> {
+    fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
         saved_registers::check(&state.registers, |register| {
             changeable(&self.registers, self.root, register)
         })?;
