@@ -1,0 +1,184 @@
+//! A composed hierarchy as a source.
+
+use crate::Operation;
+use crate::OperationError;
+use crate::Outcome;
+use crate::Source;
+use crate::Topology;
+use crate::lspci::ConfigSpace;
+use crate::metrics::Family;
+use crate::metrics::Kind;
+use crate::metrics::Sample;
+use crate::saved;
+use crate::topology;
+use crate::topology::Function;
+use inspect::InspectionBuilder;
+use inspect::Node;
+use inspect::Value;
+use inspect::ValueKind;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
+use pcie_topology::Hierarchy;
+use pcie_topology::PlugError;
+use std::collections::BTreeMap;
+
+/// Where a port shows its counters, below its own node.
+const COUNTERS: &[&str] = &[
+    "cfg_space/capabilities/pci-express/slot/counters",
+    "counters",
+];
+
+/// A hierarchy that its monitor keeps behind a lock. Each question holds the lock while it copies one directory, or a part of one
+/// function's configuration space.
+impl Source for Mutex<Hierarchy> {
+    fn inspect(&self, path: &str, depth: usize) -> Node {
+        let mut hierarchy = self.lock();
+        let node = InspectionBuilder::new(path)
+            .depth(Some(depth))
+            .inspect(&mut *hierarchy);
+        // Whoever waited is next: a walk would else take the lock again before the other thread is awake.
+        MutexGuard::unlock_fair(hierarchy);
+        node.results()
+    }
+
+    fn update(&self, path: &str, value: &str) -> Result<Value, inspect::Error> {
+        inspect::update(path, value, &mut *self.lock()).result()
+    }
+
+    fn topology(&self) -> Topology {
+        topology::read(self)
+    }
+
+    fn config_spaces(&self) -> Vec<ConfigSpace> {
+        topology::config_spaces(self)
+    }
+
+    fn metrics(&self) -> Vec<Family> {
+        let topology = self.topology();
+        let ports: Vec<_> = topology
+            .functions()
+            .into_iter()
+            .filter(|function| function.is_downstream_port())
+            .collect();
+        let mut families = gauges(&ports);
+        families.extend(self.counters(&ports));
+        families
+    }
+
+    fn operate(&self, operation: Operation) -> Result<Outcome, OperationError> {
+        let mut hierarchy = self.lock();
+        match operation {
+            Operation::Plug { port, endpoint } => hierarchy.plug(&port, &endpoint)?,
+            Operation::Unplug { port, surprise } => {
+                if !surprise && !hierarchy.removal_permitted(&port)? {
+                    return Err(OperationError::Conflict(format!(
+                        "port '{port}': the guest has not let the device go"
+                    )));
+                }
+                hierarchy.unplug(&port)?;
+            }
+            Operation::RequestRemoval { port } => hierarchy.request_removal(&port)?,
+            Operation::PressButton { port } => hierarchy.press_attention_button(&port)?,
+            Operation::PowerFault { port } => hierarchy.power_fault(&port)?,
+            Operation::Save => return saved::save(&mut hierarchy).map(Outcome::Saved),
+            Operation::Restore { state } => saved::restore(&mut hierarchy, &state)?,
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The lock is held by [`Source::inspect`] alone, for one directory at a time.
+trait Counters {
+    fn counters(&self, ports: &[&Function]) -> Vec<Family>;
+}
+
+impl Counters for Mutex<Hierarchy> {
+    /// Every counter that the ports show, a family for each name.
+    fn counters(&self, ports: &[&Function]) -> Vec<Family> {
+        let mut families: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+        for port in ports {
+            for folder in COUNTERS {
+                let Node::Dir(entries) = self.inspect(&format!("{}/{folder}", port.path), 0) else {
+                    continue;
+                };
+                for entry in entries {
+                    if let Node::Value(Value {
+                        kind: ValueKind::Unsigned(value),
+                        ..
+                    }) = entry.node
+                    {
+                        let samples = families.entry(entry.name).or_default();
+                        samples.push(sample(port, value));
+                    }
+                }
+            }
+        }
+        let family = |(name, samples): (String, Vec<Sample>)| Family {
+            help: format!("Counter {name} of the port."),
+            name: format!("rootplex_port_{name}"),
+            kind: Kind::Counter,
+            samples,
+        };
+        families.into_iter().map(family).collect()
+    }
+}
+
+fn sample(port: &Function, value: u64) -> Sample {
+    Sample {
+        labels: vec![("port", port.name.clone())],
+        value,
+    }
+}
+
+/// The states of the ports.
+fn gauges(ports: &[&Function]) -> Vec<Family> {
+    let gauge = |name: &str, help: &str, value: &dyn Fn(&Function) -> Option<u64>| Family {
+        name: format!("rootplex_port_{name}"),
+        help: help.to_string(),
+        kind: Kind::Gauge,
+        samples: ports
+            .iter()
+            .filter_map(|port| Some(sample(port, value(port)?)))
+            .collect(),
+    };
+    vec![
+        gauge(
+            "link_active",
+            "Whether the link below the port is up.",
+            &|port| Some(port.link.as_ref()?.active.into()),
+        ),
+        gauge(
+            "slot_occupied",
+            "Whether there is a card in the port's slot.",
+            &|port| Some(port.slot.as_ref()?.present.into()),
+        ),
+        gauge(
+            "slot_powered",
+            "Whether the port's slot has power.",
+            &|port| Some(port.slot.as_ref()?.powered.into()),
+        ),
+        gauge(
+            "errors_pending",
+            "Kinds of errors in the port's status registers.",
+            &|port| {
+                port.id?;
+                u64::try_from(port.errors.len()).ok()
+            },
+        ),
+    ]
+}
+
+impl From<PlugError> for OperationError {
+    fn from(error: PlugError) -> Self {
+        let text = error.to_string();
+        match error {
+            PlugError::UnknownPort { .. } => Self::NotFound(text),
+            PlugError::Endpoint(_) => Self::Invalid(text),
+            PlugError::NoSlot { .. }
+            | PlugError::Occupied { .. }
+            | PlugError::Empty { .. }
+            | PlugError::NameInUse { .. }
+            | PlugError::Refused { .. } => Self::Conflict(text),
+        }
+    }
+}
