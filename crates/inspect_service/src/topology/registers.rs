@@ -16,6 +16,7 @@ use pci_spec::caps::aer::CorrectableErrors;
 use pci_spec::caps::aer::UncorrectableErrors;
 use pci_spec::caps::pci_express::DevicePortType;
 use pci_spec::caps::pci_express::DeviceStatus;
+use pci_spec::caps::pci_express::LinkCapabilities;
 use pci_spec::caps::pci_express::LinkStatus;
 use pci_spec::caps::pci_express::PciExpressCapabilities;
 use pci_spec::caps::pci_express::PciExpressReg;
@@ -200,18 +201,24 @@ impl Image {
     }
 
     pub(super) fn link(&self) -> Option<Link> {
-        let status =
-            LinkStatus::from_bits(self.u16(at(self.express()?, PciExpressReg::LinkStatus)));
-        let reports = matches!(
-            self.port_type(),
-            Some(DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort)
-        );
-        if self.port_type() == Some(DevicePortType::RootComplexIntegratedEndpoint) {
+        let express = self.express()?;
+        let port_type = self.port_type()?;
+        if port_type == DevicePortType::RootComplexIntegratedEndpoint {
             return None;
         }
+        let has =
+            LinkCapabilities::from_bits(self.u32(at(express, PciExpressReg::LinkCapabilities)));
+        let status = LinkStatus::from_bits(self.u16(at(express, PciExpressReg::LinkStatus)));
         Some(Link {
-            // Only a downstream port reports it; from anything else an answer came over the link.
-            active: !reports || status.data_link_layer_link_active(),
+            active: match port_type {
+                DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort
+                    if has.data_link_layer_link_active_reporting() =>
+                {
+                    status.data_link_layer_link_active()
+                }
+                // Without that report, and above an upstream port or endpoint, lanes that are in use are what there is to go by.
+                _ => status.negotiated_link_width() != 0,
+            },
             speed: status.current_link_speed(),
             width: status.negotiated_link_width(),
         })

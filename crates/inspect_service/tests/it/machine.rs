@@ -51,6 +51,7 @@ const TOPOLOGY: &str = r#"
 
     [root_complex.port.switch.port.endpoint]
     name = "deep"
+    bar = [{ kind = "64", size = "16K" }]
     msix = { vectors = 4 }
 "#;
 

@@ -5,6 +5,7 @@ use crate::client::request;
 use crate::machine::Machine;
 use std::io::Read;
 use std::io::Write;
+use std::path::Path;
 
 fn post(machine: &Machine, target: &str, body: &str) -> (u16, String) {
     let answer = request(machine.socket(), "POST", target, body.as_bytes());
@@ -87,8 +88,8 @@ fn mistakes_are_named() {
 }
 
 /// The saved state, which is no text.
-fn save(machine: &Machine) -> Vec<u8> {
-    let mut stream = crate::client::connect(machine.socket());
+pub(crate) fn save(socket: &Path) -> Vec<u8> {
+    let mut stream = crate::client::connect(socket);
     stream
         .write_all(b"GET /state HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
@@ -106,7 +107,7 @@ fn save(machine: &Machine) -> Vec<u8> {
 fn state_is_saved_and_restored() {
     let machine = Machine::new();
     let before = get(machine.socket(), "/lspci").body;
-    let state = save(&machine);
+    let state = save(machine.socket());
     {
         use chipset_device::mmio::MmioIntercept;
         let mut hierarchy = machine.hierarchy.lock();

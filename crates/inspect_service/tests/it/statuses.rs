@@ -30,7 +30,10 @@ fn an_unknown_path_says_how_far_it_is_known() {
     );
     let json = answer.json();
     assert_eq!(json["known"], "rc0/functions");
-    assert_eq!(json["children"], serde_json::json!(["rp0", "rp1", "rp2"]));
+    assert_eq!(
+        json["children"].as_array().unwrap()[..3],
+        ["rp0", "rp1", "rp2"]
+    );
     let first = get(machine.socket(), "/inspect/rc9");
     assert_eq!(
         (first.status, first.error().as_str()),
@@ -162,7 +165,7 @@ impl Source for Broken {
         match path {
             "panic" => panic!("the source of a test"),
             _ => {
-                std::thread::sleep(Duration::from_millis(400));
+                std::thread::sleep(Duration::from_millis(2000));
                 Node::Dir(vec![])
             }
         }
@@ -176,7 +179,7 @@ impl Source for Broken {
 #[test]
 fn a_source_that_fails_is_told_of() {
     let limits = Limits {
-        answer: Duration::from_millis(100),
+        answer: Duration::from_millis(1000),
         ..Limits::default()
     };
     let server = serve(Arc::new(Broken), limits);
@@ -187,7 +190,7 @@ fn a_source_that_fails_is_told_of() {
         (slow.status, slow.error().as_str()),
         (504, "what was asked for did not answer in time")
     );
-    std::thread::sleep(Duration::from_millis(400));
+    std::thread::sleep(Duration::from_millis(2000));
     assert_eq!(request(socket, "PUT", "/inspect/x", b"1").status, 504);
 }
 

@@ -4,6 +4,7 @@ use crate::client::get;
 use crate::client::request;
 use crate::machine::Machine;
 use crate::machine::serve;
+use crate::operations::save;
 use inspect::AtomicMut;
 use inspect::InspectionBuilder;
 use inspect::Node;
@@ -55,7 +56,7 @@ fn paths_are_percent_decoded() {
 #[test]
 fn looking_changes_nothing() {
     let machine = Machine::new();
-    let before = get(machine.socket(), "/state").body.into_bytes();
+    let before = save(machine.socket());
     for target in [
         "/inspect",
         "/topology",
@@ -65,7 +66,7 @@ fn looking_changes_nothing() {
     ] {
         assert_eq!(get(machine.socket(), target).status, 200, "{target}");
     }
-    let after = get(machine.socket(), "/state").body.into_bytes();
+    let after = save(machine.socket());
     assert!(before == after, "the saved state is another");
 }
 
@@ -87,7 +88,7 @@ fn the_topology_is_as_the_guest_numbered_it() {
     assert_eq!(deep["name"], "deep");
     assert_eq!(
         deep["path"],
-        "rc0/functions/rp2/device/functions/dsp0/device/functions/0"
+        "rc0/functions/rp2/device/downstream_ports/dsp0/device/functions/0"
     );
     let secondary = ports[2]["below"][0]["below"][0]["bridge"]["secondary"].as_u64();
     let bus = u64::from_str_radix(&deep["address"].as_str().unwrap()[5..7], 16).ok();
