@@ -71,7 +71,7 @@ impl Source for Mutex<Hierarchy> {
             Operation::Plug { port, endpoint } => hierarchy.plug(&port, &endpoint)?,
             Operation::Unplug { port, surprise } => {
                 if !surprise && !hierarchy.removal_permitted(&port)? {
-                    return Err(OperationError::Conflict(format!(
+                    return Err(OperationError::Held(format!(
                         "port '{port}': the guest has not let the device go"
                     )));
                 }

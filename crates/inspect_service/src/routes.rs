@@ -396,11 +396,15 @@ async fn operate(service: &Service, operation: Operation) -> Answer {
             let status = match error {
                 OperationError::NotSupported => StatusCode::NOT_IMPLEMENTED,
                 OperationError::NotFound(_) => StatusCode::NOT_FOUND,
-                OperationError::Conflict(_) => StatusCode::CONFLICT,
+                OperationError::Conflict(_) | OperationError::Held(_) => StatusCode::CONFLICT,
                 OperationError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 OperationError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            Refusal::new(status, error.to_string())
+            let refusal = Refusal::new(status, error.to_string());
+            match error {
+                OperationError::Held(_) => refusal.with("held", true),
+                _ => refusal,
+            }
         })?;
     Ok(match outcome {
         Outcome::Done => StatusCode::NO_CONTENT.into_response(),

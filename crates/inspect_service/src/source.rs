@@ -147,6 +147,9 @@ pub enum OperationError {
     /// The slot is not in a state in which it can be done; what is wrong, in words.
     #[error("{0}")]
     Conflict(String),
+    /// The guest was not asked to let the device go, or has not done so yet; what is held, in words.
+    #[error("{0}")]
+    Held(String),
     /// What was sent along is wrong; one mistake a line.
     #[error("{0}")]
     Invalid(String),
