@@ -181,7 +181,7 @@ struct Shared {
 
 /// The log of a fabric. Clones are handles on the same log.
 ///
-/// It keeps the newest events up to its capacity. A guest that makes events as fast as it can pushes old ones out, which are counted; it
+/// It keeps the newest events up to its capacity, for which there is room from the beginning. A guest that makes events as fast as it can pushes old ones out, which are counted; it
 /// takes no more memory and no more time for that.
 ///
 /// ```
@@ -226,6 +226,11 @@ impl FabricEvents {
         Self::with_clock(capacity, move || start.elapsed())
     }
 
+    /// A log for what is part of no fabric yet: it keeps one event.
+    pub fn detached() -> Self {
+        Self::with_clock(1, || Duration::ZERO)
+    }
+
     /// As [`Self::new`], by a clock of the caller's: a test moves it. It is asked with the log's lock held, and must not come back here.
     pub fn with_clock(
         capacity: usize,
@@ -233,7 +238,7 @@ impl FabricEvents {
     ) -> Self {
         Self(Arc::new(Shared {
             ring: Mutex::new(Ring {
-                events: VecDeque::new(),
+                events: VecDeque::with_capacity(capacity.max(1)),
                 next: 0,
                 last: Duration::ZERO,
             }),

@@ -9,10 +9,17 @@ use std::sync::atomic::Ordering;
 ///
 /// A device that detects an error keeps the message and calls [`Self::announce_error_report`]; whoever owns the fabric then fetches it by
 /// [`ManagedDevice::take_error_reports`](crate::ManagedDevice::take_error_reports), and routes it through the ports above.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Fabric {
     events: FabricEvents,
     reports: Arc<AtomicBool>,
+}
+
+impl Default for Fabric {
+    /// The fabric of what is attached to nothing: nobody reads its log.
+    fn default() -> Self {
+        Self::new(FabricEvents::detached())
+    }
 }
 
 impl Fabric {

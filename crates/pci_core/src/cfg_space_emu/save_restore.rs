@@ -177,40 +177,11 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         Ok(owners)
     }
 
-    /// A capability that the state does not know, because the version that saved it had none such, is as after power-on.
-    fn reset_unsaved(&mut self, state: &state::SavedState) {
-        let unsaved = |saved: &mut Vec<&str>, label: &str| match saved
-            .iter()
-            .position(|other| *other == label)
-        {
-            Some(known) => {
-                saved.swap_remove(known);
-                false
-            }
-            None => true,
-        };
-        let legacy = state.capabilities.iter();
-        let mut saved = legacy.map(|(label, _)| label.as_str()).collect();
-        for capability in &mut self.capabilities {
-            if unsaved(&mut saved, capability.label()) {
-                capability.reset();
-            }
-        }
-        let extended = state.extended_capabilities.iter();
-        let mut saved = extended.map(|(label, _)| label.as_str()).collect();
-        for capability in &mut self.extended_capabilities {
-            if unsaved(&mut saved, capability.label()) {
-                capability.reset();
-            }
-        }
-    }
-
     fn apply(&mut self, state: &state::SavedState) -> Result<(), RestoreError> {
         for (label, blob, item) in self.owners(state)? {
             item.restore(blob.clone())
                 .map_err(|error| error.in_child(label))?;
         }
-        self.reset_unsaved(state);
         // BARs move while nothing decodes, so that none passes through a place it is not meant for.
         self.set_command(Command::new());
         let mut base_addresses = [0; N];

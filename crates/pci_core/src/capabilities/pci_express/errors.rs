@@ -42,6 +42,11 @@ impl PciExpressCapability {
         DeviceStatus::from_bits(self.registers.get16(PciExpressReg::DeviceStatus))
     }
 
+    /// Whether the guest disabled the link.
+    pub fn link_disabled(&self) -> bool {
+        self.link_control().link_disable()
+    }
+
     /// Sets bits of Device Status; those that are set already stay.
     pub fn record_device_status(&self, detected: DeviceStatus) {
         self.registers
