@@ -44,7 +44,6 @@ const EVENT_VECTOR: u8 = 0;
 /// An event collector.
 #[derive(Inspect)]
 pub(crate) struct EventCollector {
-    #[inspect(flatten)]
     cfg_space: ConfigSpaceType0Emulator,
     /// The device numbers of the endpoints that are associated, a bit each.
     #[inspect(hex)]

@@ -170,9 +170,9 @@ impl ConfigSpaceType0Emulator {
     }
 
     /// Power Management, if it has that.
-    pub fn power_management_mut(&mut self) -> Option<&mut PowerManagementCapability> {
-        let mut capabilities = self.common.capabilities.iter_mut();
-        capabilities.find_map(|c| c.as_power_management_mut())
+    pub fn power_management(&self) -> Option<&PowerManagementCapability> {
+        let mut capabilities = self.common.capabilities.iter();
+        capabilities.find_map(|c| c.as_power_management())
     }
 
     /// The extended capabilities, in order.
