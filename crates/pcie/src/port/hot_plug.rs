@@ -96,6 +96,8 @@ impl PcieDownstreamPort {
             pcie.insert_card(card);
         }
         self.introduce();
+        self.station.counters.plugged += 1;
+        self.station.log(EventKind::Plugged, device_name.to_owned());
         let came_up = self.pci_express().and_then(|pcie| pcie.negotiated_link());
         if let Some(LinkRate { speed, width }) = came_up {
             self.station.log(EventKind::LinkUp { speed, width }, "");
@@ -104,14 +106,12 @@ impl PcieDownstreamPort {
         Ok(())
     }
 
-    /// Makes the device part of the fabric.
+    /// Makes the device part of the fabric. What is there from the beginning is no event.
     fn introduce(&mut self) {
         let Some((name, _)) = self.attached() else {
             return;
         };
         let name = name.clone();
-        self.station.counters.plugged += 1;
-        self.station.log(EventKind::Plugged, name.to_string());
         let fabric = self.station.fabric().clone();
         if let Some(device) = self.managed() {
             device.joined(&fabric, &name);
