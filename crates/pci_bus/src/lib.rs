@@ -9,12 +9,16 @@
 mod address;
 mod bus;
 mod device;
+pub mod events;
+mod fabric;
 mod managed;
 
 pub use bus::GenericPciBus;
 pub use bus::PciSlotOccupiedError;
 pub use device::ConfigSpaceDevice;
 pub use device::GenericPciBusDevice;
+pub use fabric::Fabric;
+pub use fabric::RecordErrorError;
 pub use managed::HotPlugPort;
 pub use managed::LinkEnd;
 pub use managed::ManagedDevice;

@@ -11,6 +11,8 @@ use inspect::Inspect;
 use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::capabilities::pci_express::FlrHandler;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
+use pci_core::spec::caps::power_management::PowerState;
+use pci_core::spec::errors::ErrorMessage;
 use reg_table::Reset;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -69,6 +71,8 @@ pub(super) struct EndpointFunction {
     pub(super) flr: Arc<FlrRequest>,
     /// Writes to the doorbell since it was composed, whether they raised an interrupt or not.
     pub(super) doorbell_rings: u64,
+    /// Error messages that wait to be fetched.
+    pub(super) messages: Vec<ErrorMessage>,
 }
 
 impl Inspect for EndpointFunction {
@@ -91,21 +95,29 @@ enum Part {
 }
 
 impl EndpointFunction {
-    /// Writes the configuration space, and does the function-level reset that the write may have asked for.
+    /// Writes the configuration space, and does the function-level reset that the write may have asked for; true if it did.
     pub(super) fn write_config(
         &mut self,
         offset: u16,
         value: u32,
         enables: ByteEnables,
-    ) -> IoResult {
+    ) -> (IoResult, bool) {
         let result = match self.cfg_space.write_bytes(offset, value, enables) {
             Ok(_effects) => IoResult::Ok,
             Err(error) => IoResult::Err(error),
         };
-        if self.flr.take() {
+        let asked = self.flr.take();
+        if asked {
             self.reset(Reset::FunctionLevel);
         }
-        result
+        (result, asked)
+    }
+
+    /// Whether the function answers more than configuration requests: in D0 (PCIe 6.2 section 5.3.1).
+    pub(super) fn is_awake(&self) -> bool {
+        self.cfg_space
+            .power_management()
+            .is_none_or(|pm| pm.power_state() == PowerState::D0)
     }
 
     pub(super) fn reset(&mut self, kind: Reset) {

@@ -104,6 +104,7 @@ fn every_function_answers_where_its_name_says() {
             DownstreamPort => 0xc032_1414,
             Endpoint if function.name == "nic0" => 0xc1e4_1414,
             Endpoint | Integrated => 0xc1e0_1414,
+            EventCollector => 0xc033_1414,
         };
         assert_eq!(vendor_device, expected, "{function:?}");
         let bridge = matches!(function.kind, RootPort | UpstreamPort | DownstreamPort);
