@@ -1,5 +1,6 @@
 //! A composed hierarchy as a source.
 
+use crate::Event;
 use crate::Operation;
 use crate::OperationError;
 use crate::Outcome;
@@ -18,9 +19,12 @@ use inspect::Value;
 use inspect::ValueKind;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
+use pcie::events::EventKind;
+use pcie::events::FabricEvent;
 use pcie_topology::Hierarchy;
 use pcie_topology::PlugError;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Where a port shows its counters, below its own node.
 const COUNTERS: &[&str] = &[
@@ -65,6 +69,17 @@ impl Source for Mutex<Hierarchy> {
         families
     }
 
+    fn events(&self, from: u64, max: usize) -> Vec<Event> {
+        let log = self.lock().events().clone();
+        log.since(from).iter().take(max).map(event).collect()
+    }
+
+    fn wait_for_event(&self, from: u64, timeout: Duration) -> Option<u64> {
+        let log = self.lock().events().clone();
+        log.wait(from, timeout);
+        Some(log.next_sequence())
+    }
+
     fn operate(&self, operation: Operation) -> Result<Outcome, OperationError> {
         let mut hierarchy = self.lock();
         match operation {
@@ -84,6 +99,40 @@ impl Source for Mutex<Hierarchy> {
             Operation::Restore { state } => saved::restore(&mut hierarchy, &state)?,
         }
         Ok(Outcome::Done)
+    }
+}
+
+/// An event of the log, as clients read it.
+fn event(event: &FabricEvent) -> Event {
+    Event {
+        sequence: event.sequence,
+        time_us: event.time.as_micros().try_into().unwrap_or(u64::MAX),
+        port: event.name.to_string(),
+        bdf: event.bdf.map(|bdf| bdf.to_string()),
+        kind: kind(event.kind).to_string(),
+        what: event.kind.to_string(),
+        cause: event.cause.to_string(),
+    }
+}
+
+/// What kind of event it is, in a word to filter by.
+fn kind(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Plugged
+        | EventKind::Unplugged
+        | EventKind::SurpriseRemoval
+        | EventKind::AttentionButton => "hot_plug",
+        EventKind::PowerOn | EventKind::PowerOff | EventKind::PowerFault => "power",
+        EventKind::LinkUp { .. }
+        | EventKind::LinkDown
+        | EventKind::LinkDisabled
+        | EventKind::LinkRetrained { .. } => "link",
+        EventKind::Reset(_) => "reset",
+        EventKind::BusesRenumbered { .. } => "buses",
+        EventKind::Error(_) | EventKind::ContainmentTriggered | EventKind::ContainmentReleased => {
+            "error"
+        }
+        _ => "other",
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Kind {
     Endpoint,
     /// An endpoint integrated in a root complex.
     Integrated,
+    /// A root complex event collector.
+    EventCollector,
 }
 
 /// A function, and all below it. What is absent cannot be told: the guest does not reach the function, or it has no such thing.
@@ -100,7 +102,7 @@ pub struct Bridge {
 /// A link (PCIe 6.2 section 7.5.3.8).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    /// Whether the data link layer is active; of what is behind a link that can be asked about, it is.
+    /// Whether the data link layer is active, or, of a function that does not report that, whether lanes are in use.
     pub active: bool,
     /// The speed, in the steps of the specification: 1 is 2.5 GT/s.
     pub speed: u16,
@@ -170,6 +172,7 @@ impl Function {
             Kind::DownstreamPort => "switch downstream port",
             Kind::Endpoint => "endpoint",
             Kind::Integrated => "integrated endpoint",
+            Kind::EventCollector => "event collector",
         };
         match self.id {
             Some((vendor, device)) if self.bridge.is_none() => {
@@ -317,10 +320,11 @@ impl<R: Reach> Survey<R> {
             FunctionKind::DownstreamPort => Kind::DownstreamPort,
             FunctionKind::Endpoint => Kind::Endpoint,
             FunctionKind::Integrated => Kind::Integrated,
+            FunctionKind::EventCollector => Kind::EventCollector,
         };
         // Of an endpoint with several functions nothing is below any.
         let below = match kind {
-            Kind::Endpoint | Kind::Integrated => Vec::new(),
+            Kind::Endpoint | Kind::Integrated | Kind::EventCollector => Vec::new(),
             _ => self.below(complex, prefix, Some(&named.name), forwards),
         };
         let function = Function {

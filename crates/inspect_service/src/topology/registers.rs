@@ -203,7 +203,11 @@ impl Image {
     pub(super) fn link(&self) -> Option<Link> {
         let express = self.express()?;
         let port_type = self.port_type()?;
-        if port_type == DevicePortType::RootComplexIntegratedEndpoint {
+        if matches!(
+            port_type,
+            DevicePortType::RootComplexIntegratedEndpoint
+                | DevicePortType::RootComplexEventCollector
+        ) {
             return None;
         }
         let has =
