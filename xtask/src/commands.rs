@@ -64,7 +64,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci`; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, then `lspci` and `promtool`; ends with one line: N passed, N failed, N skipped",
         options: &[],
         run: crate::test::run,
     },
@@ -77,6 +77,12 @@ pub(crate) const COMMANDS: &[Command] = &[
             summary: "rewrites the expectation",
         }],
         run: crate::lspci::run,
+    },
+    Command {
+        word: "promtool",
+        summary: "has Prometheus's promtool judge the metrics of the demo hierarchy",
+        options: &[],
+        run: crate::promtool::run,
     },
     Command {
         word: "bench",

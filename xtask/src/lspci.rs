@@ -86,8 +86,13 @@ pub(crate) enum Outcome {
 }
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    report(judge(workspace, options.has("--update"))?, "lspci")
+}
+
+/// Prints verdicts, a line each.
+pub(crate) fn report(judgements: Vec<Judgement>, judge: &str) -> Result<()> {
     let mut failed = 0;
-    for judgement in judge(workspace, options.has("--update"))? {
+    for judgement in judgements {
         match judgement.outcome {
             Outcome::Passed => println!("ok      {}", judgement.name),
             Outcome::Skipped(why) => println!("skipped {}: {why}", judgement.name),
@@ -98,7 +103,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         }
     }
     if failed > 0 {
-        bail!("lspci disagrees");
+        bail!("{judge} disagrees");
     }
     Ok(())
 }
@@ -114,7 +119,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
             }]);
         }
     };
-    let version = match install().and_then(|()| version()) {
+    let version = match process::install("lspci", "pciutils").and_then(|()| version()) {
         Ok(version) => version,
         Err(error) => return Ok(skipped(&format!("{error:#}"))),
     };
@@ -185,39 +190,6 @@ fn dump(workspace: &Workspace) -> Result<PathBuf> {
             .arg(&dump),
     )?;
     Ok(dump)
-}
-
-/// Installs pciutils where it is missing and may be installed.
-fn install() -> Result<()> {
-    if process::is_installed("lspci") {
-        return Ok(());
-    }
-    if !process::is_installed("apt-get") {
-        bail!("pciutils is not installed, and there is no apt-get to install it with");
-    }
-    let user = process::capture(Command::new("id").arg("-u"))?;
-    let sudo = match user.trim() {
-        "0" => &[][..],
-        _ if process::capture(Command::new("sudo").args(["-n", "true"])).is_ok() => {
-            &["sudo", "-n"][..]
-        }
-        _ => bail!("pciutils is not installed, and installing needs rights that this user lacks"),
-    };
-    for step in [
-        &["apt-get", "update"][..],
-        &[
-            "apt-get",
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "pciutils",
-        ],
-    ] {
-        let mut words = sudo.iter().chain(step);
-        let program = words.next().context("a step has a program")?;
-        process::run(Command::new(program).args(words)).context("pciutils cannot be installed")?;
-    }
-    Ok(())
 }
 
 /// `lspci version 3.9.0`, say.

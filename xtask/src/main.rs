@@ -15,6 +15,7 @@ mod lint;
 mod lspci;
 mod markdown;
 mod process;
+mod promtool;
 mod registers;
 mod tally;
 mod test;

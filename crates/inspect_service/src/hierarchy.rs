@@ -28,8 +28,8 @@ use std::time::Duration;
 
 /// Where a port shows its counters, below its own node.
 const COUNTERS: &[&str] = &[
+    "station",
     "cfg_space/capabilities/pci-express/slot/counters",
-    "counters",
 ];
 
 /// A hierarchy that its monitor keeps behind a lock. Each question holds the lock while it copies one directory, or a part of one
@@ -66,6 +66,28 @@ impl Source for Mutex<Hierarchy> {
             .collect();
         let mut families = gauges(&ports);
         families.extend(self.counters(&ports));
+        let unclaimed = topology.complexes.iter().filter_map(|complex| {
+            let path = format!("{}/functions/unsupported_requests", complex.name);
+            Some(Sample {
+                labels: vec![("root_complex", complex.name.clone())],
+                value: unsigned(&self.inspect(&path, 0))?,
+            })
+        });
+        families.push(Family {
+            name: "rootplex_unsupported_requests".to_string(),
+            help: "Accesses of the guest that no function of the root bus claimed.".to_string(),
+            kind: Kind::Counter,
+            samples: unclaimed.collect(),
+        });
+        families.push(Family {
+            name: "rootplex_events".to_string(),
+            help: "Events in the log, those that are no longer there among them.".to_string(),
+            kind: Kind::Counter,
+            samples: vec![Sample {
+                labels: Vec::new(),
+                value: self.lock().events().next_sequence(),
+            }],
+        });
         families
     }
 
@@ -151,11 +173,7 @@ impl Counters for Mutex<Hierarchy> {
                     continue;
                 };
                 for entry in entries {
-                    if let Node::Value(Value {
-                        kind: ValueKind::Unsigned(value),
-                        ..
-                    }) = entry.node
-                    {
+                    if let Some(value) = unsigned(&entry.node) {
                         let samples = families.entry(entry.name).or_default();
                         samples.push(sample(port, value));
                     }
@@ -163,12 +181,22 @@ impl Counters for Mutex<Hierarchy> {
             }
         }
         let family = |(name, samples): (String, Vec<Sample>)| Family {
-            help: format!("Counter {name} of the port."),
+            help: format!("What the port counts as {name}."),
             name: format!("rootplex_port_{name}"),
             kind: Kind::Counter,
             samples,
         };
         families.into_iter().map(family).collect()
+    }
+}
+
+fn unsigned(node: &Node) -> Option<u64> {
+    match node {
+        Node::Value(value) => match value.kind {
+            ValueKind::Unsigned(value) => Some(value),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

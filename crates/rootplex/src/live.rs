@@ -194,7 +194,10 @@ fn lspci(client: &Client, arguments: &[String]) -> Result<(), Failure> {
     });
     let output = output.map_err(|error| Failure::other(format_args!("lspci: {error}")))?;
     if !output.status.success() {
-        return Err(Failure::other(format_args!("lspci ended with {}", output.status)));
+        return Err(Failure::other(format_args!(
+            "lspci ended with {}",
+            output.status
+        )));
     }
     if let Ok(Err(error)) = written {
         return Err(Failure::other(format_args!("lspci: {error}")));

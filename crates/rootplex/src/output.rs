@@ -37,9 +37,7 @@ impl Target {
             Self::File(path) => {
                 std::fs::write(path, text).map_err(|error| Failure::io(path, error))
             }
-            Self::StandardOutput => {
-                show(text.as_bytes()).map(|_| ())
-            }
+            Self::StandardOutput => show(text.as_bytes()).map(|_| ()),
         }
     }
 }

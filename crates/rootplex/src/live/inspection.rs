@@ -90,7 +90,10 @@ fn watch(client: &Client, target: &str, options: &Options) -> Result<(), Failure
             return Ok(());
         }
         last = lines.into_iter().collect();
-        #[expect(clippy::disallowed_methods, reason = "an operator watches in real time")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "an operator watches in real time"
+        )]
         std::thread::sleep(Duration::from_millis(options.interval));
     }
 }
@@ -125,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_line_is_known_by_the_names_above_it() {
-        let lines = keyed("{\n    a: {\n        x: 1,\n    },\n    b: {\n        x: 2,\n    },\n}\n");
+        let lines =
+            keyed("{\n    a: {\n        x: 1,\n    },\n    b: {\n        x: 2,\n    },\n}\n");
         let key = |index: usize| lines[index].0.join("/");
         assert_eq!(lines[2].1, "        x: 1,");
         assert_eq!(key(2), "{/a/x");

@@ -31,9 +31,7 @@ pub(super) fn plug(client: &Client, port: &str, file: Option<&Path>) -> Result<(
             .map_err(|error| Failure::mistake(format_args!("{}: {error}", file.display())))?,
     };
     let body = serde_json::to_vec(&endpoint).map_err(Failure::other)?;
-    client
-        .send("POST", &target(port, "plug"), body)
-        .map(|_| ())
+    client.send("POST", &target(port, "plug"), body).map(|_| ())
 }
 
 pub(super) fn unplug(

@@ -2,26 +2,34 @@
 
 use super::client::Client;
 use super::client::encoded;
+use super::client::refused;
 use super::events;
 use super::tree;
 use crate::output::Failure;
+use hyper::StatusCode;
 use inspect_service::Topology;
 use inspect_service::topology::Bridge;
 use inspect_service::topology::Function;
 use inspect_service::topology::Slot;
+use serde_json::Value;
 use std::fmt::Write;
 
 /// Events that are shown, the newest last.
 const EVENTS: usize = 8;
 
-/// Parts of the inspection that are shown as they are, below the port's own path.
-const PARTS: &[(&str, &str)] = &[
-    ("AER", "cfg_space/extended_capabilities/aer"),
-    ("CXL", "cxl"),
-    (
-        "counters",
-        "cfg_space/capabilities/pci-express/slot/counters",
-    ),
+/// Where a port's counters are, below its own path.
+const COUNTERS: [&str; 2] = [
+    "station",
+    "cfg_space/capabilities/pci-express/slot/counters",
+];
+const AER: &str = "cfg_space/extended_capabilities/aer";
+/// The registers of AER that are shown, by the names of inspection.
+const AER_REGISTERS: [&str; 5] = [
+    "uncorrectable_status",
+    "uncorrectable_mask",
+    "uncorrectable_severity",
+    "correctable_status",
+    "correctable_mask",
 ];
 
 pub(super) fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Function, Failure> {
@@ -36,23 +44,51 @@ pub(super) fn run(client: &Client, name: &str) -> Result<(), Failure> {
     let topology: Topology = super::parse(&client.get("/topology")?)?;
     let port = find(&topology, name)?;
     let mut out = header(port);
-    for (title, part) in PARTS {
-        let target = format!(
-            "/inspect/{}/{part}?depth=1&format=text",
-            encoded(&port.path)
-        );
-        let (status, text) = client.exchange("GET", &target, Vec::new())?;
-        if status.is_success() {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "{title:<12}{}", String::from_utf8_lossy(&text));
+    let mut row = |title: &str, text: &str| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{title:<12}{text}");
+    };
+    if let Some(aer) = node(client, port, AER, 1)? {
+        for register in AER_REGISTERS {
+            let raw = aer.get(register).and_then(|register| register.get("raw"));
+            if let Some(raw) = raw.and_then(Value::as_u64) {
+                row("AER", &format!("{register} {raw:08x}"));
+            }
+        }
+    }
+    for part in COUNTERS {
+        let counters = node(client, port, part, 0)?;
+        let counters = counters.iter().filter_map(Value::as_object).flatten();
+        let counted: Vec<_> = counters
+            .filter(|(_, value)| value.as_u64().is_some_and(|value| value > 0))
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        if !counted.is_empty() {
+            row("counted", &counted.join(", "));
         }
     }
     let mut seen = events::log(client)?;
     seen.retain(|event| event.port == name);
     for event in seen.iter().skip(seen.len().saturating_sub(EVENTS)) {
-        let _ = writeln!(out, "{:<12}{}", "event", events::line(event));
+        row("event", &events::line(event));
     }
     super::write(&out)
+}
+
+/// A node below the port's own, if there is one.
+fn node(
+    client: &Client,
+    port: &Function,
+    part: &str,
+    depth: usize,
+) -> Result<Option<Value>, Failure> {
+    let target = format!("/inspect/{}/{part}?depth={depth}", encoded(&port.path));
+    let (status, body) = client.exchange("GET", &target, Vec::new())?;
+    match status {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => super::parse(&body).map(Some),
+        _ => Err(refused(status, &body)),
+    }
 }
 
 fn header(port: &Function) -> String {
@@ -65,7 +101,10 @@ fn header(port: &Function) -> String {
     row("address", port.address.as_deref().unwrap_or("none"));
     row("path", &port.path);
     if let (Some((vendor, device)), Some(class)) = (port.id, port.class) {
-        row("ID", &format!("{vendor:04x}:{device:04x}, class {class:06x}"));
+        row(
+            "ID",
+            &format!("{vendor:04x}:{device:04x}, class {class:06x}"),
+        );
     }
     if let Some(bridge) = &port.bridge {
         row(
@@ -105,7 +144,9 @@ fn windows(bridge: &Bridge) -> String {
     ];
     let open: Vec<_> = windows
         .into_iter()
-        .filter_map(|(kind, window)| window.map(|(first, last)| format!("{kind} {first:x}-{last:x}")))
+        .filter_map(|(kind, window)| {
+            window.map(|(first, last)| format!("{kind} {first:x}-{last:x}"))
+        })
         .collect();
     match open.is_empty() {
         true => "closed".to_string(),
