@@ -53,7 +53,7 @@ fn names_follow_the_bus_numbers() {
         0a:00.0 gpu0 Endpoint below switch1-port0
         09:01.0 switch1-port1 DownstreamPort below switch1
         00:01.0 iommu0 Integrated
-        00:1f.0 collector0 EventCollector
+        00:05.0 collector0 EventCollector
         80:00.0 cxl-port0 RootPort
         81:00.0 mem0 Endpoint below cxl-port0
         80:01.0 cxl-port1 RootPort
