@@ -132,7 +132,7 @@ pub struct GenericPcieRootComplex {
     /// Sub-dword writes to devices that only take dwords and defer.
     #[inspect(skip)]
     merges: MergeQueue<(Bdf, u16)>,
-    #[inspect(skip)]
+    #[inspect(rename = "events_logged", with = "|fabric| fabric.events().next_sequence()")]
     fabric: Fabric,
     name: Arc<str>,
 }

@@ -13,6 +13,7 @@ use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::capabilities::pci_express::PortEvents;
 use pci_core::cfg_space_emu::Effects;
+use pci_core::spec::caps::power_management::PowerState;
 use reg_table::Reset;
 
 impl PcieDownstreamPort {
@@ -96,6 +97,7 @@ impl PcieDownstreamPort {
 
     fn reach(&mut self) {
         let reachable = !self.cfg_space.secondary_bus_reset()
+            && self.is_awake()
             && self
                 .pci_express()
                 .is_none_or(PciExpressCapability::downstream_reachable);
@@ -105,6 +107,13 @@ impl PcieDownstreamPort {
         } else {
             self.cut_off = attached;
         }
+    }
+
+    /// Whether the port is in D0: below that, it answers for itself and forwards nothing (PCIe 6.2 section 5.3.1.4).
+    fn is_awake(&self) -> bool {
+        self.cfg_space
+            .power_management()
+            .is_none_or(|pm| pm.power_state() == PowerState::D0)
     }
 
     /// The device behind the port, if its lifecycle is the port's, whether or not it can answer.

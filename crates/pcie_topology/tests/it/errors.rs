@@ -568,6 +568,12 @@ fn the_memory_of_a_function_that_sleeps_does_not_answer() {
     machine.write(0, 0x1_0000_0000, 9, 4).unwrap();
     machine.set_config("ep0", 0, pm + 4, &[0]);
     assert_eq!(machine.read(0, 0x1_0000_0000, 4), Ok(7));
+    // A port that sleeps forwards nothing; its link stays up, and nothing below is reset.
+    let pm = machine.capability("rp0", 0, 0x01).unwrap();
+    machine.set_config("rp0", 0, pm + 4, &[3]);
+    assert_eq!(machine.config("ep0", 0, 0), !0);
+    machine.set_config("rp0", 0, pm + 4, &[0]);
+    assert_eq!(machine.read(0, 0x1_0000_0000, 4), Ok(7));
 }
 
 trait SwitchDriver {
