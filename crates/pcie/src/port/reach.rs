@@ -11,6 +11,7 @@ use pci_bus::ManagedDevice;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::Effects;
+use pci_core::spec::caps::power_management::PowerState;
 use reg_table::Reset;
 
 impl PcieDownstreamPort {
@@ -21,10 +22,16 @@ impl PcieDownstreamPort {
         value: u32,
         enables: ByteEnables,
     ) -> Result<Effects, IoError> {
-        let was_held = self.cfg_space.secondary_bus_reset();
-        let effects = self.cfg_space.write_bytes(offset, value, enables)?;
-        if !was_held && self.cfg_space.secondary_bus_reset() {
-            self.reset_below(Reset::Hot);
+        let mut effects = self.cfg_space.write_bytes(offset, value, enables)?;
+        if effects.bridge_control {
+            let held = self.cfg_space.secondary_bus_reset();
+            if let Some(pcie) = self.pci_express() {
+                pcie.hold_in_reset(held);
+            }
+        }
+        if effects.function_reset {
+            self.reset_registers(Reset::FunctionLevel);
+            (effects.bus_numbers, effects.windows) = (true, true);
         }
         self.follow();
         Ok(effects)
@@ -32,13 +39,26 @@ impl PcieDownstreamPort {
 
     /// Resets the port and the device behind it.
     pub(crate) fn reset(&mut self, kind: Reset) {
+        self.reset_registers(kind);
+        self.reset_below(kind);
+        self.train();
+        self.ignore_events();
+    }
+
+    fn reset_registers(&mut self, kind: Reset) {
         self.cfg_space.reset_by(kind);
         if let Some(registers) = &mut self.cxl_component_registers {
             registers.reset_by(kind);
         }
-        self.reset_below(kind);
-        self.train();
-        self.ignore_events();
+        self.assume_held_in_reset();
+    }
+
+    /// What Bridge Control says of the link after a reset or a restore.
+    pub(super) fn assume_held_in_reset(&self) {
+        let held = self.cfg_space.secondary_bus_reset();
+        if let Some(pcie) = self.pci_express() {
+            pcie.assume_held_in_reset(held);
+        }
     }
 
     /// Resets what was at a link that went down, or lost its power, and makes the device reachable or not.
@@ -77,7 +97,8 @@ impl PcieDownstreamPort {
     }
 
     fn reach(&mut self) {
-        let reachable = !self.cfg_space.secondary_bus_reset()
+        // Below D0, a bridge forwards nothing downstream (PCIe 6.2 section 5.3.1.4).
+        let reachable = self.cfg_space.power_state() == PowerState::D0
             && self
                 .pci_express()
                 .is_none_or(PciExpressCapability::downstream_reachable);
