@@ -189,13 +189,18 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
 
     /// Says in Header Type that the device has several functions, or has not.
     pub fn with_multi_function_bit(mut self, multi_function: bool) -> Self {
+        self.set_multi_function_bit(multi_function);
+        self
+    }
+
+    /// As [`Self::with_multi_function_bit`].
+    pub fn set_multi_function_bit(&mut self, multi_function: bool) {
         let layout = match self.header {
             Header::Type0(_) => 0,
             Header::Type1(_) => 1,
         };
         let value = layout | (u8::from(multi_function) << 7);
         each!(&mut self.header, (file, Reg) => file.init(Reg::HeaderType, value));
-        self
     }
 
     /// What Header Type says of several functions.
@@ -216,7 +221,9 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     pub(super) fn update_bus_master(&mut self, command: Command) {
-        let enabled = command.bus_master() && self.bus_master_above;
+        // Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1).
+        let enabled =
+            command.bus_master() && self.bus_master_above && self.power_state() == PowerState::D0;
         if self.bus_master.set(enabled) {
             self.gate_messages(enabled);
         }

@@ -3,6 +3,7 @@
 //! A device that cannot answer is taken out of [`PcieDownstreamPort::link`]: routing looks nowhere else, and has nothing to check on
 //! the way. Each input to the port ends in [`PcieDownstreamPort::follow`], which puts the device where it belongs.
 
+use super::Attached;
 use super::PcieDownstreamPort;
 use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
@@ -96,18 +97,45 @@ impl PcieDownstreamPort {
         self.reach();
     }
 
+    /// Puts the device where it belongs, and tells those who wait for it.
     fn reach(&mut self) {
-        // Below D0, a bridge forwards nothing downstream (PCIe 6.2 section 5.3.1.4).
-        let reachable = self.cfg_space.power_state() == PowerState::D0
-            && self
-                .pci_express()
-                .is_none_or(PciExpressCapability::downstream_reachable);
+        let passes = self.passes_requests();
+        // A device is asked only when nothing else keeps the request from it.
+        let reachable = passes && self.managed().is_none_or(|device| device.is_ready());
         let attached = self.link.take().or_else(|| self.cut_off.take());
+        self.unready = passes && !reachable && attached.is_some();
         if reachable {
             self.link = attached;
         } else {
             self.cut_off = attached;
         }
+        self.settle_goals();
+    }
+
+    /// Whether requests get as far as the device. Below D0, a bridge forwards nothing downstream (PCIe 6.2 section 5.3.1.4).
+    fn passes_requests(&self) -> bool {
+        self.cfg_space.power_state() == PowerState::D0
+            && self
+                .pci_express()
+                .is_none_or(PciExpressCapability::downstream_reachable)
+    }
+
+    /// The device that a request is for and that does not answer, in case it became ready since it was asked last.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn ready_device(&mut self) -> Option<&mut Attached> {
+        if self.unready {
+            self.reach();
+        }
+        self.link.as_mut()
+    }
+
+    /// Whether a request for `bus`, on which nobody answered, was for a device that is not ready yet.
+    pub(crate) fn awaits_device(&mut self, bus: u8) -> bool {
+        self.unready
+            || self
+                .managed()
+                .is_some_and(|device| device.awaits_device(bus))
     }
 
     /// The device behind the port, if its lifecycle is the port's, whether or not it can answer.

@@ -102,6 +102,8 @@ impl TestEndpoint {
         Ok(Self {
             name: spec.name.as_str().into(),
             functions,
+            retries: spec.retries,
+            retries_left: spec.retries,
         })
     }
 }

@@ -39,6 +39,8 @@ use crate::spec::caps::pci_express::LinkSpeed;
 use crate::spec::caps::pci_express::LinkStatus;
 use crate::spec::caps::pci_express::PciExpressCapabilities;
 use crate::spec::caps::pci_express::PciExpressReg;
+use crate::spec::caps::pci_express::RootCapabilities;
+use crate::spec::caps::pci_express::RootControl;
 use crate::spec::caps::pci_express::SlotCapabilities;
 use crate::spec::caps::pci_express::SlotCapabilities2;
 use crate::spec::caps::pci_express::SlotControl;
@@ -270,6 +272,22 @@ impl PciExpressCapability {
         );
         self.gate_ari_forwarding();
         self
+    }
+
+    /// Lets software see, in this root port, that a device below is not ready yet (PCIe 6.2 section 7.5.3.13).
+    pub fn with_crs_software_visibility(mut self) -> Self {
+        let capabilities = RootCapabilities::new().with_crs_software_visibility(true);
+        self.registers
+            .init(PciExpressReg::RootCapabilities, capabilities.into_bits());
+        self
+    }
+
+    /// Whether software asked to see that a device below is not ready yet, in a port that can show it.
+    pub fn crs_software_visible(&self) -> bool {
+        let can =
+            RootCapabilities::from_bits(self.registers.get16(PciExpressReg::RootCapabilities));
+        let control = RootControl::from_bits(self.registers.get16(PciExpressReg::RootControl));
+        can.crs_software_visibility() && control.crs_software_visibility_enable()
     }
 
     /// ARI Forwarding Enable is hardwired to zero unless forwarding is supported (PCIe 6.2 section 7.5.3.16).
