@@ -9,7 +9,6 @@ use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 use std::time::Duration;
-use std::time::Instant;
 
 /// Why what was waited for did not come about.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,23 +71,13 @@ impl Acknowledgement {
     /// - [`NotAcknowledged::TimedOut`]: it did not end in time;
     /// - [`NotAcknowledged::Abandoned`]: the device or its port is gone.
     pub fn wait(&self, timeout: Duration) -> Result<(), NotAcknowledged> {
-        let deadline = Instant::now().checked_add(timeout);
         let mut state = self.0.state.lock();
-        loop {
-            if let Some(outcome) = state.outcome {
-                return outcome;
-            }
-            match deadline {
-                Some(deadline) if self.0.settled.wait_until(&mut state, deadline).timed_out() => {
-                    return state
-                        .outcome
-                        .unwrap_or(Err(NotAcknowledged::TimedOut(timeout)));
-                }
-                Some(_) => {}
-                // Later than any clock tells.
-                None => self.0.settled.wait(&mut state),
-            }
-        }
+        self.0
+            .settled
+            .wait_while_for(&mut state, |state| state.outcome.is_none(), timeout);
+        state
+            .outcome
+            .unwrap_or(Err(NotAcknowledged::TimedOut(timeout)))
     }
 }
 

@@ -249,8 +249,11 @@ impl ManagedDevice for MultiFunctionDevice {
 
     fn is_ready(&mut self) -> bool {
         // Each is asked: one that waits for being asked must not starve behind another.
-        let functions = self.managed_functions();
-        functions.fold(true, |ready, function| function.is_ready() && ready)
+        let mut ready = true;
+        for function in self.managed_functions() {
+            ready &= function.is_ready();
+        }
+        ready
     }
 
     fn awaits_device(&mut self, bus: u8) -> bool {
