@@ -55,7 +55,7 @@ impl Function {
             DeviceBars::new().bar0(0x1000, BarMemoryKind::Dummy),
         )
         .with_bus_master_gate();
-        config.write(0x10, BAR as u32);
+        config.write(0x10, 0xfe00_0000);
         config.write(COMMAND, MEMORY_AND_MASTER);
         config.write(MSI + 4, 0xfee0_0000);
         config.write(MSI + 0xc, 0x31);
