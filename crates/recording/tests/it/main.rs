@@ -127,7 +127,7 @@ impl Machine {
         self.write_u32(RP1 + 0x20, 0xc000_c000);
         self.write(RP1 + 0x04, &[6, 0]);
         assert_eq!(self.read(NIC, 4), [0x14, 0x14, 0xe0, 0xc1]);
-        self.write_u32(NIC + 0x10, BAR as u32);
+        self.write(NIC + 0x10, &BAR.to_le_bytes()[..4]);
         self.write(NIC + 0x04, &[6, 0]);
         let msi = self.find_capability(NIC, 5);
         self.write_u32(NIC + msi + 4, 0xfee0_0000);
