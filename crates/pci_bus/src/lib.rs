@@ -6,13 +6,18 @@
 
 #![forbid(unsafe_code)]
 
+mod acknowledgement;
 mod address;
 mod bus;
 mod device;
 pub mod events;
 mod fabric;
 mod managed;
+mod multi_function;
 
+pub use acknowledgement::Acknowledgement;
+pub use acknowledgement::Acknowledger;
+pub use acknowledgement::NotAcknowledged;
 pub use bus::GenericPciBus;
 pub use bus::PciSlotOccupiedError;
 pub use device::ConfigSpaceDevice;
@@ -22,6 +27,9 @@ pub use fabric::RecordErrorError;
 pub use managed::HotPlugPort;
 pub use managed::LinkEnd;
 pub use managed::ManagedDevice;
+pub use managed::SlotGoal;
+pub use multi_function::MultiFunctionDevice;
+pub use multi_function::MultiFunctionError;
 
 /// The ports of configuration mechanism #1 on a PC.
 pub mod standard_x86_io_ports {

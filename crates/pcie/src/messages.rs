@@ -2,10 +2,12 @@
 
 use crate::port_set::Occupant;
 use crate::port_set::PortSet;
+use pci_bus::Acknowledgement;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
 use pci_bus::RecordErrorError;
+use pci_bus::SlotGoal;
 use pci_bus::events::EventKind;
 use pci_core::spec::Bdf;
 use pci_core::spec::errors::DetectedError;
@@ -180,6 +182,14 @@ impl HotPlugPort for PortSet {
 
     fn removal_permitted(&self) -> bool {
         self.operated.permitted
+    }
+
+    fn acknowledgement(&mut self, goal: SlotGoal) -> anyhow::Result<Acknowledgement> {
+        self.work(|port| port.acknowledgement(goal))
+    }
+
+    fn begin_removal(&mut self) -> anyhow::Result<Acknowledgement> {
+        self.work(|port| port.begin_removal())
     }
 
     fn set_mrl(&mut self, open: bool) -> anyhow::Result<()> {

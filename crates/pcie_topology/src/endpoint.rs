@@ -74,6 +74,10 @@ pub struct TestEndpoint {
     name: Arc<str>,
     functions: Vec<EndpointFunction>,
     fabric: Fabric,
+    /// Requests answered with Request Retry Status after each reset.
+    retries: u32,
+    /// How many of them are left.
+    retries_left: u32,
 }
 
 impl TestEndpoint {
@@ -217,6 +221,19 @@ impl ManagedDevice for TestEndpoint {
         for function in &mut self.functions {
             function.reset(kind);
         }
+        self.retries_left = self.retries;
+    }
+
+    fn is_ready(&mut self) -> bool {
+        let ready = self.retries_left == 0;
+        self.retries_left = self.retries_left.saturating_sub(1);
+        ready
+    }
+
+    fn set_multi_function(&mut self, multi_function: bool) {
+        for function in &mut self.functions {
+            function.cfg_space.set_multi_function_bit(multi_function);
+        }
     }
 
     fn save(&mut self) -> Result<SavedStateBlob, SaveError> {
@@ -287,10 +304,6 @@ impl ManagedDevice for TestEndpoint {
     fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
         self.functions.iter_mut().find_map(|function| {
             let (bar, offset) = function.cfg_space.find_bar(address)?;
-            if !function.is_awake() {
-                data.fill(0xff);
-                return Some(IoResult::Ok);
-            }
             Some(function.mmio_read(bar, offset, data))
         })
     }
@@ -298,9 +311,6 @@ impl ManagedDevice for TestEndpoint {
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         self.functions.iter_mut().find_map(|function| {
             let (bar, offset) = function.cfg_space.find_bar(address)?;
-            if !function.is_awake() {
-                return Some(IoResult::Ok);
-            }
             Some(function.mmio_write(bar, offset, data))
         })
     }

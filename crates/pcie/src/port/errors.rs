@@ -146,17 +146,6 @@ impl PcieDownstreamPort {
         }
     }
 
-    /// Brings the link in line with containment after a reset or a restore, of which no status bit tells; what is derived from it shows
-    /// in Link Status again.
-    pub(super) fn begin_containment(&mut self) {
-        let contained = self.cfg_space.dpc().is_some_and(|dpc| dpc.contained());
-        if self.has_containment
-            && let Some(pcie) = self.pci_express()
-        {
-            pcie.begin_contained(contained);
-        }
-    }
-
     /// The messages that leave the port upstream. A root port keeps all: it is where they end.
     pub(crate) fn take_error_reports(&mut self) -> Vec<ErrorReport> {
         let (secondary, _) = self.bus_range().bus_range();
@@ -208,7 +197,8 @@ impl PcieDownstreamPort {
     #[cold]
     #[inline(never)]
     pub(super) fn unanswered<T>(&mut self) -> Option<T> {
-        self.station.counters.unsupported_requests += 1;
+        // A device that is not ready is another matter (PCIe 6.2 section 2.3.1).
+        self.station.counters.unsupported_requests += u64::from(!self.unready);
         None
     }
 

@@ -3,6 +3,7 @@
 //! A device that cannot answer is taken out of [`PcieDownstreamPort::link`]: routing looks nowhere else, and has nothing to check on
 //! the way. Each input to the port ends in [`PcieDownstreamPort::follow`], which puts the device where it belongs.
 
+use super::Attached;
 use super::PcieDownstreamPort;
 use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
@@ -24,11 +25,17 @@ impl PcieDownstreamPort {
         value: u32,
         enables: ByteEnables,
     ) -> Result<Effects, IoError> {
-        let was_held = self.cfg_space.secondary_bus_reset();
         let buses = self.bus_range().bus_range();
-        let effects = self.cfg_space.write_bytes(offset, value, enables)?;
-        if !was_held && self.cfg_space.secondary_bus_reset() {
-            self.reset_below(Reset::Hot, "secondary bus reset");
+        let mut effects = self.cfg_space.write_bytes(offset, value, enables)?;
+        if effects.bridge_control {
+            let held = self.cfg_space.secondary_bus_reset();
+            if let Some(pcie) = self.pci_express() {
+                pcie.hold_in_reset(held);
+            }
+        }
+        if effects.function_reset {
+            self.reset_registers(Reset::FunctionLevel);
+            (effects.bus_numbers, effects.windows) = (true, true);
         }
         if effects.bus_numbers {
             self.renumbered(buses);
@@ -42,16 +49,29 @@ impl PcieDownstreamPort {
 
     /// Resets the port and the device behind it.
     pub(crate) fn reset(&mut self, kind: Reset) {
+        self.reset_registers(kind);
+        if let Some(device) = self.managed() {
+            device.reset(kind);
+        }
+        self.train();
+        self.ignore_events();
+    }
+
+    fn reset_registers(&mut self, kind: Reset) {
         self.cfg_space.reset_by(kind);
         if let Some(registers) = &mut self.cxl_component_registers {
             registers.reset_by(kind);
         }
-        if let Some(device) = self.managed() {
-            device.reset(kind);
+        self.begin_link();
+    }
+
+    /// What Bridge Control and containment say of the link after a reset or a restore.
+    pub(super) fn begin_link(&self) {
+        let held = self.cfg_space.secondary_bus_reset();
+        if let Some(pcie) = self.pci_express() {
+            pcie.assume_held_in_reset(held);
+            pcie.begin_contained(self.cfg_space.dpc().is_some_and(|dpc| dpc.contained()));
         }
-        self.begin_containment();
-        self.train();
-        self.ignore_events();
     }
 
     /// Resets what was at a link that went down, or lost its power, and makes the device reachable or not.
@@ -95,25 +115,48 @@ impl PcieDownstreamPort {
         self.reach();
     }
 
+    /// Puts the device where it belongs, and tells those who wait for it.
     fn reach(&mut self) {
-        let reachable = !self.cfg_space.secondary_bus_reset()
-            && self.is_awake()
-            && self
-                .pci_express()
-                .is_none_or(PciExpressCapability::downstream_reachable);
+        let passes = self.passes_requests();
+        // A device is asked only when nothing else keeps the request from it.
+        let reachable = passes && self.managed().is_none_or(|device| device.is_ready());
         let attached = self.link.take().or_else(|| self.cut_off.take());
+        self.unready = passes && !reachable && attached.is_some();
         if reachable {
             self.link = attached;
         } else {
             self.cut_off = attached;
         }
+        self.settle_goals();
     }
 
-    /// Whether the port is in D0: below that, it answers for itself and forwards nothing (PCIe 6.2 section 5.3.1.4).
-    fn is_awake(&self) -> bool {
-        self.cfg_space
-            .power_management()
-            .is_none_or(|pm| pm.power_state() == PowerState::D0)
+    /// Whether requests get as far as the device. Below D0, a bridge forwards nothing downstream (PCIe 6.2 section 5.3.1.4).
+    fn passes_requests(&self) -> bool {
+        self.cfg_space.power_state() == PowerState::D0
+            && self
+                .pci_express()
+                .is_none_or(PciExpressCapability::downstream_reachable)
+    }
+
+    /// The device that a request is for and that does not answer, in case it became ready since it was asked last.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn ready_device(&mut self) -> Option<&mut Attached> {
+        if self.unready {
+            self.reach();
+        }
+        if self.link.is_none() {
+            return self.unanswered();
+        }
+        self.link.as_mut()
+    }
+
+    /// Whether a request for `bus`, on which nobody answered, was for a device that is not ready yet.
+    pub(crate) fn awaits_device(&mut self, bus: u8) -> bool {
+        self.unready
+            || self
+                .managed()
+                .is_some_and(|device| device.awaits_device(bus))
     }
 
     /// The device behind the port, if its lifecycle is the port's, whether or not it can answer.

@@ -3,7 +3,6 @@
 use super::TestEndpoint;
 use super::function::ComponentRegisters;
 use super::function::EndpointFunction;
-use super::function::FlrRequest;
 use super::function::Msix;
 use super::function::SCRATCH_SIZE;
 use crate::BarKind;
@@ -54,7 +53,6 @@ use pci_core::spec::caps::pci_express::LinkWidth;
 use pci_core::spec::caps::power_management::PowerManagementCapabilities;
 use pci_core::spec::caps::ptm::PtmCapability;
 use pci_core::spec::hwid::HardwareIds;
-use std::sync::Arc;
 
 /// Class code of a device that fits no class.
 const UNASSIGNED_CLASS: u32 = 0xff_0000;
@@ -116,6 +114,8 @@ impl TestEndpoint {
             name: spec.name.as_str().into(),
             functions,
             fabric: Fabric::default(),
+            retries: spec.retries,
+            retries_left: spec.retries,
         })
     }
 }
@@ -127,7 +127,6 @@ fn compose_function(
     msi_target: &MsiTarget,
     register_mmio: &mut dyn RegisterMmioIntercept,
 ) -> Result<EndpointFunction, EndpointError> {
-    let flr = Arc::new(FlrRequest::default());
     let (port_type, multi_function) = match seat {
         Seat::BehindPort => (DevicePortType::Endpoint, spec.functions > 1),
         Seat::RootBus { multi_function } => (
@@ -136,7 +135,7 @@ fn compose_function(
         ),
     };
     let has = &spec.capabilities;
-    let mut pcie = PciExpressCapability::new(port_type, Some(flr.clone()));
+    let mut pcie = PciExpressCapability::new(port_type, None).with_function_level_reset();
     if has.error_reporting {
         pcie = pcie.with_role_based_error_reporting();
     }
@@ -193,7 +192,6 @@ fn compose_function(
         msix,
         msi,
         cxl,
-        flr,
         doorbell_rings: 0,
         messages: Vec::new(),
     })
