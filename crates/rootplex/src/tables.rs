@@ -3,15 +3,22 @@
 use pcie_topology::AddressRange;
 use pcie_topology::Topology;
 use platform_tables::AcpiTables;
+use platform_tables::Cpu;
 use platform_tables::Error;
 use platform_tables::HostBridge;
+use platform_tables::Memory;
 use platform_tables::PciControl;
 use platform_tables::Platform;
+use platform_tables::PowerRegisters;
+use platform_tables::Register;
 use platform_tables::fdt;
 use platform_tables::fdt::GicV3;
 
 /// Where the ACPI tables would be in guest memory: below 1 MiB, where a PC's firmware has them.
 const ROOM: AddressRange = AddressRange::new(0xe_0000, 0x2_0000);
+
+const LOW_MEMORY: AddressRange = AddressRange::new(0, 0xa_0000);
+const HIGH_MEMORY: AddressRange = AddressRange::new(0x10_0000, 0x10_0000);
 
 /// The interrupts that INTx is signalled on: the first that a PC has for nothing else.
 const INTX: [u32; 4] = [16, 17, 18, 19];
@@ -41,13 +48,31 @@ pub struct TableFile {
     pub content: Vec<u8>,
 }
 
-/// The ACPI tables of a PC of one processor that has this hierarchy, a file each.
+/// The ACPI tables of a PC that has this hierarchy, a file each. It has two processors and two pieces of memory, one of each in a node, and the
+/// second processor's APIC ID is one that only an x2APIC has, so that all kinds of structures are there to be seen.
 ///
 /// # Errors
 ///
 /// The addresses of the hierarchy cannot be told, or are in the way of the PC's own: see [`AcpiTables::new`].
 pub fn acpi(topology: &Topology) -> Result<Vec<TableFile>, Error> {
-    let mut platform = Platform::new(1);
+    let mut platform = Platform::new(0);
+    platform.cpus = [(0, 0), (0x100, 1)]
+        .map(|(apic_id, node)| Cpu {
+            apic_id,
+            node: Some(node),
+        })
+        .to_vec();
+    platform.memory = [(0, LOW_MEMORY), (1, HIGH_MEMORY)]
+        .map(|(node, range)| Memory {
+            range,
+            node: Some(node),
+        })
+        .to_vec();
+    platform.power = Some(PowerRegisters {
+        sleep_control: Register::Io(0x600),
+        sleep_status: Register::Io(0x601),
+    });
+    platform.reset = Some((Register::Io(0xcf9), 6));
     platform.host_bridges = host_bridges(topology);
     let tables = AcpiTables::new(&platform, ROOM)?;
     let mut files = vec![TableFile {
