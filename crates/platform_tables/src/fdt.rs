@@ -40,13 +40,30 @@ pub struct IntxParent {
 
 /// Adds the node of a host bridge, below a node whose addresses and sizes have two cells each.
 ///
+/// ```
+/// use pcie_topology::RootComplexSpec;
+/// use platform_tables::HostBridge;
+/// use platform_tables::fdt::Interrupts;
+/// use platform_tables::fdt::add_host_bridge;
+///
+/// let bridge = HostBridge::from_root_complex(0, &RootComplexSpec::new("rc0", 0x40_0000_0000));
+/// let mut fdt = vm_fdt::FdtWriter::new()?;
+/// let root = fdt.begin_node("")?;
+/// // ... processors, memory, and an MSI controller whose phandle is 2.
+/// add_host_bridge(&mut fdt, &bridge, &Interrupts { msi: Some((2, 0)), intx: None })?;
+/// fdt.end_node(root)?;
+/// let blob = fdt.finish()?;
+/// # assert_eq!(&blob[..4], 0xd00d_feed_u32.to_be_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// Accesses of devices are coherent with the processors' caches. Device trees have no `_OSC`: the operating system controls all.
 ///
 /// # Errors
 ///
 /// - the host bridge by itself is refused as in [`AcpiTables::new`](crate::AcpiTables::new);
 /// - it has I/O ports, and [`HostBridge::io_in_memory`] does not say where;
-/// - there is no node open to be above it.
+/// - the tree is too deep or too large.
 pub fn add_host_bridge(
     fdt: &mut FdtWriter,
     bridge: &HostBridge,
