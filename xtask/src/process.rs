@@ -77,38 +77,6 @@ pub(crate) fn is_installed(program: &str) -> bool {
         .is_ok()
 }
 
-/// Installs a program's Debian package where it is missing and may be installed.
-pub(crate) fn install(program: &str, package: &str) -> Result<()> {
-    if is_installed(program) {
-        return Ok(());
-    }
-    if !is_installed("apt-get") {
-        bail!("{package} is not installed, and there is no apt-get to install it with");
-    }
-    let user = capture(Command::new("id").arg("-u"))?;
-    let sudo = match user.trim() {
-        "0" => &[][..],
-        _ if capture(Command::new("sudo").args(["-n", "true"])).is_ok() => &["sudo", "-n"][..],
-        _ => bail!("{package} is not installed, and installing needs rights that this user lacks"),
-    };
-    for step in [
-        &["apt-get", "update"][..],
-        &[
-            "apt-get",
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            package,
-        ],
-    ] {
-        let mut words = sudo.iter().chain(step);
-        let word = words.next().context("a step has a program")?;
-        run(Command::new(word).args(words))
-            .with_context(|| format!("{package} cannot be installed"))?;
-    }
-    Ok(())
-}
-
 fn announce(command: &Command) {
     eprintln!("$ {}", shown(command));
 }

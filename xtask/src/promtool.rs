@@ -4,9 +4,10 @@
 //! having promtool import it, for which each sample is given a time.
 
 use crate::commands::Options;
-use crate::lspci;
-use crate::lspci::Judgement;
-use crate::lspci::Outcome;
+use crate::judge;
+use crate::judge::Judgement;
+use crate::judge::Outcome;
+use crate::judge::Package;
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
@@ -21,6 +22,11 @@ use std::process::Command;
 use std::process::Stdio;
 use std::time::Duration;
 
+const PROMETHEUS: Package = Package {
+    name: "prometheus",
+    program: "promtool",
+};
+
 const NAMES: &str = "promtool: names and descriptions of metrics";
 const OPEN_METRICS: &str = "promtool: metrics as OpenMetrics";
 
@@ -29,17 +35,13 @@ const LOOKS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
-    lspci::report(judge(workspace)?, "promtool")
+    judge::report(judge(workspace)?)
 }
 
 /// Serves the demo and judges its metrics.
 pub(crate) fn judge(workspace: &Workspace) -> Result<Vec<Judgement>> {
-    if let Err(error) = process::install("promtool", "prometheus") {
-        let why = format!("{error:#}");
-        return Ok(vec![
-            judgement(NAMES, Outcome::Skipped(why.clone())),
-            judgement(OPEN_METRICS, Outcome::Skipped(why)),
-        ]);
+    if let Err(error) = PROMETHEUS.install() {
+        return Ok(judge::skipped([NAMES, OPEN_METRICS], &format!("{error:#}")));
     }
     // Paths of sockets are short, so not in the build folder.
     let socket = std::env::temp_dir().join(format!("rootplex-metrics-{}.sock", std::process::id()));

@@ -8,6 +8,7 @@
 //! | a tree with names, buses and windows | [`tree::Tree`] |
 //! | a drawing | [`inspect_service::topology::Drawing`] |
 //! | configuration spaces for `lspci -F` | [`inspect_service::lspci::Dump`] |
+//! | ACPI tables and a device tree | [`tables`] |
 //! | live state | [`session::Session::inspect`] |
 //! | proof that save and restore bring all back | [`session::Session::verify`] |
 //!
@@ -34,5 +35,6 @@
 
 pub mod outline;
 pub mod session;
+pub mod tables;
 pub mod tree;
 pub mod verification;

@@ -14,4 +14,5 @@ mod live;
 mod lspci;
 mod mistakes;
 mod report;
+mod tables;
 mod verification;
