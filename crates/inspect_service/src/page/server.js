@@ -5,7 +5,8 @@ const RETRY_MS = 2000;
 // What a refusal says; the server gives the reason as JSON.
 async function refusal(response) {
   try {
-    return new Error((await response.json()).error);
+    const { error, held } = await response.json();
+    return Object.assign(new Error(error), { held });
   } catch {
     return new Error(`${response.status} ${response.statusText}`);
   }

@@ -44,7 +44,7 @@ export class Timeline {
     this.list.prepend(line);
     this.entries.push({ event, line });
     if (this.entries.length > EVENTS_MAX) this.entries.shift().line.remove();
-    this.filter();
+    this.filter([this.entries.at(-1)]);
     if (performance.now() - this.since > HISTORY_MS) byId("announcer").textContent = `${event.port} ${event.what}`;
   }
 
@@ -52,12 +52,12 @@ export class Timeline {
     this.list.prepend(element("li", { class: "event dropped" }, `${count} events were lost: the log went on without this page`));
   }
 
-  filter() {
-    let shown = 0;
-    for (const { event, line } of this.entries) {
+  filter(entries = this.entries) {
+    for (const { event, line } of entries) {
       line.hidden = (this.port.value !== "" && event.port !== this.port.value) || (this.kind.value !== "" && event.kind !== this.kind.value);
-      if (!line.hidden) shown += 1;
     }
-    byId("shown").textContent = shown === this.entries.length ? `${shown}` : `${shown} of ${this.entries.length}`;
+    const all = this.entries.length;
+    const shown = all - this.list.querySelectorAll("li[data-sequence][hidden]").length;
+    byId("shown").textContent = shown === all ? `${all}` : `${shown} of ${all}`;
   }
 }
