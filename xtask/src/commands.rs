@@ -64,7 +64,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci`, `tables` and `promtool`; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, then `lspci`, `tables`, `promtool` and `page`; ends with one line: N passed, N failed, N skipped",
         options: &[],
         run: crate::test::run,
     },
@@ -89,6 +89,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "has Prometheus's promtool judge the metrics of the demo hierarchy",
         options: &[],
         run: crate::promtool::run,
+    },
+    Command {
+        word: "page",
+        summary: "tests the page for browsers in a headless Chromium; pictures are kept in target/page-screenshots",
+        options: &[],
+        run: crate::page::run,
     },
     Command {
         word: "bench",

@@ -4,6 +4,7 @@ use crate::commands::Options;
 use crate::commands::Reported;
 use crate::judge;
 use crate::lspci;
+use crate::page;
 use crate::process;
 use crate::promtool;
 use crate::tables;
@@ -32,6 +33,7 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     judge::count(lspci::judge(workspace, false)?, &mut tally, &mut notes);
     judge::count(tables::judge(workspace)?, &mut tally, &mut notes);
     judge::count(promtool::judge(workspace)?, &mut tally, &mut notes);
+    page::count(workspace, &mut tally, &mut notes)?;
     println!();
     for note in notes {
         println!("{note}");

@@ -102,13 +102,21 @@ mod tests {
         for file in texts {
             let quoted = file.text.split('"').skip(1).step_by(2);
             for name in quoted.filter_map(|text| {
-                text.strip_prefix("/page/").or_else(|| text.strip_prefix("./"))
+                text.strip_prefix("/page/")
+                    .or_else(|| text.strip_prefix("./"))
             }) {
                 referred += 1;
-                assert!(FILES.iter().any(|file| file.name == name), "{}: {name}", file.name);
+                assert!(
+                    FILES.iter().any(|file| file.name == name),
+                    "{}: {name}",
+                    file.name
+                );
             }
         }
-        assert!(referred >= FILES.len(), "each file is referred to: {referred}");
+        assert!(
+            referred >= FILES.len(),
+            "each file is referred to: {referred}"
+        );
     }
 
     #[test]
@@ -117,7 +125,16 @@ mod tests {
         const NAMESPACE: &str = "http://www.w3.org/2000/svg";
         for file in FILES.iter().chain([&INDEX]) {
             let text = file.text.replace(NAMESPACE, "");
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "://", " style=", "onclick="] {
+            for word in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "://",
+                " style=",
+                "onclick=",
+            ] {
                 assert!(!text.contains(word), "{}: {word}", file.name);
             }
         }

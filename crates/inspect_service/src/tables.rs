@@ -58,7 +58,10 @@ mod tests {
         let block = named(&all, "pci_express");
         let register = named(&block["registers"], "slot_status");
         // PCIe 6.2 section 7.5.3.11.
-        assert_eq!((register["offset"].clone(), register["bytes"].clone()), (0x1a.into(), 2.into()));
+        assert_eq!(
+            (register["offset"].clone(), register["bytes"].clone()),
+            (0x1a.into(), 2.into())
+        );
         assert_eq!(
             named(&register["fields"], "power_fault_detected"),
             json!({ "name": "power_fault_detected", "lsb": 1, "bits": 1, "access": "RW1C" })

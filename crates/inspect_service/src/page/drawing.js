@@ -6,8 +6,11 @@ import { STATES, describe, isPort, kind, pending, shortAddress, spoken, state } 
 const ROW = 48;
 const BADGES = 22;
 const GAP = 8;
-const NARROW = 480;
-const BADGE_CHARACTER = 6.2;
+const NARROW = 380;
+// How wide a character is drawn at most; a font that is narrower leaves room.
+const NAME_CHARACTER = 9;
+const WORDS_CHARACTER = 6.9;
+const BADGE_CHARACTER = 7.6;
 
 // A mark for each state that differs in shape, too.
 function mark(of, x, y) {
@@ -189,16 +192,16 @@ export class Drawing {
       "data-port": row.port,
       onclick: () => { this.focused = row.key; this.activate(row); },
     },
-      svg("title", {}, `${row.name}: ${row.words}`),
+      svg("title", {}, [`${row.name}: ${row.words}`, ...drawn.map((badge) => badge.text)].join("\n")),
       svg("rect", { class: "box", x, y, width, height, rx: 7 }),
-      svg("rect", { class: "stripe", x: x + 1, y: y + 8, width: 3, height: height - 16, rx: 1.5 }),
+      svg("rect", { class: "stripe", x: x + 3, y: y + 8, width: 3, height: height - 16, rx: 1.5 }),
       mark(row.state, x + 19, y + 17),
-      text("name", 34, 21, clipped(row.name, width - 42 - address - sign, 8)),
+      text("name", 34, 21, clipped(row.name, width - 42 - address - sign, NAME_CHARACTER)),
       text("address", width - 10 - sign, 21, row.address, { "text-anchor": "end" }),
-      text("words", 34, 38, clipped(row.words, width - 40, 6.4)),
+      text("words", 34, 38, clipped(row.words, width - 40, WORDS_CHARACTER)),
       drawn.map((badge, index) => {
         const top = y + ROW - 2 + index * BADGES;
-        const shown = clipped(badge.text, width - 56, BADGE_CHARACTER);
+        const shown = clipped(badge.text, width - 60, BADGE_CHARACTER);
         const room = Math.min(width - 42, shown.length * BADGE_CHARACTER + 16);
         return svg("g", { class: `badge ${badge.of}`, "data-badge": badge.of },
           svg("rect", { x: x + 33, y: top, width: room, height: 18, rx: 9 }),

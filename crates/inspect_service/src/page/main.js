@@ -31,8 +31,8 @@ function summarize() {
   byId("summary").textContent = [
     count(ports.length, "port", "ports"),
     count(ports.filter((port) => port.link?.active).length, "link up", "links up"),
-    count(all.filter((item) => pending(item).length > 0).length, "slot pending", "slots pending"),
-    count(all.filter((item) => item.errors.length > 0).length, "function with errors", "functions with errors"),
+    `${all.filter((item) => pending(item).length > 0).length} pending`,
+    `${all.filter((item) => item.errors.length > 0).length} with errors`,
   ].join(" · ");
 }
 

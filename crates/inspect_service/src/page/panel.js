@@ -97,7 +97,9 @@ export class Panel {
     const { item, registers } = this;
     if (!item) return;
     try {
-      const tree = await inspect(`${item.path}/cfg_space`, DEPTH);
+      const { header, ...rest } = await inspect(`${item.path}/cfg_space`, DEPTH);
+      // As the configuration space has them: the header comes before what it points to.
+      const tree = { header, ...rest };
       if (isPort(item)) tree.station = await inspect(`${item.path}/station`, 1);
       if (this.item?.path !== item.path) return;
       registers.show(tree);

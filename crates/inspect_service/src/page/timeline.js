@@ -38,9 +38,10 @@ export class Timeline {
       pause >= PAUSE_US ? element("span", { class: "pause" }, `${(pause / 1e6).toFixed(1)} s later`) : null,
       element("span", { class: "when" }, `${seconds(event.time_us)} s`),
       element("span", { class: "kind" }, words),
-      event.port ? element("button", { type: "button", class: "where", onclick: () => this.open(event.port) }, event.port) : null,
-      element("span", { class: "what" }, event.what),
-      event.cause ? element("span", { class: "cause" }, event.cause) : null);
+      element("span", { class: "text" },
+        event.port ? element("button", { type: "button", class: "where", onclick: () => this.open(event.port) }, event.port) : null,
+        ` ${event.what} `,
+        event.cause ? element("span", { class: "cause" }, event.cause) : null));
     this.list.prepend(line);
     this.entries.push({ event, line });
     if (this.entries.length > EVENTS_MAX) this.entries.shift().line.remove();
