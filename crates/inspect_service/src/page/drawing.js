@@ -189,7 +189,7 @@ export class Drawing {
       "data-key": row.key,
       "data-name": row.name,
       "data-state": row.state,
-      "data-port": row.port,
+      "data-port": row.port ? "true" : null,
       onclick: () => { this.focused = row.key; this.activate(row); },
     },
       svg("title", {}, [`${row.name}: ${row.words}`, ...drawn.map((badge) => badge.text)].join("\n")),

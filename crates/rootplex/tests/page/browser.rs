@@ -132,6 +132,10 @@ impl Page {
             origin: origin.to_string(),
             _driver: driver,
         };
+        // What the browser showed of its own when it started is of no interest.
+        page.client.goto("about:blank").await.unwrap();
+        page.chromium("se/log", json!({ "type": "performance" }))
+            .await;
         page.client.goto(&format!("{origin}/")).await.unwrap();
         page.until("return document.querySelector('.node') && document.querySelector('#connection').dataset.state == 'live'").await;
         page
