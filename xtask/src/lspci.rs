@@ -71,13 +71,13 @@ const NAMED_ONLY: &[&str] = &[
 /// has no name.
 const NO_INDICATORS: &str = "Control: AttnInd Unknown, PwrInd Unknown,";
 
-/// Effective Granularity before software sets it: the value 0 stands for an unknown one (PCIe 6.2 section 7.9.15.3).
-const NO_GRANULARITY: &str = "PTMEffectiveGranularity: Unknown";
-
 const PCIUTILS: Package = Package {
     name: "pciutils",
     program: "lspci",
 };
+
+/// Effective Granularity before software sets it: the value 0 stands for an unknown one (PCIe 6.2 section 7.9.15.3).
+const NO_GRANULARITY: &str = "PTMEffectiveGranularity: Unknown";
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     judge::report(judge(workspace, options.has("--update"))?)

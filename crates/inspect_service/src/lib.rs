@@ -71,7 +71,7 @@
 //! | a name or message carries markup into the page | the page sets text and never markup; its policy lets nothing in but the server's own files |
 //! | many clients, slow clients | [`Limits`]: connections, followers, times for head, body, answer and each write |
 //! | a huge body, answer or depth | [`Limits`], before anything is allocated |
-//! | a client polls the whole tree | a tree is copied directory by directory, each under the lock for itself, with four times as long in between as it took |
+//! | a client polls the whole tree | a tree is copied directory by directory, each under the lock for itself, with four times as long in between as it took, up to a millisecond |
 //!
 //! Left to the embedder: a TCP port is open to every user of the machine, and whoever connects may change what can be changed. Restoring a
 //! state while the guest runs confuses the guest; stop it first.

@@ -304,11 +304,24 @@ impl PcieDownstreamPort {
                 device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
             }
             Some(_) => self.forward_ari_read(secondary, function, offset, value),
-            None => {
-                let (_, device) = self.ready_device()?;
-                device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
-            }
+            None => self.forward_read_once_ready(secondary, bus, function, offset, value),
         }
+    }
+
+    /// Reads a function of a device that did not answer so far.
+    // Out of the way, as below.
+    #[cold]
+    #[inline(never)]
+    fn forward_read_once_ready(
+        &mut self,
+        secondary: u8,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> Option<IoResult> {
+        let (_, device) = self.ready_device()?;
+        device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
     }
 
     /// Reads a function above 7 on the secondary bus.

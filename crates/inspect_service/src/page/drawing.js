@@ -9,7 +9,7 @@ const GAP = 8;
 const NARROW = 380;
 // How wide a character is drawn at most; a font that is narrower leaves room.
 const NAME_CHARACTER = 9;
-const WORDS_CHARACTER = 6.9;
+const WORDS_CHARACTER = 6.5;
 const BADGE_CHARACTER = 7.6;
 
 // A mark for each state that differs in shape, too.
