@@ -24,6 +24,9 @@ pub enum MachineError {
     /// The kernel cannot be loaded.
     #[error(transparent)]
     Boot(#[from] BootError),
+    /// The ACPI tables cannot say what the description says.
+    #[error("ACPI tables: {0}")]
+    Tables(#[from] platform_tables::Error),
     /// A system call of KVM failed.
     #[error("{call}: {source}")]
     Kvm {
