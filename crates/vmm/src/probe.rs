@@ -27,7 +27,10 @@ const NEEDED: [(Cap, &str); 6] = [
     (Cap::Ioeventfd, "events by access (KVM_CAP_IOEVENTFD)"),
     (Cap::IrqRouting, "interrupt routes (KVM_CAP_IRQ_ROUTING)"),
     (Cap::SignalMsi, "messages (KVM_CAP_SIGNAL_MSI)"),
-    (Cap::ImmediateExit, "immediate exits (KVM_CAP_IMMEDIATE_EXIT)"),
+    (
+        Cap::ImmediateExit,
+        "immediate exits (KVM_CAP_IMMEDIATE_EXIT)",
+    ),
 ];
 
 /// Opens KVM and runs a guest of three instructions.
