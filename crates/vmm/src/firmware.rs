@@ -80,5 +80,11 @@ mod tests {
         assert!(pointer.starts_with(b"RSD PTR "));
         assert_eq!(*base, 0xe_1000);
         assert!(base + blob.len() as u64 <= 0x10_0000);
+        let fadt = blob.windows(4).position(|bytes| bytes == b"FACP").unwrap();
+        assert_eq!(
+            blob[fadt + 116..fadt + 129],
+            [1, 8, 0, 1, 2, 6, 0, 0, 0, 0, 0, 0, 1],
+            "the reset register: port 0x602, one byte, and its value"
+        );
     }
 }

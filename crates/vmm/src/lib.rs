@@ -46,6 +46,7 @@ mod memory;
 mod power;
 mod probe;
 mod serial;
+mod snapshot;
 
 pub use boot::BootError;
 pub use boot::BootSource;

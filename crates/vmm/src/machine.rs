@@ -25,6 +25,7 @@ use crate::serial::Feeder;
 use crate::serial::SerialPort;
 use crate::serial::Sink;
 use crate::serial::Source;
+use crate::snapshot;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use event_manager::EventManager;
 use event_manager::EventOps;
@@ -37,9 +38,13 @@ use kvm_ioctls::Cap;
 use kvm_ioctls::Kvm;
 use kvm_ioctls::VmFd;
 use parking_lot::Mutex;
+use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
+use pcie_topology::PlugError;
 use pcie_topology::Topology;
+use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::thread::JoinHandle;
@@ -102,6 +107,9 @@ pub(crate) struct Shared {
     request: Mutex<Option<Request>>,
     requested: Event,
     stop: Event,
+    config: MachineConfig,
+    /// What was plugged since the hierarchy was composed, by port.
+    pub(crate) plugged: Mutex<BTreeMap<String, EndpointSpec>>,
     // The processors must not outlive it.
     pub(crate) ram: GuestRam,
 }
@@ -161,7 +169,6 @@ impl MutEventSubscriber for Subscriber {
 /// A machine: processors, memory, serial ports, and a hierarchy.
 pub struct Machine {
     shared: Arc<Shared>,
-    config: MachineConfig,
     memory: MemoryLayout,
     events: EventManager<Subscriber>,
     irqchip: IrqChipState,
@@ -216,6 +223,8 @@ impl Machine {
             request: Mutex::default(),
             requested: Event::try_new().to("an event")?,
             stop: Event::try_new().to("an event")?,
+            config,
+            plugged: Mutex::default(),
             ram,
         };
         let mut events = EventManager::new().map_err(io::Error::other).to("epoll")?;
@@ -223,11 +232,25 @@ impl Machine {
         events.add_subscriber(Subscriber::Shared(shared.clone()));
         Ok(Self {
             shared,
-            config,
             memory,
             events,
             irqchip,
         })
+    }
+
+    /// Makes the machine that was saved in a file; it goes on where it was. Its serial ports are to be connected again.
+    ///
+    /// # Errors
+    ///
+    /// - the file cannot be read, or is no saved machine;
+    /// - [`MachineError`] of [`Self::new`];
+    /// - KVM here does not take the state of processors and interrupt controllers there.
+    pub fn restore(path: &Path) -> Result<Self, MachineError> {
+        snapshot::restore(path)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// What can be done with the machine from other threads.
@@ -300,13 +323,13 @@ impl Machine {
             return Ok(());
         };
         let first = first.lock();
-        let mut boot = self.config.boot.clone();
-        if !self.config.hypervisor_bit
+        let mut boot = self.shared.config.boot.clone();
+        if !self.shared.config.hypervisor_bit
             && let Some(khz) = first.tsc_khz()
         {
             boot.cmdline = format!("{} tsc_early_khz={khz}", boot.cmdline);
         }
-        let tables = firmware::tables(&self.config.topology, self.config.cpus)?;
+        let tables = firmware::tables(&self.shared.config.topology, self.shared.config.cpus)?;
         let entry = boot.load(&self.shared.ram, &self.memory, &tables, &[])?;
         first.enter(entry)
     }
@@ -410,6 +433,32 @@ impl MachineHandle {
     /// Does something with the hierarchy: plugs and unplugs devices, looks into it. The guest's accesses to it wait meanwhile.
     pub fn with_hierarchy<R>(&self, operation: impl FnOnce(&mut Hierarchy) -> R) -> R {
         operation(&mut self.0.bus.hierarchy.lock())
+    }
+
+    /// Plugs an endpoint into a slot, by its description, and tells the guest. A machine with it can be saved, unlike one with a device
+    /// that was plugged past this.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hierarchy::plug`].
+    pub fn plug(&self, port: &str, endpoint: &EndpointSpec) -> Result<(), PlugError> {
+        self.with_hierarchy(|hierarchy| hierarchy.plug(port, endpoint))?;
+        let mut plugged = self.0.plugged.lock();
+        plugged.insert(port.to_owned(), endpoint.clone());
+        Ok(())
+    }
+
+    /// Saves the machine to a file, for [`Machine::restore`]. The guest stands still meanwhile and goes on afterwards; what it does
+    /// then is not in the file, so one of both should not.
+    ///
+    /// # Errors
+    ///
+    /// - a device cannot be saved, or nobody described it: see [`Self::plug`];
+    /// - the file cannot be written;
+    /// - KVM gave up.
+    pub fn save(&self, path: &Path) -> Result<(), MachineError> {
+        let shared = &self.0;
+        shared.paused(|| snapshot::save(shared, &shared.config, path))
     }
 
     /// Ends the run, whatever the guest is doing.
