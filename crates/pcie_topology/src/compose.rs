@@ -90,6 +90,7 @@ impl Topology {
             complexes,
             nodes,
             msi_target,
+            msi: connection,
         })
     }
 }

@@ -8,9 +8,12 @@ use crate::RootComplexSpec;
 use crate::validate::PortTraits;
 use inspect::InspectMut;
 use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pcie::root::GenericPcieRootComplex;
+use std::sync::Arc;
+use vmcore::irqfd::IrqFd;
 
 /// What a [`Topology`](crate::Topology) was composed to.
 ///
@@ -20,6 +23,7 @@ pub struct Hierarchy {
     pub complexes: Vec<Complex>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) msi_target: MsiTarget,
+    pub(crate) msi: MsiConnection,
 }
 
 /// A composed root complex.
@@ -174,6 +178,11 @@ impl Hierarchy {
             .filter(|node| node.is_port())
             .map(|node| node.name.clone())
             .collect()
+    }
+
+    /// Takes routes for interrupts from `irqfd` from now on: a device can then signal an event where it would send a message.
+    pub fn connect_irqfd(&self, irqfd: Arc<dyn IrqFd>) {
+        self.msi.connect_irqfd(irqfd);
     }
 
     /// The root complex of this name.

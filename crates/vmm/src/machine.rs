@@ -14,6 +14,7 @@ use crate::error::Kvm as _;
 use crate::exits::ExitCounts;
 use crate::firmware;
 use crate::irq::Interrupts;
+use crate::irq::Routes;
 use crate::irqchip::IrqChipState;
 use crate::memory;
 use crate::memory::GuestRam;
@@ -210,6 +211,7 @@ impl Machine {
             &mut ExternallyManagedMmioIntercepts,
             Some(interrupts.clone()),
         )?;
+        hierarchy.connect_irqfd(Arc::new(Routes(interrupts.clone())));
         let serial = Com::ALL
             .into_iter()
             .map(|com| serial_port(com, &interrupts))

@@ -196,10 +196,16 @@ impl TryFrom<&CpuRecord> for CpuState {
             registers: record.registers.to("the registers")?,
             special_registers: record.special_registers.to("the special registers")?,
             extended_state: record.extended_state.to("the extended state")?,
-            extended_control: record.extended_control.to("the extended control registers")?,
+            extended_control: record
+                .extended_control
+                .to("the extended control registers")?,
             debug_registers: record.debug_registers.to("the debug registers")?,
             local_apic: record.local_apic.to("the local APIC")?,
-            model_specific: record.model_specific.iter().map(msr).collect::<Result<_, _>>()?,
+            model_specific: record
+                .model_specific
+                .iter()
+                .map(msr)
+                .collect::<Result<_, _>>()?,
             events: record.events.to("the events")?,
         })
     }
@@ -561,16 +567,21 @@ mod tests {
     use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 
     fn ram() -> GuestRam {
-        GuestRam::from_ranges(&[
-            (GuestAddress(0), 3 << 20),
-            (GuestAddress(1 << 32), 1 << 20),
-        ])
-        .unwrap()
+        GuestRam::from_ranges(&[(GuestAddress(0), 3 << 20), (GuestAddress(1 << 32), 1 << 20)])
+            .unwrap()
     }
 
     #[test]
     fn memory_comes_back_and_zero_pages_cost_nothing() {
-        let places = [0, 0x1000, 0x1fff, 0xf_ffff, 0x10_0000, 0x2f_f000, 0x1_0000_0000];
+        let places = [
+            0,
+            0x1000,
+            0x1fff,
+            0xf_ffff,
+            0x10_0000,
+            0x2f_f000,
+            0x1_0000_0000,
+        ];
         let before = ram();
         for place in places {
             before.write_obj(0x5au8, GuestAddress(place)).unwrap();
@@ -647,7 +658,10 @@ mod tests {
         occupancy.apply(&mut after).unwrap();
         let names = |hierarchy: &Hierarchy| -> Vec<String> {
             let functions = hierarchy.functions();
-            functions.into_iter().map(|function| function.name).collect()
+            functions
+                .into_iter()
+                .map(|function| function.name)
+                .collect()
         };
         assert_eq!(names(&after), names(&before));
         assert_eq!(names(&after), ["a", "b", "new", "c"]);
