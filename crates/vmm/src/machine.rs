@@ -329,10 +329,10 @@ impl Machine {
         if !self.shared.config.hypervisor_bit
             && let Some(khz) = first.tsc_khz()
         {
-            boot.cmdline = format!("{} tsc_early_khz={khz}", boot.cmdline);
+            boot.cmdline = format!("{} tsc_early_khz={khz} tsc=reliable", boot.cmdline);
         }
         let tables = firmware::tables(&self.shared.config.topology, self.shared.config.cpus)?;
-        let entry = boot.load(&self.shared.ram, &self.memory, &tables, &[])?;
+        let entry = boot.load(&self.shared.ram, &self.memory, &tables)?;
         first.enter(entry)
     }
 
