@@ -9,15 +9,20 @@
 mod address;
 mod bus;
 mod device;
+mod intx;
 mod managed;
+mod upstream;
 
 pub use bus::GenericPciBus;
 pub use bus::PciSlotOccupiedError;
 pub use device::ConfigSpaceDevice;
 pub use device::GenericPciBusDevice;
+pub use intx::IntxLines;
 pub use managed::HotPlugPort;
 pub use managed::LinkEnd;
 pub use managed::ManagedDevice;
+pub use upstream::AddressRanges;
+pub use upstream::Upstream;
 
 /// The ports of configuration mechanism #1 on a PC.
 pub mod standard_x86_io_ports {
