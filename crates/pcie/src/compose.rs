@@ -231,12 +231,17 @@ pub(crate) fn check_places(places: &[(Arc<str>, u8, u8)]) -> Result<(), ComposeE
 }
 
 /// Composes the ports of a bus, whose places were checked.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another part of what a root complex and a switch do not have in common"
+)]
 pub(crate) fn compose_ports(
     port_type: DevicePortType,
     device_id: u16,
     configs: Vec<PortConfig>,
     is_multi_function: impl Fn(u8) -> bool,
     msi_target: impl Fn(u8) -> MsiTarget,
+    gates_messages: bool,
     mut register_mmio: Option<&mut dyn RegisterMmioIntercept>,
 ) -> Result<Vec<Function>, ComposeError> {
     let mut functions = Vec::with_capacity(configs.len());
@@ -257,6 +262,7 @@ pub(crate) fn compose_ports(
             settings: config.settings,
             bar: config.bar,
             options: config.options,
+            gates_messages,
         };
         let register_mmio: Option<&mut dyn RegisterMmioIntercept> = match &mut register_mmio {
             Some(register_mmio) => Some(*register_mmio),

@@ -18,6 +18,7 @@ use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::compose::bridge_ids;
 use crate::port;
 use crate::port::PcieDownstreamPort;
+use crate::port::PortIntx;
 use crate::port_set::PortSet;
 use crate::root::DownstreamPortInfo;
 use chipset_device::ChipsetDevice;
@@ -28,8 +29,10 @@ use inspect::Inspect;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
+use pci_bus::IntxLines;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
+use pci_bus::Upstream;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::PciExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
@@ -53,6 +56,8 @@ use vmcore::save_restore::SavedStateBlob;
 pub struct UpstreamSwitchPort {
     #[inspect(flatten)]
     cfg_space: ConfigSpaceType1Emulator,
+    #[inspect(skip)]
+    intx: PortIntx,
 }
 
 impl Default for UpstreamSwitchPort {
@@ -68,13 +73,13 @@ impl UpstreamSwitchPort {
             DevicePortType::UpstreamSwitchPort,
             None,
         ))];
-        Self {
-            cfg_space: ConfigSpaceType1Emulator::new(
-                bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID),
-                capabilities,
-                vec![],
-            ),
-        }
+        let mut cfg_space = ConfigSpaceType1Emulator::new(
+            bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID),
+            capabilities,
+            vec![],
+        );
+        let intx = PortIntx::new(&mut cfg_space, None);
+        Self { cfg_space, intx }
     }
 
     /// A port with MSI to `msi_target`, and the capabilities that `options` asks for.
@@ -82,6 +87,7 @@ impl UpstreamSwitchPort {
         switch: &str,
         msi_target: &MsiTarget,
         options: &PortOptions,
+        gates_messages: bool,
     ) -> Result<Self, PortError> {
         let msi = MsiCapability::new(0, true, false, msi_target);
         let link = PortOptions {
@@ -99,13 +105,20 @@ impl UpstreamSwitchPort {
             .map(|serial| Box::new(serial) as Box<dyn PciExtendedCapability>)
             .collect();
         let ids = bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID);
-        let cfg_space =
+        let mut cfg_space =
             ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())
                 .map_err(|source| PortError::ConfigSpace {
                     port: switch.to_owned(),
                     source,
                 })?;
-        Ok(Self { cfg_space })
+        if let Some(addressing) = options.io_window {
+            cfg_space = cfg_space.with_io_window(addressing);
+        }
+        if gates_messages {
+            cfg_space = cfg_space.with_bus_master_gate();
+        }
+        let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
+        Ok(Self { cfg_space, intx })
     }
 
     /// Its configuration space.
@@ -181,6 +194,8 @@ pub struct GenericPcieSwitch {
     upstream_port: UpstreamSwitchPort,
     #[inspect(mut)]
     downstream_ports: PortSet,
+    /// What comes through to the downstream ports, as they were told last.
+    below: Upstream,
 }
 
 impl GenericPcieSwitch {
@@ -362,13 +377,39 @@ impl GenericPcieSwitch {
         if effects.bus_numbers || effects.bridge_control {
             self.refresh_routes();
         }
+        if effects.command || effects.windows || effects.bridge_control {
+            self.hand_down();
+        }
         IoResult::Ok
+    }
+
+    /// The bridges above let `upstream` through from now on.
+    fn set_upstream(&mut self, upstream: &Upstream) {
+        self.upstream_port.cfg_space.set_upstream(upstream);
+        self.hand_down();
+    }
+
+    /// Tells the downstream ports what comes through the upstream port to them, if that changed.
+    fn hand_down(&mut self) {
+        let below = self.upstream_port.cfg_space.downstream();
+        if below != self.below {
+            self.downstream_ports.set_upstream(&below);
+            self.below = below;
+        }
+    }
+
+    /// INTx of the switch, and of all below it, ends at `lines`.
+    fn wire_intx(&mut self, lines: &IntxLines) {
+        self.upstream_port.intx.wire(&self.name, lines);
+        self.downstream_ports
+            .wire_intx(|device| lines.of_device(device));
     }
 
     fn reset_by(&mut self, kind: Reset) {
         self.upstream_port.cfg_space.reset_by(kind);
         self.downstream_ports.reset(kind);
         self.refresh_routes();
+        self.hand_down();
     }
 }
 
@@ -545,6 +586,22 @@ impl ManagedDevice for SwitchDevice {
 
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         self.0.downstream_ports.mmio_write(address, data)
+    }
+
+    fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        self.0.downstream_ports.io_read(port, data)
+    }
+
+    fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        self.0.downstream_ports.io_write(port, data)
+    }
+
+    fn upstream_changed(&mut self, upstream: &Upstream) {
+        self.0.set_upstream(upstream);
+    }
+
+    fn wire_intx(&mut self, lines: &IntxLines) {
+        self.0.wire_intx(lines);
     }
 
     fn link(&self) -> Option<LinkEnd> {

@@ -61,7 +61,8 @@ impl IntxInterrupt {
         });
     }
 
-    pub(super) fn status(&self) -> bool {
+    /// Whether it is raised: Interrupt Status, whether or not Interrupt Disable holds the line back.
+    pub fn is_raised(&self) -> bool {
         self.level.lock().interrupt_status
     }
 

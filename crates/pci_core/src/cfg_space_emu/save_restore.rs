@@ -119,7 +119,7 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             extended_capabilities: Vec::new(),
             status: each!(&self.header, (file, Reg) => half(file.get(Reg::Status) & file.writable(Reg::Status))),
             secondary_status: half(type1(Type1HeaderReg::SecondaryStatus)),
-            interrupt_status: self.intx.as_ref().is_some_and(|intx| intx.status()),
+            interrupt_status: self.intx.as_ref().is_some_and(|intx| intx.is_raised()),
             expansion_rom: self.header.rom(),
             io_base: byte(type1(Type1HeaderReg::IoBase)) & IO_BASE_LIMIT_ADDRESS_MASK,
             io_limit: byte(type1(Type1HeaderReg::IoLimit)) & IO_BASE_LIMIT_ADDRESS_MASK,

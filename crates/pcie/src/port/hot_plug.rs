@@ -109,6 +109,7 @@ impl PcieDownstreamPort {
     fn arrived(&mut self) {
         self.train();
         self.ignore_events();
+        self.introduce();
     }
 
     /// Takes the device away while the guest runs, and tells it so.

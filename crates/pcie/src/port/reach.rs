@@ -27,6 +27,9 @@ impl PcieDownstreamPort {
             self.reset_below(Reset::Hot);
         }
         self.follow();
+        if effects.command || effects.windows || effects.bridge_control {
+            self.hand_down();
+        }
         Ok(effects)
     }
 
@@ -74,6 +77,7 @@ impl PcieDownstreamPort {
             pcie.take_events();
         }
         self.reach();
+        self.hand_down();
     }
 
     fn reach(&mut self) {
@@ -81,12 +85,14 @@ impl PcieDownstreamPort {
             && self
                 .pci_express()
                 .is_none_or(PciExpressCapability::downstream_reachable);
-        let attached = self.link.take().or_else(|| self.cut_off.take());
-        if reachable {
-            self.link = attached;
-        } else {
-            self.cut_off = attached;
+        if reachable && self.cut_off.is_some() {
+            self.link = self.cut_off.take();
+            self.hand_down();
+        } else if !reachable && self.link.is_some() {
+            self.cut_off = self.link.take();
+            self.hand_down();
         }
+        self.update_intx();
     }
 
     /// The device behind the port, if its lifecycle is the port's, whether or not it can answer.

@@ -1,12 +1,14 @@
 //! What a port is composed from, and what can be wrong with it.
 
 use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
+use pci_core::PciInterruptPin;
 use pci_core::capabilities::msix::MsixLayoutError;
 use pci_core::capabilities::pci_express::LinkConfig;
 use pci_core::capabilities::pci_express::LinkError;
 use pci_core::capabilities::pci_express::SlotConfig;
 use pci_core::capabilities::pci_express::SlotError;
 use pci_core::cfg_space_emu::ConfigSpaceError;
+use pci_core::spec::cfg_space::IoAddressing;
 
 /// Settings of a port.
 #[derive(Debug, Default, Clone)]
@@ -32,6 +34,11 @@ pub struct PortOptions {
     pub slot: Option<SlotConfig>,
     /// What the port's link can do. `None` for 32 GT/s and 16 lanes.
     pub link: Option<LinkConfig>,
+    /// How much of an address the port's I/O window has; `None` for no I/O window, and then no device below has I/O space.
+    pub io_window: Option<IoAddressing>,
+    /// The port's INTx pin; `None` for none. It tells of the port's events while the guest uses neither MSI nor MSI-X. What is below
+    /// needs no pin here.
+    pub interrupt_pin: Option<PciInterruptPin>,
 }
 
 /// The component registers of a CXL port. They are in the port's BAR.

@@ -17,6 +17,7 @@ fn enable_msi(root: &mut GenericPcieRootComplex, (bus, devfn): (u8, u8), data: u
     root.write(bus, devfn, 0x84, 0);
     root.write(bus, devfn, 0x88, data);
     root.write(bus, devfn, 0x7c, 1 << 16);
+    root.write(bus, devfn, 0x04, 4);
     enable_slot_interrupts(root, (bus, devfn));
 }
 
@@ -94,6 +95,9 @@ fn ports_of_nested_switches_are_found_by_name() {
     root.number((2, 8), 3, 9);
     root.number((3, 0), 4, 9);
     root.number((4, 8), 5, 5);
+    for bridge in [(0, 0), (1, 0), (2, 8), (3, 0)] {
+        root.open(bridge);
+    }
     enable_msi(&mut root, (4, 8), 0x45);
     enable_msi(&mut root, (2, 0), 0x20);
 
