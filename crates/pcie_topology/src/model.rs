@@ -1,6 +1,7 @@
 //! The description of a hierarchy: plain data, as it is in the file.
 
 mod endpoint;
+mod legacy;
 mod port;
 mod quantity;
 mod root_complex;
@@ -13,6 +14,8 @@ pub use endpoint::EndpointSpec;
 pub use endpoint::MediaType;
 pub use endpoint::MsiSpec;
 pub use endpoint::MsixSpec;
+pub use legacy::IoWindowSpec;
+pub use legacy::PinSpec;
 pub use port::CxlPortSpec;
 pub use port::PortBarSpec;
 pub use port::PortSpec;

@@ -8,12 +8,14 @@ use super::Node;
 use crate::EndpointSpec;
 use crate::Problems;
 use crate::TestEndpoint;
+use crate::compose::Registration;
 use crate::endpoint::Seat;
 use crate::validate;
 use crate::validate::Above;
 use crate::validate::PortTraits;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use chipset_device::mmio::RegisterMmioIntercept;
+use chipset_device::pio::ExternallyManagedPortIoIntercepts;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
 use pci_core::bus_range::AssignedBusRange;
@@ -100,7 +102,7 @@ impl Hierarchy {
         self.plug_registered(&mut ExternallyManagedMmioIntercepts, port_name, endpoint)
     }
 
-    /// As [`Self::plug`], with the endpoint's BARs registered.
+    /// As [`Self::plug`], with the endpoint's memory BARs registered.
     ///
     /// # Errors
     ///
@@ -114,7 +116,11 @@ impl Hierarchy {
         let slot = self.vacant_slot(port_name, &endpoint.name)?;
         validate::endpoint(endpoint, Above::Port(slot.traits))?;
         let target = self.msi_target.with_bus_range(slot.below.clone(), 0);
-        let device = TestEndpoint::compose(endpoint, Seat::BehindPort, &target, register_mmio)
+        let mut register = Registration {
+            mmio: register_mmio,
+            pio: &mut ExternallyManagedPortIoIntercepts,
+        };
+        let device = TestEndpoint::compose(endpoint, Seat::BehindPort, &target, &mut register)
             .map_err(|error| Problems::one("endpoint", error))?;
         let extent = Extent::Endpoint {
             functions: endpoint.functions,

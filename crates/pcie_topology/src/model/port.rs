@@ -1,8 +1,10 @@
 //! Ports and switches.
 
 use super::EndpointSpec;
+use super::IoWindowSpec;
 use super::LinkSpec;
 use super::MsixSpec;
+use super::PinSpec;
 use super::SerialNumber;
 use super::Size;
 use super::SlotSpec;
@@ -42,6 +44,12 @@ pub struct PortSpec {
     /// Makes it a CXL port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cxl: Option<CxlPortSpec>,
+    /// An I/O window, `"16"` or `"32"` by the bits of its addresses; none unless said. An I/O BAR needs one in every port above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_window: Option<IoWindowSpec>,
+    /// Its INTx pin, `"A"` to `"D"`; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intx: Option<PinSpec>,
     /// Its BAR 0. A CXL port without one gets one for its component registers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bar: Option<PortBarSpec>,
@@ -66,6 +74,8 @@ impl PortSpec {
             ari_forwarding: false,
             serial_number: None,
             cxl: None,
+            io_window: None,
+            intx: None,
             bar: None,
             switch: None,
             endpoint: None,
