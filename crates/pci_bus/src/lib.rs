@@ -6,13 +6,18 @@
 
 #![forbid(unsafe_code)]
 
+mod acknowledgement;
 mod address;
 mod bus;
 mod device;
 mod intx;
 mod managed;
+mod multi_function;
 mod upstream;
 
+pub use acknowledgement::Acknowledgement;
+pub use acknowledgement::Acknowledger;
+pub use acknowledgement::NotAcknowledged;
 pub use bus::GenericPciBus;
 pub use bus::PciSlotOccupiedError;
 pub use device::ConfigSpaceDevice;
@@ -21,6 +26,9 @@ pub use intx::IntxLines;
 pub use managed::HotPlugPort;
 pub use managed::LinkEnd;
 pub use managed::ManagedDevice;
+pub use managed::SlotGoal;
+pub use multi_function::MultiFunctionDevice;
+pub use multi_function::MultiFunctionError;
 pub use upstream::AddressRanges;
 pub use upstream::Upstream;
 

@@ -377,7 +377,7 @@ impl GenericPcieSwitch {
         if effects.bus_numbers || effects.bridge_control {
             self.refresh_routes();
         }
-        if effects.command || effects.windows || effects.bridge_control {
+        if effects.command || effects.windows || effects.bridge_control || effects.power_state {
             self.hand_down();
         }
         IoResult::Ok
@@ -602,6 +602,10 @@ impl ManagedDevice for SwitchDevice {
 
     fn wire_intx(&mut self, lines: &IntxLines) {
         self.0.wire_intx(lines);
+    }
+
+    fn awaits_device(&mut self, bus: u8) -> bool {
+        self.0.downstream_ports.request_retry(bus).is_some()
     }
 
     fn link(&self) -> Option<LinkEnd> {

@@ -5,6 +5,7 @@
 //! a VGA controller, and ISA Enable takes the upper 768 of each 1,024 ports out of the I/O window.
 
 use super::ConfigSpaceType1Emulator;
+use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::IO_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::IoAddressing;
 use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
@@ -70,9 +71,10 @@ impl ConfigSpaceType1Emulator {
         (has_window && self.common.command().pio_enabled() && base <= limit).then_some(base..=limit)
     }
 
-    /// What the bridge lets through, of what the bridges above it do. Nothing, while it holds its secondary bus in reset.
+    /// What the bridge lets through, of what the bridges above it do. Nothing, while it holds its secondary bus in reset, and in a
+    /// power state below D0 (PCIe 6.2 section 5.3.1).
     pub fn downstream(&self) -> Upstream {
-        if self.secondary_bus_reset() {
+        if self.secondary_bus_reset() || self.power_state() != PowerState::D0 {
             return Upstream::closed();
         }
         self.upstream().and(&Upstream {

@@ -12,14 +12,11 @@ use inspect::Inspect;
 use pci_core::PciInterruptPin;
 use pci_core::capabilities::msi_cap::MsiCapability;
 use pci_core::capabilities::msix::MsixEmulator;
-use pci_core::capabilities::pci_express::FlrHandler;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::EXPANSION_ROM;
 use pci_core::cfg_space_emu::IntxInterrupt;
 use reg_table::Reset;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 
 /// The BAR that begins with the scratch page.
 const SCRATCH_BAR: u8 = 0;
@@ -27,24 +24,6 @@ const SCRATCH_BAR: u8 = 0;
 pub(super) const SCRATCH_SIZE: usize = 0xffc;
 
 const _: () = assert!(SCRATCH_SIZE as u64 == DOORBELL_OFFSET);
-
-/// A function-level reset that the guest asked for and that was not done yet.
-#[derive(Debug, Default, Inspect)]
-pub(super) struct FlrRequest {
-    pending: AtomicBool,
-}
-
-impl FlrHandler for FlrRequest {
-    fn initiate_flr(&self) {
-        self.pending.store(true, Ordering::Relaxed);
-    }
-}
-
-impl FlrRequest {
-    fn take(&self) -> bool {
-        self.pending.swap(false, Ordering::Relaxed)
-    }
-}
 
 /// MSI-X of a function.
 pub(super) struct Msix {
@@ -69,7 +48,6 @@ pub(super) struct EndpointFunction {
     pub(super) msix: Option<Msix>,
     pub(super) msi: Option<MsiCapability>,
     pub(super) cxl: Option<ComponentRegisters>,
-    pub(super) flr: Arc<FlrRequest>,
     pub(super) intx: Option<(PciInterruptPin, Arc<IntxInterrupt>)>,
     /// What the expansion ROM begins with.
     pub(super) rom: Vec<u8>,
@@ -98,19 +76,17 @@ enum Part {
 }
 
 impl EndpointFunction {
-    /// Writes the configuration space, and does the function-level reset that the write may have asked for.
+    /// Writes the configuration space, and does the reset of the function that the write may have asked for.
     pub(super) fn write_config(
         &mut self,
         offset: u16,
         value: u32,
         enables: ByteEnables,
     ) -> IoResult {
-        let result = match self.cfg_space.write_bytes(offset, value, enables) {
-            Ok(_effects) => IoResult::Ok,
-            Err(error) => IoResult::Err(error),
-        };
-        if self.flr.take() {
-            self.reset(Reset::FunctionLevel);
+        match self.cfg_space.write_bytes(offset, value, enables) {
+            Ok(effects) if effects.function_reset => self.reset(Reset::FunctionLevel),
+            Ok(_) => {}
+            Err(error) => return IoResult::Err(error),
         }
         if let Some((_, intx)) = &self.intx
             && intx.is_raised()
@@ -118,7 +94,7 @@ impl EndpointFunction {
         {
             intx.set_level(false);
         }
-        result
+        IoResult::Ok
     }
 
     /// Whether the guest uses MSI or MSI-X, and so no INTx (PCIe 6.2 section 7.7.1.2).
@@ -156,7 +132,6 @@ impl EndpointFunction {
     }
 
     pub(super) fn reset(&mut self, kind: Reset) {
-        self.flr.take();
         self.cfg_space.reset_by(kind);
         self.scratch.fill(0);
         // A function-level reset does not touch the CXL.mem side of the device (CXL 3.1 section 9.5).
