@@ -12,4 +12,6 @@ mod hierarchy;
 mod machine;
 mod mistakes;
 mod properties;
+mod routing;
+mod routing_model;
 mod versions;
