@@ -231,10 +231,6 @@ pub(crate) fn check_places(places: &[(Arc<str>, u8, u8)]) -> Result<(), ComposeE
 }
 
 /// Composes the ports of a bus, whose places were checked.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is another part of what a root complex and a switch do not have in common"
-)]
 pub(crate) fn compose_ports(
     port_type: DevicePortType,
     device_id: u16,
