@@ -61,7 +61,7 @@ impl LineSetTarget for Contribution {
 }
 
 impl IntxLines {
-    /// Wires that end at these lines of an interrupt controller: INTA to INTD as they arrive at the root complex.
+    /// Wires that end at these lines of an interrupt controller: INTA to INTD as they arrive at its root complex.
     pub fn new(lines: [LineInterrupt; 4]) -> Self {
         Self {
             wires: lines.map(|line| {

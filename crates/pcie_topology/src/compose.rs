@@ -76,7 +76,8 @@ pub struct Platform<'a> {
     pub register_pio: Option<&'a mut dyn RegisterPortIoIntercept>,
     /// Where messages go. Without, they are dropped.
     pub msi: Option<Arc<dyn SignalMsi>>,
-    /// INTA to INTD of each root complex, in the order of the description. INTx of those that have no element here ends nowhere.
+    /// The INTx lines of each root complex, in the order of the description: pin p (INTA is 0) of device d on the root bus drives line
+    /// (p + d) mod 4. INTx of those that have no element here ends nowhere.
     pub intx: Vec<[LineInterrupt; 4]>,
 }
 

@@ -86,8 +86,9 @@ impl RootComplexBuilder {
         }
     }
 
-    /// Wires INTA to INTD, as they arrive at the root complex, to `lines`: a function on the root bus drives the line of its own pin,
-    /// and one behind bridges that which their connections lead to (PCIe 6.2 section 2.2.8.1). Without, INTx ends nowhere.
+    /// Wires INTx to `lines`: pin p (INTA is 0) of device d on the root bus to line (p + d) mod 4, as a bridge connects its secondary
+    /// bus, and the pin of a function behind bridges to that which their connections lead to (PCIe 6.2 section 2.2.8.1). Without, INTx
+    /// ends nowhere.
     pub fn intx(self, lines: [LineInterrupt; 4]) -> Self {
         Self {
             intx: Some(lines),
@@ -207,7 +208,7 @@ impl RootComplexBuilder {
         root.refresh_routes();
         if let Some(lines) = self.intx {
             let lines = IntxLines::new(lines);
-            root.functions.wire_intx(|_device| lines.clone());
+            root.functions.wire_intx(|device| lines.of_device(device));
         }
         Ok(root)
     }
