@@ -5,7 +5,6 @@ use chipset_device::io::IoResult;
 use pci_bus::IntxLines;
 use pci_bus::Upstream;
 use pci_core::PciInterruptPin;
-use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::IntxInterrupt;
 use std::sync::Arc;
@@ -80,8 +79,8 @@ impl PcieDownstreamPort {
         }
     }
 
-    /// A device was attached: it hears for the first time where it is.
-    pub(super) fn introduce(&mut self) {
+    /// A device was attached: it hears for the first time what comes through to it.
+    pub(super) fn admit(&mut self) {
         self.below = self.lets_through();
         self.tell();
         if let Some(wires) = self.intx.wires.clone()
@@ -109,9 +108,12 @@ impl PcieDownstreamPort {
     /// Whether an event is pending that the guest wants to be interrupted for.
     fn has_event(&self) -> bool {
         self.pci_express()
-            .is_some_and(|pcie: &PciExpressCapability| {
-                pcie.hot_plug_event() || pcie.link_bandwidth_event()
-            })
+            .is_some_and(|pcie| pcie.hot_plug_event() || pcie.link_bandwidth_event())
+            || self.cfg_space.aer().is_some_and(|aer| aer.error_event())
+            || self
+                .cfg_space
+                .dpc()
+                .is_some_and(|dpc| dpc.interrupt_event())
     }
 
     fn sends_messages(&self) -> bool {

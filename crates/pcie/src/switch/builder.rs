@@ -10,6 +10,7 @@ use crate::compose::check_places;
 use crate::compose::compose_ports;
 use crate::port_set::PortSet;
 use chipset_device::mmio::RegisterMmioIntercept;
+use pci_bus::Fabric;
 use pci_bus::Upstream;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
@@ -95,6 +96,7 @@ impl SwitchConfig {
             upstream_port,
             downstream_ports: PortSet::new(functions),
             below: Upstream::open(),
+            fabric: Fabric::default(),
         };
         switch.hand_down();
         Ok(switch)

@@ -15,6 +15,7 @@ use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::EXPANSION_ROM;
 use pci_core::cfg_space_emu::IntxInterrupt;
+use pci_core::spec::errors::ErrorMessage;
 use reg_table::Reset;
 use std::sync::Arc;
 
@@ -53,6 +54,8 @@ pub(super) struct EndpointFunction {
     pub(super) rom: Vec<u8>,
     /// Writes to the doorbell since it was composed, whether they raised an interrupt or not.
     pub(super) doorbell_rings: u64,
+    /// Error messages that wait to be fetched.
+    pub(super) messages: Vec<ErrorMessage>,
 }
 
 impl Inspect for EndpointFunction {
@@ -76,25 +79,33 @@ enum Part {
 }
 
 impl EndpointFunction {
-    /// Writes the configuration space, and does the reset of the function that the write may have asked for.
+    /// Writes the configuration space, and does the reset of the function that the write may have asked for; true if it did.
     pub(super) fn write_config(
         &mut self,
         offset: u16,
         value: u32,
         enables: ByteEnables,
-    ) -> IoResult {
+    ) -> (IoResult, bool) {
         match self.cfg_space.write_bytes(offset, value, enables) {
-            Ok(effects) if effects.function_reset => self.reset(Reset::FunctionLevel),
-            Ok(_) => {}
-            Err(error) => return IoResult::Err(error),
+            Ok(effects) => {
+                if effects.function_reset {
+                    self.reset(Reset::FunctionLevel);
+                }
+                self.follow_messages();
+                (IoResult::Ok, effects.function_reset)
+            }
+            Err(error) => (IoResult::Err(error), false),
         }
+    }
+
+    /// INTx falls silent when the guest turns to MSI or MSI-X.
+    fn follow_messages(&self) {
         if let Some((_, intx)) = &self.intx
             && intx.is_raised()
             && self.sends_messages()
         {
             intx.set_level(false);
         }
-        IoResult::Ok
     }
 
     /// Whether the guest uses MSI or MSI-X, and so no INTx (PCIe 6.2 section 7.7.1.2).

@@ -7,6 +7,8 @@ use chipset_device::pio::ControlPortIoIntercept;
 use chipset_device::pio::PortIoIntercept;
 use chipset_device::pio::RegisterPortIoIntercept;
 use parking_lot::Mutex;
+use pci_core::spec::caps::aer::CorrectableErrors;
+use pci_core::spec::errors::DetectedError;
 use pcie_topology::DOORBELL_OFFSET;
 use pcie_topology::EndpointSpec;
 use pcie_topology::INTX_ACKNOWLEDGE;
@@ -562,4 +564,25 @@ fn a_port_without_msi_tells_of_its_slot_by_intx() {
         [],
         "no message was kept for later"
     );
+}
+
+/// PCIe 6.2 section 6.2.4.1.2: as for a slot, so for errors.
+#[test]
+fn a_root_port_without_msi_tells_of_errors_by_intx() {
+    let mut chain = ready();
+    let aer = chain.machine.extended_capabilities("rp0", 0);
+    let (_, aer) = aer.into_iter().find(|(id, _)| *id == 1).unwrap();
+    // Correctable Error Reporting Enable, in Device Control and in Root Error Command.
+    let pcie = chain.machine.capability("rp0", 0, 0x10).unwrap();
+    chain.machine.set_config("rp0", 0, pcie + 8, &[1, 0]);
+    chain.set("rp0", aer + 0x2c, 1);
+    let error = DetectedError::Correctable(CorrectableErrors::new().with_bad_tlp(true));
+    chain
+        .machine
+        .hierarchy
+        .record_error("rp0", 0, error)
+        .unwrap();
+    assert_eq!(chain.intx(), [true, false, false, false]);
+    chain.set("rp0", aer + 0x30, u32::MAX);
+    assert_eq!(chain.intx(), [false; 4], "Root Error Status is clear");
 }

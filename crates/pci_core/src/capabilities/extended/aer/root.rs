@@ -6,18 +6,8 @@ use crate::spec::caps::aer::AerReg;
 use crate::spec::caps::aer::ErrorSource;
 use crate::spec::caps::aer::RootErrorCommand;
 use crate::spec::caps::aer::RootErrorStatus;
+use crate::spec::errors::ErrorMessage;
 use vmcore::interrupt::Interrupt;
-
-/// An error message (PCIe 6.2 section 2.2.8.3).
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum ErrorMessage {
-    /// ERR_COR.
-    Correctable,
-    /// ERR_NONFATAL.
-    NonFatal,
-    /// ERR_FATAL.
-    Fatal,
-}
 
 impl AerExtendedCapability {
     /// The capability of a root port or root complex event collector, whose interrupt is vector `interrupt_message_number` of
@@ -77,8 +67,9 @@ impl AerExtendedCapability {
         self.evaluate_interrupt()
     }
 
-    /// Whether an error is pending that software enabled.
-    pub(super) fn error_event(&self) -> bool {
+    /// Whether an error is pending that software wants to be interrupted for: the level of an INTx pin, and what makes a message due
+    /// when it becomes true (PCIe 6.2 section 6.2.4.1.2).
+    pub fn error_event(&self) -> bool {
         let status = self.root_error_status();
         let command = RootErrorCommand::from_bits(self.registers.get(AerReg::RootErrorCommand));
         command.correctable_error_reporting_enable() && status.err_cor_received()
