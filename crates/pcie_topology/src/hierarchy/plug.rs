@@ -10,12 +10,14 @@ use crate::EndpointSpec;
 use crate::NoDevices;
 use crate::Problems;
 use crate::Seat;
+use crate::compose::Registration;
 use crate::compose::compose_device;
 use crate::validate;
 use crate::validate::Above;
 use crate::validate::PortTraits;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use chipset_device::mmio::RegisterMmioIntercept;
+use chipset_device::pio::ExternallyManagedPortIoIntercepts;
 use pci_bus::Acknowledgement;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
@@ -104,7 +106,7 @@ impl Hierarchy {
         self.plug_registered(&mut ExternallyManagedMmioIntercepts, port_name, endpoint)
     }
 
-    /// As [`Self::plug`], with the endpoint's BARs registered.
+    /// As [`Self::plug`], with the endpoint's memory BARs registered.
     ///
     /// # Errors
     ///
@@ -134,7 +136,11 @@ impl Hierarchy {
         validate::endpoint(endpoint, Above::Port(slot.traits))?;
         let target = self.msi_target.with_bus_range(slot.below.clone(), 0);
         let seat = Seat::BehindPort;
-        let device = compose_device(endpoint, seat, &target, register_mmio, devices)
+        let mut register = Registration {
+            mmio: register_mmio,
+            pio: &mut ExternallyManagedPortIoIntercepts,
+        };
+        let device = compose_device(endpoint, seat, &target, &mut register, devices)
             .map_err(|error| Problems::one("endpoint", error))?;
         let extent = Extent::of(endpoint);
         self.insert(slot, port_name, &endpoint.name, device, extent)

@@ -2,6 +2,7 @@
 
 use super::CapabilitiesSpec;
 use super::LinkSpec;
+use super::PinSpec;
 use super::SerialNumber;
 use super::Size;
 use super::is_default;
@@ -55,6 +56,12 @@ pub struct EndpointSpec {
     /// BARs of each function.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bar: Vec<BarSpec>,
+    /// Bytes of each function's expansion ROM, a power of two from 4 KiB to 16 MiB; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rom: Option<Size>,
+    /// Each function's INTx pin, `"A"` to `"D"`; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intx: Option<PinSpec>,
     /// MSI-X of each function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msix: Option<MsixSpec>,
@@ -115,6 +122,8 @@ impl EndpointSpec {
             functions: one_function(),
             retries: 0,
             bar: Vec::new(),
+            rom: None,
+            intx: None,
             msix: None,
             msi: None,
             serial_number: None,
@@ -151,11 +160,11 @@ pub struct BarSpec {
     /// Its kind; 32-bit unless said.
     #[serde(default)]
     pub kind: BarKind,
-    /// Bytes, a power of two of at least 4 KiB.
+    /// Bytes, a power of two of at least 4 KiB, of an I/O BAR 4 to 256.
     pub size: Size,
 }
 
-/// Width and prefetchability of a BAR (PCIe 6.2 section 7.5.1.2.1).
+/// Address space, width and prefetchability of a BAR (PCIe 6.2 section 7.5.1.2.1).
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BarKind {
     /// 32-bit, non-prefetchable: `"32"`.
@@ -168,12 +177,18 @@ pub enum BarKind {
     /// 64-bit, prefetchable: `"prefetchable"`. Takes two slots.
     #[serde(rename = "prefetchable")]
     Prefetchable,
+    /// 32-bit, prefetchable: `"32-prefetchable"`.
+    #[serde(rename = "32-prefetchable")]
+    Memory32Prefetchable,
+    /// I/O space: `"io"`.
+    #[serde(rename = "io")]
+    Io,
 }
 
 impl BarKind {
     /// Whether it takes the slot after its own as well.
     pub const fn is_64_bit(self) -> bool {
-        !matches!(self, Self::Memory32)
+        matches!(self, Self::Memory64 | Self::Prefetchable)
     }
 }
 
