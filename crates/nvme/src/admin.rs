@@ -7,7 +7,6 @@ mod log_page;
 mod queues;
 
 pub(crate) use async_event::AsyncEvent;
-pub(crate) use async_event::EventType;
 pub(crate) use async_event::Events;
 pub(crate) use features::Features;
 pub(crate) use log_page::ErrorEntry;

@@ -181,9 +181,8 @@ impl Identity {
     /// The subsystem's NVMe Qualified Name (NVMe 2.0 section 4.5).
     pub(crate) fn subsystem_name(&self) -> String {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.uuid;
-        let part = |bytes: &[u8]| -> String {
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-        };
+        let part =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
         format!(
             "nqn.2014-08.org.nvmexpress:uuid:{}-{}-{}-{}-{}",
             part(&[a, b, c, d]),
@@ -220,10 +219,19 @@ mod tests {
                 (|c| c.serial = "123456789012345678901".into()) as fn(&mut NvmeConfig),
                 "serial: '123456789012345678901'; it is 1 to 20 printable ASCII characters",
             ),
-            (|c| c.model = "ü".into(), "model: 'ü'; it is 1 to 40 printable ASCII characters"),
-            (|c| c.queues = 0, "queues: 0; a controller has 1 to 128 I/O queue pairs"),
+            (
+                |c| c.model = "ü".into(),
+                "model: 'ü'; it is 1 to 40 printable ASCII characters",
+            ),
+            (
+                |c| c.queues = 0,
+                "queues: 0; a controller has 1 to 128 I/O queue pairs",
+            ),
             (|c| c.workers = 17, "workers: 17; a controller has 1 to 16"),
-            (|c| c.block_size = 520, "block_size: 520; a block has 512 or 4096 bytes"),
+            (
+                |c| c.block_size = 520,
+                "block_size: 520; a block has 512 or 4096 bytes",
+            ),
         ] {
             assert_eq!(check(change), Err(message.to_string()));
         }

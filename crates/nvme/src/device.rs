@@ -27,6 +27,7 @@ use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pci::ByteEnables;
+use inspect::Inspect;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
@@ -64,7 +65,8 @@ const MSIX_TABLE: u32 = 0x2000;
 const MSIX_PBA: u32 = 0x3000;
 
 /// A function-level reset that the guest asked for and that was not done yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Inspect)]
+#[inspect(transparent)]
 struct FlrRequest(AtomicBool);
 
 impl FlrHandler for FlrRequest {

@@ -92,10 +92,7 @@ impl Controller {
             return Err(Status::WRITE_PROTECTED);
         }
         match opcode {
-            IoOpcode::Flush => self.media(
-                self.namespace.storage.flush(),
-                Status::WRITE_FAULT,
-            ),
+            IoOpcode::Flush => self.media(self.namespace.storage.flush(), Status::WRITE_FAULT),
             IoOpcode::Read => self.read(live, command, scratch),
             IoOpcode::Write => self.write(live, command, scratch),
             IoOpcode::Compare => self.compare(live, command, scratch),
@@ -199,10 +196,7 @@ impl Controller {
         let range = self.namespace.range(first, count);
         let (offset, len) = range.ok_or(Status::LBA_OUT_OF_RANGE)?;
         let deallocate = command.cdw(12) & DEALLOCATE != 0;
-        let written = self
-            .namespace
-            .storage
-            .write_zeroes(offset, len, deallocate);
+        let written = self.namespace.storage.write_zeroes(offset, len, deallocate);
         self.media(written, Status::WRITE_FAULT)?;
         self.write_through(command)
     }
@@ -224,9 +218,10 @@ impl Controller {
             // The other attributes are hints for an optimisation that isn't made.
             return Ok(());
         }
-        let found = ranges
-            .iter()
-            .map(|range| self.namespace.range(range.first.get(), range.blocks.get().into()));
+        let found = ranges.iter().map(|range| {
+            self.namespace
+                .range(range.first.get(), range.blocks.get().into())
+        });
         let found: Option<Vec<_>> = found.collect();
         for (offset, len) in found.ok_or(Status::LBA_OUT_OF_RANGE)? {
             if len > 0 {

@@ -40,7 +40,10 @@ impl Subject for Registers {
 
     fn save(&mut self) -> Vec<u8> {
         let dwords = self.0.save();
-        dwords.iter().flat_map(|dword| dword.to_le_bytes()).collect()
+        dwords
+            .iter()
+            .flat_map(|dword| dword.to_le_bytes())
+            .collect()
     }
 
     fn restore(&mut self, saved: &[u8]) -> Result<(), String> {

@@ -194,10 +194,16 @@ mod tests {
     fn one_and_two_pages() {
         let (_, dma) = memory();
         assert_eq!(find(&dma, 0x1000, 1, 4096), Ok(vec![(0x1000, 4096)]));
-        assert_eq!(find(&dma, 0x1ffc, 0x5000, 512), Ok(vec![(0x1ffc, 4), (0x5000, 508)]));
+        assert_eq!(
+            find(&dma, 0x1ffc, 0x5000, 512),
+            Ok(vec![(0x1ffc, 4), (0x5000, 508)])
+        );
         assert_eq!(find(&dma, 0x1000, 0x2000, 8192), Ok(vec![(0x1000, 8192)]));
         assert_eq!(find(&dma, 0x1001, 0, 4), Err(Status::PRP_OFFSET_INVALID));
-        assert_eq!(find(&dma, 0x1000, 0x2004, 8192), Err(Status::PRP_OFFSET_INVALID));
+        assert_eq!(
+            find(&dma, 0x1000, 0x2004, 8192),
+            Err(Status::PRP_OFFSET_INVALID)
+        );
     }
 
     #[test]
@@ -209,9 +215,15 @@ mod tests {
             find(&dma, 0x5000, 0x8ff0, 3 * 4096),
             Ok(vec![(0x5000, 4096), (0x3000, 4096), (0x1000, 4096)])
         );
-        assert_eq!(find(&dma, 0x5000, 0x8ff4, 3 * 4096), Err(Status::PRP_OFFSET_INVALID));
+        assert_eq!(
+            find(&dma, 0x5000, 0x8ff4, 3 * 4096),
+            Err(Status::PRP_OFFSET_INVALID)
+        );
         put_list(&memory, 0x8ff8, [0x1008]);
-        assert_eq!(find(&dma, 0x5000, 0x8ff0, 3 * 4096), Err(Status::PRP_OFFSET_INVALID));
+        assert_eq!(
+            find(&dma, 0x5000, 0x8ff0, 3 * 4096),
+            Err(Status::PRP_OFFSET_INVALID)
+        );
     }
 
     #[test]
@@ -221,16 +233,28 @@ mod tests {
         put_list(&memory, 0x9000, [0xa000, 0xc000]);
         assert_eq!(
             find(&dma, 0x5000, 0x8ff0, 4 * 4096),
-            Ok(vec![(0x5000, 4096), (0x3000, 4096), (0xa000, 4096), (0xc000, 4096)])
+            Ok(vec![
+                (0x5000, 4096),
+                (0x3000, 4096),
+                (0xa000, 4096),
+                (0xc000, 4096)
+            ])
         );
         put_list(&memory, 0x8ff8, [0x9008]);
-        assert_eq!(find(&dma, 0x5000, 0x8ff0, 4 * 4096), Err(Status::PRP_OFFSET_INVALID));
+        assert_eq!(
+            find(&dma, 0x5000, 0x8ff0, 4 * 4096),
+            Err(Status::PRP_OFFSET_INVALID)
+        );
     }
 
     #[test]
     fn circle_and_nowhere_end() {
         let (memory, dma) = memory();
-        put_list(&memory, 0x8000, (0..512).map(|n| if n == 511 { 0x8000 } else { 0x4000 }));
+        put_list(
+            &memory,
+            0x8000,
+            (0..512).map(|n| if n == 511 { 0x8000 } else { 0x4000 }),
+        );
         let found = find(&dma, 0x5000, 0x8000, 2000 * 4096).unwrap();
         assert_eq!(found.iter().map(|(_, len)| len).sum::<usize>(), 2000 * 4096);
         assert_eq!(

@@ -14,7 +14,11 @@ pub(crate) fn next(index: u16, size: u16) -> u16 {
 
 /// How many entries lie from `from` to `to` of a queue of `size` entries, both less than `size`.
 pub(crate) fn distance(from: u16, to: u16, size: u16) -> u16 {
-    if to >= from { to - from } else { size - from + to }
+    if to >= from {
+        to - from
+    } else {
+        size - from + to
+    }
 }
 
 /// Why a doorbell was not rung.
@@ -62,7 +66,8 @@ impl SubmissionSlot {
     /// Puts a queue here, which nothing was submitted to after `tail`.
     pub(crate) fn create(&self, queue: SubmissionQueue, tail: u16) {
         let mut slot = self.queue.lock();
-        self.doorbell.store(pack(queue.size, tail), Ordering::Release);
+        self.doorbell
+            .store(pack(queue.size, tail), Ordering::Release);
         *slot = Some(queue);
     }
 

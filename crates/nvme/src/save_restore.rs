@@ -201,7 +201,8 @@ impl SaveRestore for NvmeController {
         controller.settle(&mut live);
         controller.drain(&live);
         let flushed = controller.namespace.storage.flush();
-        flushed.map_err(|error| SaveError::Other(anyhow!(error).context("flushing the storage")))?;
+        flushed
+            .map_err(|error| SaveError::Other(anyhow!(error).context("flushing the storage")))?;
         Ok(SavedState {
             cfg_space: self.cfg_space.save()?,
             registers: controller.registers.save(),
@@ -225,7 +226,12 @@ impl SaveRestore for NvmeController {
         controller.clear_queues();
         controller.restored();
         controller.registers.restore(&state.registers);
-        for (count, saved) in controller.statistics.counts().into_iter().zip(state.statistics) {
+        for (count, saved) in controller
+            .statistics
+            .counts()
+            .into_iter()
+            .zip(state.statistics)
+        {
             count.set(saved);
         }
         *controller.errors.lock() = restored_errors(state.errors);
@@ -409,14 +415,20 @@ fn check_live(controller: &Controller, live: &LiveState) -> anyhow::Result<()> {
     );
     let words = Features::new(queues).coalescing_disabled.len();
     let saved = live.features.coalescing_disabled.len();
-    ensure!(saved == words, "{saved} words of vectors; there are {words}");
+    ensure!(
+        saved == words,
+        "{saved} words of vectors; there are {words}"
+    );
     let requests = live.async_event_requests.len();
     ensure!(
         requests <= ASYNC_EVENT_REQUESTS_MAX,
         "{requests} asynchronous event requests; there are at most {ASYNC_EVENT_REQUESTS_MAX}"
     );
     for number in live.events_pending {
-        ensure!(number == 0 || event(number).is_some(), "no event has number {number}");
+        ensure!(
+            number == 0 || event(number).is_some(),
+            "no event has number {number}"
+        );
     }
     if let Some(shadow) = &live.shadow_doorbells {
         let pages = shadow.doorbells | shadow.event_indexes;
@@ -427,7 +439,11 @@ fn check_live(controller: &Controller, live: &LiveState) -> anyhow::Result<()> {
 
 /// What both kinds of queue must be.
 fn check_queue(queues: u16, id: u16, size: u16, head: u16, tail: u16) -> anyhow::Result<()> {
-    let max = if id == 0 { ADMIN_QUEUE_ENTRIES_MAX } else { QUEUE_ENTRIES_MAX };
+    let max = if id == 0 {
+        ADMIN_QUEUE_ENTRIES_MAX
+    } else {
+        QUEUE_ENTRIES_MAX
+    };
     ensure!(id <= queues, "queue {id}; there are {queues}");
     ensure!(
         (2..=max).contains(&size) && head < size && tail < size,
@@ -445,7 +461,9 @@ fn check_queues(controller: &Controller, live: &LiveState) -> anyhow::Result<()>
         ensure!(!completion.contains(&id), "completion queue {id} twice");
         let vectors = controller.interrupts.len();
         ensure!(
-            queue.vector.is_none_or(|vector| usize::from(vector) < vectors),
+            queue
+                .vector
+                .is_none_or(|vector| usize::from(vector) < vectors),
             "completion queue {id} has vector {:?}; there are {vectors}",
             queue.vector
         );
@@ -483,7 +501,9 @@ fn restore_live(controller: &Controller, saved: Option<LiveState>) -> Live {
         controller.namespace.set_write_cache(true);
         return Live::default();
     };
-    controller.namespace.set_write_cache(saved.features.write_cache);
+    controller
+        .namespace
+        .set_write_cache(saved.features.write_cache);
     *controller.admin.lock() = AdminState {
         features: restored_features(saved.features),
         async_event_requests: saved.async_event_requests.into(),
@@ -496,11 +516,7 @@ fn restore_live(controller: &Controller, saved: Option<LiveState>) -> Live {
     controller
         .shadow
         .set(shadow.map(|shadow| (shadow.doorbells, shadow.event_indexes)));
-    restore_queues(
-        controller,
-        saved.completion_queues,
-        saved.submission_queues,
-    );
+    restore_queues(controller, saved.completion_queues, saved.submission_queues);
     Live {
         enabled: true,
         page_size: saved.page_size,
@@ -523,7 +539,8 @@ fn restore_queues(
                 ..CompletionQueue::new(saved.base, saved.size, saved.vector)
             });
             // Whoever waited for it still does.
-            slot.stalled.store(true, std::sync::atomic::Ordering::Release);
+            slot.stalled
+                .store(true, std::sync::atomic::Ordering::Release);
         }
     }
     for saved in submission {

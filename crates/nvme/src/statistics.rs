@@ -24,7 +24,7 @@ impl Count {
 
 impl Inspect for Count {
     fn inspect(&self, req: inspect::Request<'_>) {
-        req.counter(self.get());
+        req.with_counter_format().value(self.get());
     }
 }
 

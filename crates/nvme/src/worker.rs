@@ -89,7 +89,9 @@ fn run(controller: &Controller, index: usize, waiter: &Waiter) {
         wake.sleeping.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         // Whoever came before could not know that it must signal.
-        if !controller.exiting() && !controller.service(index, &mut scratch) && !wake.event.try_wait()
+        if !controller.exiting()
+            && !controller.service(index, &mut scratch)
+            && !wake.event.try_wait()
         {
             waiter.wait();
             // Taken here or already: it says no more than that there may be something to do.

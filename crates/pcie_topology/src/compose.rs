@@ -160,12 +160,8 @@ impl Composer<'_> {
                 .msi_target
                 .with_bus_range(root_bus.clone(), place.devfn());
             let device = self.endpoint(endpoint, Seat::RootBus { multi_function }, &target)?;
-            builder = builder.integrated_endpoint(
-                &*endpoint.name,
-                place.device,
-                place.function,
-                device,
-            );
+            builder =
+                builder.integrated_endpoint(&*endpoint.name, place.device, place.function, device);
             integrated.push(Node {
                 complex: self.complex,
                 name: endpoint.name.clone(),

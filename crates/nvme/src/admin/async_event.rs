@@ -136,7 +136,9 @@ impl Controller {
         }
         self.errors.lock().namespace_changed = true;
         if self.admin.lock().features.wants_namespace_changes() {
-            self.events.lock().raise(AsyncEvent::NamespaceAttributeChanged);
+            self.events
+                .lock()
+                .raise(AsyncEvent::NamespaceAttributeChanged);
         }
         self.wake_all();
     }
@@ -184,7 +186,11 @@ mod tests {
         events.raise(AsyncEvent::InvalidDoorbellValue);
         events.raise(AsyncEvent::InvalidDoorbellRegister);
         let event = events.deliverable().unwrap();
-        assert_eq!(event.result(), 0x01_01_00, "type 0, information 1, log page 1");
+        assert_eq!(
+            event.result(),
+            0x01_01_00,
+            "type 0, information 1, log page 1"
+        );
         events.delivered(event);
         events.raise(AsyncEvent::InvalidDoorbellRegister);
         assert_eq!(events.deliverable(), None);
@@ -195,8 +201,14 @@ mod tests {
             "type 2, information 0, log page 4"
         );
         events.log_page_read(2);
-        assert_eq!(events.deliverable(), Some(AsyncEvent::NamespaceAttributeChanged));
+        assert_eq!(
+            events.deliverable(),
+            Some(AsyncEvent::NamespaceAttributeChanged)
+        );
         events.log_page_read(1);
-        assert_eq!(events.deliverable(), Some(AsyncEvent::InvalidDoorbellRegister));
+        assert_eq!(
+            events.deliverable(),
+            Some(AsyncEvent::InvalidDoorbellRegister)
+        );
     }
 }

@@ -243,7 +243,11 @@ impl Controller {
             FeatureId::InterruptVectorConfiguration => {
                 let (word, bit) = Features::coalescing_bit(self.vector(command)?);
                 if let Some(word) = features.coalescing_disabled.get_mut(word) {
-                    *word = if value & (1 << 16) != 0 { *word | bit } else { *word & !bit };
+                    *word = if value & (1 << 16) != 0 {
+                        *word | bit
+                    } else {
+                        *word & !bit
+                    };
                 }
             }
             FeatureId::WriteAtomicity => features.write_atomicity = value & 1,

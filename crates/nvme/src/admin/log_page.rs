@@ -201,7 +201,11 @@ fn commands_supported() -> Page {
         page.u32(usize::from(opcode as u8) * 4, SUPPORTED);
     }
     for opcode in IoOpcode::ALL {
-        let effects = if opcode.writes() { SUPPORTED | CHANGES_BLOCKS } else { SUPPORTED };
+        let effects = if opcode.writes() {
+            SUPPORTED | CHANGES_BLOCKS
+        } else {
+            SUPPORTED
+        };
         page.u32(IO + usize::from(opcode as u8) * 4, effects);
     }
     page

@@ -68,7 +68,10 @@ impl ShadowDoorbells {
     fn places(&self, qid: u16, side: Side) -> Option<(u64, u64)> {
         let (doorbells, event_indexes) = self.pages().filter(|_| qid != 0)?;
         let offset = doorbell_offset(qid, side);
-        Some((doorbells.checked_add(offset)?, event_indexes.checked_add(offset)?))
+        Some((
+            doorbells.checked_add(offset)?,
+            event_indexes.checked_add(offset)?,
+        ))
     }
 }
 

@@ -301,12 +301,10 @@ impl Controller {
         let Some(slot) = self.completion_slot(cq) else {
             return;
         };
-        let vector = slot
-            .queue
-            .lock()
-            .as_mut()
-            .filter(|queue| std::mem::take(&mut queue.interrupt_due))
-            .and_then(|queue| queue.vector);
+        let vector = slot.queue.lock().as_mut().and_then(|queue| {
+            let due = std::mem::take(&mut queue.interrupt_due);
+            queue.vector.filter(|_| due)
+        });
         if let Some(interrupt) = vector.and_then(|v| self.interrupts.get(usize::from(v))) {
             self.statistics.interrupts.add(1);
             interrupt.deliver();

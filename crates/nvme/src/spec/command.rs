@@ -80,7 +80,14 @@ const _: () = assert!(size_of::<Completion>() == 1 << COMPLETION_ENTRY_EXPONENT)
 
 impl Completion {
     /// The entry for a command that ended. The phase tag is the queue's.
-    pub fn new(sq_id: u16, sq_head: u16, cid: u16, result: u32, status: Status, more: bool) -> Self {
+    pub fn new(
+        sq_id: u16,
+        sq_head: u16,
+        cid: u16,
+        result: u32,
+        status: Status,
+        more: bool,
+    ) -> Self {
         Self {
             result: result.into(),
             dw1: 0.into(),
@@ -178,6 +185,9 @@ impl IoOpcode {
 
     /// Whether it changes what the namespace holds.
     pub const fn writes(self) -> bool {
-        matches!(self, Self::Write | Self::WriteZeroes | Self::DatasetManagement)
+        matches!(
+            self,
+            Self::Write | Self::WriteZeroes | Self::DatasetManagement
+        )
     }
 }

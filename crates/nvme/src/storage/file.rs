@@ -87,7 +87,9 @@ impl FileStorage {
         };
         match locked {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(FileStorageError::InUse { path: path.into() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(FileStorageError::InUse { path: path.into() });
+            }
             // A file system without locks serves as well.
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(io_error(path, error)),

@@ -86,7 +86,10 @@ impl Checker {
             ("cxl", endpoint.cxl.is_some()),
         ] {
             if said {
-                let message = format!("only for test endpoints; this is of kind {:?}", endpoint.kind);
+                let message = format!(
+                    "only for test endpoints; this is of kind {:?}",
+                    endpoint.kind
+                );
                 self.problem(place, field, message);
             }
         }
