@@ -40,6 +40,7 @@ impl Checker {
             );
         }
         self.kind(place, endpoint);
+        self.no_containment(place, &endpoint.capabilities);
         self.functions(place, endpoint, above);
         if !endpoint.is_test() {
             if let (Some(link), Above::Port(_)) = (&endpoint.link, above) {
@@ -84,6 +85,8 @@ impl Checker {
             ("msix", endpoint.msix.is_some()),
             ("msi", endpoint.msi.is_some()),
             ("cxl", endpoint.cxl.is_some()),
+            ("retries", endpoint.retries != 0),
+            ("capabilities", endpoint.capabilities != Default::default()),
         ] {
             if said {
                 let message = format!(
