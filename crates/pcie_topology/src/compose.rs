@@ -112,6 +112,7 @@ impl Topology {
             complexes,
             nodes,
             msi_target,
+            msi: connection,
             events,
         })
     }

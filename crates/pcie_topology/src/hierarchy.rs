@@ -13,11 +13,14 @@ use chipset_device::mmio::MmioIntercept;
 use inspect::InspectMut;
 use pci_bus::RecordErrorError;
 use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::errors::DetectedError;
 use pcie::events::FabricEvents;
 use pcie::root::GenericPcieRootComplex;
+use std::sync::Arc;
+use vmcore::irqfd::IrqFd;
 
 /// What a [`Topology`](crate::Topology) was composed to.
 ///
@@ -27,6 +30,7 @@ pub struct Hierarchy {
     pub complexes: Vec<Complex>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) msi_target: MsiTarget,
+    pub(crate) msi: MsiConnection,
     pub(crate) events: FabricEvents,
 }
 
@@ -197,6 +201,11 @@ impl Hierarchy {
             .filter(|node| node.is_port())
             .map(|node| node.name.clone())
             .collect()
+    }
+
+    /// Takes routes for interrupts from `irqfd` from now on: a device can then signal an event where it would send a message.
+    pub fn connect_irqfd(&self, irqfd: Arc<dyn IrqFd>) {
+        self.msi.connect_irqfd(irqfd);
     }
 
     /// What happened in the hierarchy: devices, slots, links, resets, errors. One log of all root complexes.

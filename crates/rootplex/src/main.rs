@@ -3,8 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod boot;
 mod live;
 mod output;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod terminal;
 
 use clap::Args;
 use clap::CommandFactory;
@@ -68,6 +72,10 @@ enum Command {
     },
     #[command(flatten)]
     Live(live::Command),
+    /// Boots a Linux kernel on KVM before a hierarchy; the terminal is its console. Ctrl-A x stops it.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[command(after_help = boot::EXIT_STATUS)]
+    Boot(boot::Options),
 }
 
 #[derive(Args)]
@@ -113,13 +121,15 @@ impl Options {
 fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(CommandLine::command).complete();
     match run(CommandLine::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => failure.report(),
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        Command::Boot(options) => return boot::run(&options),
         Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
         Command::Run { file, options } => show(
             Session::compose(&output::read_text(&file)?),
@@ -135,7 +145,8 @@ fn run(command: Command) -> Result<(), Failure> {
             ),
         },
         Command::Live(command) => live::run(command),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_tables(description: &str, source: &str, out: &Path) -> Result<(), Failure> {
