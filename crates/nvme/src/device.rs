@@ -28,9 +28,11 @@ use chipset_device::io::IoResult;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
+use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
+use pci_bus::RecordErrorError;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
@@ -43,7 +45,11 @@ use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
+use pci_core::spec::Bdf;
 use pci_core::spec::caps::pci_express::DevicePortType;
+use pci_core::spec::errors::DetectedError;
+use pci_core::spec::errors::ErrorMessage;
+use pci_core::spec::errors::ErrorReport;
 use pci_core::spec::hwid::ClassCode;
 use pci_core::spec::hwid::HardwareIds;
 use pci_core::spec::hwid::ProgrammingInterface;
@@ -85,6 +91,9 @@ pub struct NvmeController {
     flr: Arc<FlrRequest>,
     pub(crate) controller: Arc<Controller>,
     pub(crate) name: Arc<str>,
+    fabric: Fabric,
+    /// Error messages that were not fetched yet.
+    messages: Vec<ErrorMessage>,
     /// Last, so that the threads end when nothing else is left to do.
     _workers: Workers,
 }
@@ -138,6 +147,8 @@ impl NvmeController {
             _workers: Workers::start(controller.clone(), workers)?,
             controller,
             name: config.name.as_str().into(),
+            fabric: Fabric::default(),
+            messages: Vec::new(),
         })
     }
 
@@ -310,6 +321,38 @@ impl ManagedDevice for NvmeController {
         if let Some(pcie) = self.cfg_space.pci_express() {
             pcie.insert_card(LinkRate { speed, width });
         }
+    }
+
+    fn set_multi_function(&mut self, multi_function: bool) {
+        self.cfg_space.set_multi_function_bit(multi_function);
+    }
+
+    fn joined(&mut self, fabric: &Fabric, _name: &Arc<str>) {
+        self.fabric = fabric.clone();
+    }
+
+    fn record_error(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Result<(), RecordErrorError> {
+        if function != 0 {
+            let name = name.to_owned();
+            return Err(RecordErrorError::NoFunction { name, function });
+        }
+        // They are fetched at once; a controller by itself keeps the last error's.
+        self.messages = self.cfg_space.record_error(error).messages().collect();
+        self.fabric.announce_error_report();
+        Ok(())
+    }
+
+    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+        let messages = std::mem::take(&mut self.messages).into_iter();
+        let source = Bdf::from_devfn(bus, 0);
+        messages
+            .map(|message| ErrorReport { message, source })
+            .collect()
     }
 
     fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {

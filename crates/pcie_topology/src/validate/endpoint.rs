@@ -91,6 +91,8 @@ impl Checker {
             ("msix", endpoint.msix.is_some()),
             ("msi", endpoint.msi.is_some()),
             ("cxl", endpoint.cxl.is_some()),
+            ("retries", endpoint.retries != 0),
+            ("capabilities", endpoint.capabilities != Default::default()),
         ] {
             if said {
                 let message = format!(
