@@ -27,26 +27,27 @@ use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pci::ByteEnables;
-use inspect::Inspect;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
 use pci_bus::RecordErrorError;
+use pci_bus::Upstream;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::capabilities::msix::MsixLayout;
-use pci_core::capabilities::pci_express::FlrHandler;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
+use pci_core::capabilities::power_management::PowerManagementCapability;
 use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::caps::pci_express::DevicePortType;
+use pci_core::spec::caps::power_management::PowerManagementCapabilities;
 use pci_core::spec::errors::DetectedError;
 use pci_core::spec::errors::ErrorMessage;
 use pci_core::spec::errors::ErrorReport;
@@ -57,8 +58,6 @@ use pci_core::spec::hwid::Subclass;
 use pcie_topology::Seat;
 use reg_table::Reset;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use vmcore::doorbell::DoorbellRegistration;
 use vmcore::guest_memory::GuestMemory;
 use vmcore::save_restore::ProtobufSaveRestore;
@@ -70,17 +69,6 @@ const BAR_LEN: u64 = 0x4000;
 const MSIX_TABLE: u32 = 0x2000;
 const MSIX_PBA: u32 = 0x3000;
 
-/// A function-level reset that the guest asked for and that was not done yet.
-#[derive(Debug, Default, Inspect)]
-#[inspect(transparent)]
-struct FlrRequest(AtomicBool);
-
-impl FlrHandler for FlrRequest {
-    fn initiate_flr(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// An NVMe controller with one namespace, as a device on a bus.
 ///
 /// Its threads carry out commands from when the guest enables it. Dropping it ends them: a command that is being carried out ends, those
@@ -88,7 +76,6 @@ impl FlrHandler for FlrRequest {
 pub struct NvmeController {
     pub(crate) cfg_space: ConfigSpaceType0Emulator,
     msix: MsixEmulator,
-    flr: Arc<FlrRequest>,
     pub(crate) controller: Arc<Controller>,
     pub(crate) name: Arc<str>,
     fabric: Fabric,
@@ -121,7 +108,6 @@ impl NvmeController {
         if len == 0 || !len.is_multiple_of(block_size.into()) {
             return Err(NvmeError::Length { len, block_size });
         }
-        let flr = Arc::new(FlrRequest::default());
         let vectors = config.queues + 1;
         let layout = MsixLayout {
             bar: 0,
@@ -130,7 +116,7 @@ impl NvmeController {
             pba_offset: MSIX_PBA,
         };
         let (msix, msix_capability) = MsixEmulator::with_layout(layout, msi_target)?;
-        let cfg_space = config_space(config, flr.clone(), msix_capability, register_mmio)?;
+        let cfg_space = config_space(config, msix_capability, register_mmio)?;
         let workers = usize::from(config.workers.min(config.queues)) + 1;
         let wakes = std::iter::repeat_with(Wake::new).take(workers);
         let controller = Arc::new(Controller::new(Parts {
@@ -143,7 +129,6 @@ impl NvmeController {
         Ok(Self {
             cfg_space,
             msix,
-            flr,
             _workers: Workers::start(controller.clone(), workers)?,
             controller,
             name: config.name.as_str().into(),
@@ -171,16 +156,16 @@ impl NvmeController {
     fn write_config(&mut self, offset: u16, value: u32, enables: ByteEnables) -> IoResult {
         let result = match self.cfg_space.write_bytes(offset, value, enables) {
             Ok(effects) => {
-                if effects.command || effects.bars {
+                if effects.command || effects.bars || effects.power_state {
                     self.controller.bar_moved(self.cfg_space.bar_address(0));
+                }
+                if effects.function_reset {
+                    ManagedDevice::reset(self, Reset::FunctionLevel);
                 }
                 IoResult::Ok
             }
             Err(error) => IoResult::Err(error),
         };
-        if self.flr.0.swap(false, Ordering::Relaxed) {
-            ManagedDevice::reset(self, Reset::FunctionLevel);
-        }
         self.controller.retry_blocked();
         result
     }
@@ -216,7 +201,6 @@ impl NvmeController {
 
 fn config_space(
     config: &NvmeConfig,
-    flr: Arc<FlrRequest>,
     msix: impl PciCapability + 'static,
     register_mmio: &mut dyn RegisterMmioIntercept,
 ) -> Result<ConfigSpaceType0Emulator, NvmeError> {
@@ -237,17 +221,19 @@ fn config_space(
             multi_function,
         ),
     };
-    let mut pcie = PciExpressCapability::new(port_type, Some(flr));
+    let mut pcie = PciExpressCapability::new(port_type, None).with_function_level_reset();
     if let Some(link) = config.link {
         pcie = pcie.with_link(link)?;
     }
+    // The controller keeps its state in D3hot, as Linux's driver expects of the NVMe devices it puts there.
+    let power = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
     let serial = config.device_serial_number;
     let serial = serial.unwrap_or_else(|| fnv(config.serial.as_bytes()));
     let region = register_mmio.new_io_region(&format!("{}-bar0", config.name), BAR_LEN);
     let bars = DeviceBars::new().bar0(BAR_LEN, BarMemoryKind::Intercept(region));
     let cfg_space = ConfigSpaceType0Emulator::try_new(
         ids,
-        vec![Box::new(pcie), Box::new(msix)],
+        vec![Box::new(pcie), Box::new(msix), Box::new(power)],
         vec![
             Box::new(AerExtendedCapability::new()),
             Box::new(FixedExtendedCapability::device_serial_number(serial)),
@@ -294,10 +280,15 @@ impl GenericPciBusDevice for NvmeController {
 
 impl ManagedDevice for NvmeController {
     fn reset(&mut self, kind: Reset) {
-        self.flr.0.store(false, Ordering::Relaxed);
         self.controller.reset(kind);
         self.cfg_space.reset_by(kind);
         self.controller.bar_moved(self.cfg_space.bar_address(0));
+    }
+
+    fn upstream_changed(&mut self, upstream: &Upstream) {
+        self.cfg_space.set_upstream(upstream);
+        self.controller.bar_moved(self.cfg_space.bar_address(0));
+        self.controller.retry_blocked();
     }
 
     fn save(&mut self) -> Result<SavedStateBlob, SaveError> {

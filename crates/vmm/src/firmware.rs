@@ -3,6 +3,7 @@
 use crate::MachineError;
 use crate::boot::FirmwareTables;
 use crate::boot::layout;
+use crate::irq::INTX_GSIS;
 use crate::power;
 use crate::serial::Com;
 use pcie_topology::AddressRange;
@@ -71,6 +72,7 @@ fn platform(topology: &Topology, cpus: u32) -> Platform {
             .zip(&topology.root_complex)
             .map(|(uid, spec)| HostBridge {
                 control: control(),
+                intx: Some(INTX_GSIS),
                 ..HostBridge::from_root_complex(uid, spec)
             })
             .collect(),

@@ -20,10 +20,14 @@ use std::sync::Arc;
 use vmcore::event::Event;
 use vmcore::irqfd::IrqFd;
 use vmcore::irqfd::IrqFdRoute;
+use vmcore::line_interrupt::LineInterrupt;
 use vmcore::line_interrupt::LineSetTarget;
+use vmcore::line_interrupt::NewLineError;
 
 /// Inputs of the I/O APIC. Their interrupt numbers are the same for KVM.
 pub(crate) const IOAPIC_PINS: u32 = 24;
+/// Where the INTx lines of all root complexes end: the inputs of the I/O APIC that no ISA device has.
+pub(crate) const INTX_GSIS: [u32; 4] = [16, 17, 18, 19];
 /// Interrupt numbers that KVM has.
 const GSI_COUNT: u32 = 4096;
 
@@ -154,6 +158,24 @@ impl SignalMsi for Interrupts {
         if let Err(error) = self.vm.signal_msi(message) {
             tracelimit::warn_ratelimited!(address, data, %error, "MSI not delivered");
         }
+    }
+}
+
+impl Interrupts {
+    /// The INTx lines of so many root complexes, which share the four inputs.
+    pub(crate) fn intx(
+        self: &Arc<Self>,
+        complexes: usize,
+    ) -> Result<Vec<[LineInterrupt; 4]>, NewLineError> {
+        let inputs =
+            INTX_GSIS.map(|gsi| LineInterrupt::new_with_target("intx", self.clone(), gsi));
+        (0..complexes)
+            .map(|_| {
+                let [a, b, c, d] = &inputs;
+                let shared = |input: &LineInterrupt| input.new_shared("root complex");
+                Ok([shared(a)?, shared(b)?, shared(c)?, shared(d)?])
+            })
+            .collect()
     }
 }
 

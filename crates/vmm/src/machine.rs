@@ -45,6 +45,7 @@ use parking_lot::Mutex;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
 use pcie_topology::PlugError;
+use pcie_topology::Platform;
 use pcie_topology::Topology;
 use std::collections::BTreeMap;
 use std::io;
@@ -236,11 +237,15 @@ impl Machine {
         let irqchip = IrqChipState::take(&vm)?;
         let mut devices = NvmeFactory::new(Arc::new(VmMemory(ram.clone())))
             .with_doorbell_events(Arc::new(Doorbells(vm.clone())));
-        let hierarchy = config.topology.compose_with(
-            &mut ExternallyManagedMmioIntercepts,
-            Some(interrupts.clone()),
-            &mut devices,
-        )?;
+        let hierarchy = config.topology.compose_on(Platform {
+            msi: Some(interrupts.clone()),
+            intx: interrupts
+                .intx(config.topology.root_complex.len())
+                .map_err(io::Error::other)
+                .to("INTx lines")?,
+            devices: Some(&mut devices),
+            ..Platform::new(&mut ExternallyManagedMmioIntercepts)
+        })?;
         hierarchy.connect_irqfd(Arc::new(Routes(interrupts.clone())));
         let serial = Com::ALL
             .into_iter()

@@ -91,6 +91,8 @@ impl Checker {
             ("msix", endpoint.msix.is_some()),
             ("msi", endpoint.msi.is_some()),
             ("cxl", endpoint.cxl.is_some()),
+            ("rom", endpoint.rom.is_some()),
+            ("intx", endpoint.intx.is_some()),
             ("retries", endpoint.retries != 0),
             ("capabilities", endpoint.capabilities != Default::default()),
         ] {
