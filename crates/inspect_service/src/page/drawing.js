@@ -111,6 +111,11 @@ export class Drawing {
     this.toggled = new Set();
     this.focused = null;
     this.selected = null;
+    this.placed = [];
+    this.nodes = new Map();
+    this.edges = svg("g", { "aria-hidden": "true" });
+    this.drawing = svg("svg", { role: "tree", "aria-label": "Hierarchy", onkeydown: (event) => this.key(event) }, this.edges);
+    container.append(this.drawing);
     new ResizeObserver(() => this.draw()).observe(container);
   }
 
@@ -153,22 +158,33 @@ export class Drawing {
     return { rows, width, indent, height: y };
   }
 
+  // Draws anew what is not as it was drawn before. The rest stays, and with it the focus and a click that is half done.
   draw() {
     const { rows, width, indent, height } = this.rows();
     if (width === 0) return;
     this.placed = rows;
     if (!rows.some((placed) => placed.row.key === this.focused)) this.focused = rows[0]?.row.key ?? null;
-    const hadFocus = this.container.contains(document.activeElement);
-    const drawing = svg("svg", {
-      role: "tree", "aria-label": "Hierarchy", width, height, viewBox: `0 0 ${width} ${height}`,
-      onkeydown: (event) => this.key(event),
-    });
-    drawing.append(
-      svg("g", { "aria-hidden": "true" }, rows.filter((placed) => placed.above).map((placed) => edge(placed, indent))),
-      ...rows.map((placed) => this.box(placed)),
-    );
-    this.container.replaceChildren(drawing);
-    if (hadFocus) this.node(this.focused)?.focus({ preventScroll: true });
+    const hadFocus = this.drawing.contains(document.activeElement);
+    const size = { width, height, viewBox: `0 0 ${width} ${height}` };
+    Object.entries(size).forEach(([name, value]) => this.drawing.setAttribute(name, value));
+    this.edges.replaceChildren(...rows.filter((placed) => placed.above).map((placed) => edge(placed, indent)));
+    const before = this.nodes;
+    this.nodes = new Map();
+    let last = this.edges;
+    for (const placed of rows) {
+      const { key } = placed.row;
+      const { above, row: { below, item, ...row }, ...place } = placed;
+      const signature = JSON.stringify([row, place, below.length > 0 && this.isOpen(placed.row)]);
+      const known = before.get(key);
+      const node = known?.signature === signature ? known.node : this.box(placed);
+      if (last.nextSibling !== node) last.after(node);
+      last = node;
+      node.setAttribute("tabindex", key === this.focused ? 0 : -1);
+      node.setAttribute("aria-selected", key === this.selected);
+      this.nodes.set(key, { node, signature });
+    }
+    while (last.nextSibling) last.nextSibling.remove();
+    if (hadFocus && !this.drawing.contains(document.activeElement)) this.node(this.focused)?.focus({ preventScroll: true });
   }
 
   box({ row, level, x, y, width, height, badges: drawn }) {
@@ -180,17 +196,15 @@ export class Drawing {
     const node = svg("g", {
       role: "treeitem",
       class: `node ${row.state}`,
-      tabindex: row.key === this.focused ? 0 : -1,
       "aria-level": level + 1,
       "aria-expanded": row.below.length > 0 ? String(open) : null,
-      "aria-selected": String(row.key === this.selected),
       "aria-label": [row.name, row.address, row.item ? kind(row.item) : null, row.words, ...drawn.map((badge) => badge.text)]
         .filter(Boolean).join(", "),
       "data-key": row.key,
       "data-name": row.name,
       "data-state": row.state,
       "data-port": row.port ? "true" : null,
-      onclick: () => { this.focused = row.key; this.activate(row); },
+      onclick: () => this.activate(row.key),
     },
       svg("title", {}, [`${row.name}: ${row.words}`, ...drawn.map((badge) => badge.text)].join("\n")),
       svg("rect", { class: "box", x, y, width, height, rx: 7 }),
@@ -215,22 +229,26 @@ export class Drawing {
     return svg("g", {
       class: "sign",
       "aria-hidden": "true",
-      onclick: (event) => { event.stopPropagation(); this.focused = row.key; this.toggle(row); },
+      onclick: (event) => { event.stopPropagation(); this.toggle(row); },
     },
       svg("rect", { class: "target", x: x - 12, y: y - 15, width: 26, height: 28 }),
       svg("path", { d: open ? `M${x - 4} ${y - 2}l4 4l4-4` : `M${x - 2} ${y - 4}l4 4l-4 4` }));
   }
 
   node(key) {
-    return [...this.container.querySelectorAll("[role=treeitem]")].find((node) => node.dataset.key === key);
+    return this.nodes.get(key)?.node;
   }
 
   toggle(row) {
+    this.focused = row.key;
     if (!this.toggled.delete(row.key)) this.toggled.add(row.key);
     this.draw();
   }
 
-  activate(row) {
+  // Opens what has the key, as it is by now.
+  activate(key) {
+    const { row } = this.placed.find((placed) => placed.row.key === key);
+    this.focused = key;
     if (row.item) this.open(row.item);
     else if (row.below.length > 0) this.toggle(row);
   }
@@ -248,8 +266,8 @@ export class Drawing {
       End: () => this.placed.at(-1),
       ArrowRight: () => (open ? this.placed[at + 1] : void (row.below.length > 0 && this.toggle(row))),
       ArrowLeft: () => (open ? void this.toggle(row) : above),
-      Enter: () => void this.activate(row),
-      " ": () => void this.activate(row),
+      Enter: () => void this.activate(row.key),
+      " ": () => void this.activate(row.key),
     };
     const move = moves[event.key];
     if (!move) return;

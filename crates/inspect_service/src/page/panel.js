@@ -81,8 +81,10 @@ export class Panel {
       return;
     }
     this.item = item;
-    this.facts.replaceChildren(...facts(item).map(([name, value, of]) =>
+    const said = facts(item);
+    if (JSON.stringify(said) !== this.facts.dataset.said) this.facts.replaceChildren(...said.map(([name, value, of]) =>
       element("div", {}, element("dt", {}, name), element("dd", { class: of, "data-fact": name }, value))));
+    this.facts.dataset.said = JSON.stringify(said);
     this.operations.root.hidden = !isOperable(item);
     if (isOperable(item)) this.operations.show(item.slot);
   }

@@ -111,12 +111,13 @@ export class Registers {
     this.changes = new Map();
     this.rows = new Map();
     this.signature = "";
+    this.showRecent();
   }
 
   // Takes what inspection says now; what differs from before has changed.
   show(tree) {
     const found = groups(this.tables, tree);
-    this.note(found);
+    const changed = this.note(found);
     const signature = found.map((group) => group.rows.map((row) => row.id).join()).join(";");
     if (signature !== this.signature) {
       this.signature = signature;
@@ -126,19 +127,24 @@ export class Registers {
     for (const group of this.list.children) {
       group.querySelector(".block-changed").hidden = !group.querySelector(".register.changed");
     }
-    this.showRecent();
+    if (changed) this.showRecent();
   }
 
   note(found) {
     const time = new Date();
+    let changed = false;
     for (const row of found.flatMap((group) => group.rows)) {
       const entries = [[row.id, row.name, written(row)], ...row.fields.map((field) => [`${row.id}.${field.name}`, field.name, fieldText(field.value)])];
       for (const [id, , text] of entries) {
         const old = this.values.get(id);
-        if (old !== undefined && old !== text) this.changes.set(id, { time, old, text });
+        if (old !== undefined && old !== text) {
+          this.changes.set(id, { time, old, text });
+          changed = true;
+        }
         this.values.set(id, text);
       }
     }
+    return changed;
   }
 
   showRecent() {
@@ -209,6 +215,10 @@ class RegisterRow {
   }
 
   update(row) {
+    // What is selected in it stays selected where nothing changed.
+    const values = JSON.stringify([row.raw, row.fields.map((field) => field.value)]);
+    if (values === this.values) return;
+    this.values = values;
     this.row = row;
     this.raw.textContent = written(row);
     // A single value says it already.

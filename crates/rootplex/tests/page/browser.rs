@@ -3,6 +3,9 @@
 use fantoccini::Client;
 use fantoccini::ClientBuilder;
 use fantoccini::Locator;
+use fantoccini::actions::InputSource;
+use fantoccini::actions::KeyAction;
+use fantoccini::actions::KeyActions;
 use fantoccini::elements::Element;
 use fantoccini::key::Key;
 use fantoccini::wd::WebDriverCompatibleCommand;
@@ -220,14 +223,11 @@ impl Page {
 
     /// Presses a key, wherever the focus is.
     pub(crate) async fn key(&self, key: Key) {
-        let key = char::from(key).to_string();
-        self.client
-            .active_element()
-            .await
-            .unwrap()
-            .send_keys(&key)
-            .await
-            .unwrap();
+        let value = char::from(key);
+        let press = KeyActions::new("keyboard".to_string())
+            .then(KeyAction::Down { value })
+            .then(KeyAction::Up { value });
+        self.client.perform_actions(press).await.unwrap();
     }
 
     /// Keeps a picture of the page as it is.

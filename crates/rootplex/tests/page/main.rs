@@ -313,7 +313,8 @@ fn it_is_legible_in_light_and_dark_and_at_the_width_of_a_phone() {
                 let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 400 });
                 page.emulate("setDeviceMetricsOverride", metrics).await;
                 page.until(&format!(
-                    "return document.querySelector('#drawing svg').clientWidth <= {width}"
+                    "const drawing = document.querySelector('#drawing');
+                     return innerWidth == {width} && drawing.clientWidth == drawing.querySelector('svg').clientWidth"
                 ))
                 .await;
                 page.keep_picture(&format!("{device}-{scheme}")).await;
