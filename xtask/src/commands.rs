@@ -64,7 +64,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci`; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, then `lspci` and `protoc`; ends with one line: N passed, N failed, N skipped",
         options: &[],
         run: crate::test::run,
     },
@@ -111,8 +111,18 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: crate::registers::run,
     },
     Command {
+        word: "schema",
+        summary: "writes the schema of saved state in docs/schema; refuses what earlier states would not survive",
+        options: &[CommandOption {
+            name: "--check",
+            value: None,
+            summary: "writes nothing; fails where a file is stale",
+        }],
+        run: crate::schema::run,
+    },
+    Command {
         word: "ci",
-        summary: "tidy, lint, test, docs and registers --check, with a summary",
+        summary: "tidy, lint, test, docs, registers --check and schema --check, with a summary",
         options: &[],
         run: crate::ci::run,
     },

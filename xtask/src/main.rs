@@ -16,6 +16,7 @@ mod lspci;
 mod markdown;
 mod process;
 mod registers;
+mod schema;
 mod tally;
 mod test;
 mod tidy;

@@ -5,6 +5,7 @@ use crate::commands::Reported;
 use crate::lspci;
 use crate::lspci::Outcome;
 use crate::process;
+use crate::schema;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 use anyhow::Result;
@@ -27,7 +28,9 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
             "failed: `cargo test` itself, which ended with {status}; see above"
         ));
     }
-    for judgement in lspci::judge(workspace, false)? {
+    let mut judgements = lspci::judge(workspace, false)?;
+    judgements.push(schema::judge(workspace)?);
+    for judgement in judgements {
         match judgement.outcome {
             Outcome::Passed => tally.passed += 1,
             Outcome::Failed(why) => {

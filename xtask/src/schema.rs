@@ -1,0 +1,59 @@
+//! `cargo xtask schema`: the schema of saved state, which `state_schema` makes from the messages and holds them to.
+
+use crate::commands::Options;
+use crate::lspci::Judgement;
+use crate::lspci::Outcome;
+use crate::process;
+use crate::workspace::Workspace;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use std::process::Command;
+
+const FOLDER: &str = "docs/schema";
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let mut command = process::cargo();
+    command.current_dir(&workspace.root).args([
+        "run",
+        "--quiet",
+        "--package",
+        "state_schema",
+        "--",
+        FOLDER,
+    ]);
+    if options.has("--check") {
+        command.arg("--check");
+    }
+    process::run(&mut command)?;
+    let judgement = judge(workspace)?;
+    match judgement.outcome {
+        Outcome::Passed => println!("ok      {}", judgement.name),
+        Outcome::Skipped(why) => println!("skipped {}: {why}", judgement.name),
+        Outcome::Failed(why) => bail!("{}: {why}", judgement.name),
+    }
+    Ok(())
+}
+
+/// Protobuf's own compiler must understand the committed files.
+pub(crate) fn judge(workspace: &Workspace) -> Result<Judgement> {
+    let folder = workspace.root.join(FOLDER);
+    let mut command = Command::new("protoc");
+    command
+        .current_dir(&folder)
+        .args(["--proto_path=.", "--descriptor_set_out=/dev/null"]);
+    for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        command.arg(entry?.file_name());
+    }
+    Ok(Judgement {
+        name: "protoc: the schema of saved state",
+        outcome: if !process::is_installed("protoc") {
+            Outcome::Skipped("protoc is not installed".to_string())
+        } else {
+            match process::capture(&mut command) {
+                Ok(_) => Outcome::Passed,
+                Err(error) => Outcome::Failed(format!("{error:#}")),
+            }
+        },
+    })
+}
