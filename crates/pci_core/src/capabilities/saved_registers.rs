@@ -92,8 +92,7 @@ pub(super) fn value<R: BlockRegister>(
 ) -> u32 {
     let entry = register.register();
     let reset = file
-        .masks()
-        .get(entry.word())
+        .mask(entry.word())
         .map_or(0, |mask| mask.reset >> entry.shift());
     // As with any field of a message, the last one counts.
     let value = saved.iter().rev().find(|saved| saved.name == entry.name);

@@ -5,7 +5,6 @@ use super::function::ComponentRegisters;
 use super::function::EndpointFunction;
 use super::function::FlrRequest;
 use super::function::Msix;
-use super::function::SCRATCH_SIZE;
 use crate::BarKind;
 use crate::CxlDeviceSpec;
 use crate::EndpointSpec;
@@ -162,7 +161,7 @@ fn compose_function(
             .with_multi_function_bit(multi_function);
     Ok(EndpointFunction {
         cfg_space,
-        scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
+        scratch: Vec::new(),
         msix,
         msi,
         cxl,
