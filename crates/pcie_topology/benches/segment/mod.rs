@@ -2,6 +2,9 @@
 
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use chipset_device::mmio::MmioIntercept;
+use memory_range::MemoryRange;
+use pci_core::msi::MsiTarget;
+use pcie::PortConfig;
 use pcie::root::GenericPcieRootComplex;
 use pcie_topology::BarKind;
 use pcie_topology::EndpointSpec;
@@ -9,7 +12,6 @@ use pcie_topology::Hierarchy;
 use pcie_topology::MsixSpec;
 use pcie_topology::PortSpec;
 use pcie_topology::RootComplexSpec;
-use pcie_topology::SlotSpec;
 use pcie_topology::Topology;
 
 const ECAM: u64 = 0xe000_0000;
@@ -39,20 +41,32 @@ pub(crate) fn whole_segment() -> Topology {
     }
 }
 
-/// 256 root ports with slots in which there is nothing.
-pub(crate) fn empty_ports() -> Topology {
+/// 255 root ports with an endpoint of one function behind each.
+pub(crate) fn one_function_each() -> Topology {
     let mut root = RootComplexSpec::new("pcie0", ECAM);
-    for devfn in 0..=255 {
-        let mut port = port(devfn);
-        port.slot = Some(SlotSpec {
-            number: u32::from(devfn) + 1,
-            ..SlotSpec::default()
-        });
-        root.port.push(port);
+    for devfn in 0..255 {
+        let endpoint = EndpointSpec::new(format!("nic{devfn}"));
+        root.port.push(port(devfn).with_endpoint(endpoint));
     }
     Topology {
         root_complex: vec![root],
     }
+}
+
+/// 256 root ports with hot-plug slots in which there is nothing.
+pub(crate) fn ports() -> GenericPcieRootComplex {
+    let ecam = MemoryRange::new(ECAM..ECAM + (u64::from(FUNCTIONS) << 12));
+    let mut builder = GenericPcieRootComplex::builder(0, 255, ecam);
+    for devfn in 0..=255 {
+        let port = PortConfig::new(format!("rp{devfn}"), devfn >> 3, devfn & 7);
+        builder = builder.port(port.with_slot(u32::from(devfn) + 1));
+    }
+    builder
+        .build(
+            &mut ExternallyManagedMmioIntercepts,
+            &MsiTarget::disconnected(),
+        )
+        .unwrap()
 }
 
 fn port(devfn: u8) -> PortSpec {
