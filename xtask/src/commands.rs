@@ -64,7 +64,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci` and `protoc`; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, then `lspci`, `tables` and `protoc`; ends with one line: N passed, N failed, N skipped",
         options: &[],
         run: crate::test::run,
     },
@@ -77,6 +77,12 @@ pub(crate) const COMMANDS: &[Command] = &[
             summary: "rewrites the expectation",
         }],
         run: crate::lspci::run,
+    },
+    Command {
+        word: "tables",
+        summary: "has iasl, acpiexec and dtc read the demo hierarchy's ACPI tables and device tree",
+        options: &[],
+        run: crate::tables::run,
     },
     Command {
         word: "bench",

@@ -5,11 +5,14 @@
 //! printed it: text is compared at that version only, complaints are looked for at every version.
 
 use crate::commands::Options;
+use crate::judge;
+use crate::judge::Judgement;
+use crate::judge::Outcome;
+use crate::judge::Package;
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use anyhow::Result;
-use anyhow::bail;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -64,36 +67,13 @@ const NAMED_ONLY: &[&str] = &[
 /// has no name.
 const NO_INDICATORS: &str = "Control: AttnInd Unknown, PwrInd Unknown,";
 
-/// The verdict on one thing.
-pub(crate) struct Judgement {
-    pub(crate) name: &'static str,
-    pub(crate) outcome: Outcome,
-}
-
-/// How it went; the text says why, in one line or as lines to show.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Passed,
-    Failed(String),
-    Skipped(String),
-}
+const PCIUTILS: Package = Package {
+    name: "pciutils",
+    program: "lspci",
+};
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let mut failed = 0;
-    for judgement in judge(workspace, options.has("--update"))? {
-        match judgement.outcome {
-            Outcome::Passed => println!("ok      {}", judgement.name),
-            Outcome::Skipped(why) => println!("skipped {}: {why}", judgement.name),
-            Outcome::Failed(why) => {
-                failed += 1;
-                println!("FAILED  {}: {why}", judgement.name);
-            }
-        }
-    }
-    if failed > 0 {
-        bail!("lspci disagrees");
-    }
-    Ok(())
+    judge::report(judge(workspace, options.has("--update"))?)
 }
 
 /// Runs the demo and judges it; with `update`, what lspci prints becomes the expectation.
@@ -107,9 +87,12 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
             }]);
         }
     };
-    let version = match install().and_then(|()| version()) {
+    let version = match PCIUTILS.install().and_then(|()| version()) {
         Ok(version) => version,
-        Err(error) => return Ok(skipped(&format!("{error:#}"))),
+        Err(error) => {
+            let names = VIEWS.iter().map(|view| view.name).chain([COMPLAINTS]);
+            return Ok(judge::skipped(names, &format!("{error:#}")));
+        }
     };
     let mut complaints = Vec::new();
     let mut judgements = Vec::new();
@@ -147,19 +130,6 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
     Ok(judgements)
 }
 
-/// All of them, skipped.
-fn skipped(why: &str) -> Vec<Judgement> {
-    VIEWS
-        .iter()
-        .map(|view| view.name)
-        .chain([COMPLAINTS])
-        .map(|name| Judgement {
-            name,
-            outcome: Outcome::Skipped(why.to_string()),
-        })
-        .collect()
-}
-
 /// The demo hierarchy's config space, in lspci's hex format.
 fn dump(workspace: &Workspace) -> Result<PathBuf> {
     let dump = workspace.scratch()?.join("demo.lspci.hex");
@@ -178,39 +148,6 @@ fn dump(workspace: &Workspace) -> Result<PathBuf> {
             .arg(&dump),
     )?;
     Ok(dump)
-}
-
-/// Installs pciutils where it is missing and may be installed.
-fn install() -> Result<()> {
-    if process::is_installed("lspci") {
-        return Ok(());
-    }
-    if !process::is_installed("apt-get") {
-        bail!("pciutils is not installed, and there is no apt-get to install it with");
-    }
-    let user = process::capture(Command::new("id").arg("-u"))?;
-    let sudo = match user.trim() {
-        "0" => &[][..],
-        _ if process::capture(Command::new("sudo").args(["-n", "true"])).is_ok() => {
-            &["sudo", "-n"][..]
-        }
-        _ => bail!("pciutils is not installed, and installing needs rights that this user lacks"),
-    };
-    for step in [
-        &["apt-get", "update"][..],
-        &[
-            "apt-get",
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "pciutils",
-        ],
-    ] {
-        let mut words = sudo.iter().chain(step);
-        let program = words.next().context("a step has a program")?;
-        process::run(Command::new(program).args(words)).context("pciutils cannot be installed")?;
-    }
-    Ok(())
 }
 
 /// `lspci version 3.9.0`, say.

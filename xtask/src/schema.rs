@@ -1,13 +1,13 @@
 //! `cargo xtask schema`: the schema of saved state, which `state_schema` makes from the messages and holds them to.
 
 use crate::commands::Options;
-use crate::lspci::Judgement;
-use crate::lspci::Outcome;
+use crate::judge;
+use crate::judge::Judgement;
+use crate::judge::Outcome;
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use anyhow::Result;
-use anyhow::bail;
 use std::process::Command;
 
 const FOLDER: &str = "docs/schema";
@@ -26,13 +26,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         command.arg("--check");
     }
     process::run(&mut command)?;
-    let judgement = judge(workspace)?;
-    match judgement.outcome {
-        Outcome::Passed => println!("ok      {}", judgement.name),
-        Outcome::Skipped(why) => println!("skipped {}: {why}", judgement.name),
-        Outcome::Failed(why) => bail!("{}: {why}", judgement.name),
-    }
-    Ok(())
+    judge::report(vec![judge(workspace)?])
 }
 
 /// Protobuf's own compiler must understand the committed files.

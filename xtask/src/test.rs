@@ -2,10 +2,11 @@
 
 use crate::commands::Options;
 use crate::commands::Reported;
+use crate::judge;
 use crate::lspci;
-use crate::lspci::Outcome;
 use crate::process;
 use crate::schema;
+use crate::tables;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 use anyhow::Result;
@@ -28,21 +29,9 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
             "failed: `cargo test` itself, which ended with {status}; see above"
         ));
     }
-    let mut judgements = lspci::judge(workspace, false)?;
-    judgements.push(schema::judge(workspace)?);
-    for judgement in judgements {
-        match judgement.outcome {
-            Outcome::Passed => tally.passed += 1,
-            Outcome::Failed(why) => {
-                tally.failed += 1;
-                notes.push(format!("failed: {}: {why}", judgement.name));
-            }
-            Outcome::Skipped(why) => {
-                tally.skipped += 1;
-                notes.push(format!("skipped: {}: {why}", judgement.name));
-            }
-        }
-    }
+    judge::count(lspci::judge(workspace, false)?, &mut tally, &mut notes);
+    judge::count(tables::judge(workspace)?, &mut tally, &mut notes);
+    judge::count(vec![schema::judge(workspace)?], &mut tally, &mut notes);
     println!();
     for note in notes {
         println!("{note}");

@@ -6,6 +6,9 @@ pub use plug::PlugError;
 
 use crate::RootComplexSpec;
 use crate::validate::PortTraits;
+use chipset_device::io::IoError;
+use chipset_device::io::IoResult;
+use chipset_device::mmio::MmioIntercept;
 use inspect::InspectMut;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiTarget;
@@ -181,6 +184,32 @@ impl Hierarchy {
         self.complexes
             .iter_mut()
             .find(|complex| complex.name == name)
+    }
+}
+
+/// The guest's accesses, for whoever does not dispatch them by address ranges.
+impl Hierarchy {
+    /// Reads memory that one of the root complexes claims: ECAM, host bridge registers, BARs. `InvalidRegister` where none does.
+    pub fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> IoResult {
+        self.first_answer(|root| root.mmio_read(address, data))
+    }
+
+    /// Writes memory that one of the root complexes claims. Errors as [`Self::mmio_read`].
+    pub fn mmio_write(&mut self, address: u64, data: &[u8]) -> IoResult {
+        self.first_answer(|root| root.mmio_write(address, data))
+    }
+
+    fn first_answer(
+        &mut self,
+        mut access: impl FnMut(&mut GenericPcieRootComplex) -> IoResult,
+    ) -> IoResult {
+        for complex in &mut self.complexes {
+            match access(&mut complex.root) {
+                IoResult::Err(IoError::InvalidRegister) => {}
+                answer => return answer,
+            }
+        }
+        IoResult::Err(IoError::InvalidRegister)
     }
 }
 

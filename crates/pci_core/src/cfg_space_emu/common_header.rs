@@ -16,12 +16,16 @@ use super::header_type_consts::TYPE0_BAR_COUNT;
 use super::header_type_consts::TYPE1_BAR_COUNT;
 use crate::PciInterruptPin;
 use crate::bar_mapping::BarMappings;
+use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
+use crate::capabilities::pci_express::PciExpressCapability;
+use crate::capabilities::power_management::PowerManagementCapability;
 use crate::spec::caps::COMMON_HEADER_END;
 use crate::spec::caps::CapabilityId;
 use crate::spec::caps::EXT_CAP_END;
 use crate::spec::caps::EXT_CAP_START;
+use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::Command;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
@@ -66,6 +70,14 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     /// Where memory BARs answer; empty while Memory Space Enable is clear.
     mappings: BarMappings,
     pub(super) intx: Option<Arc<IntxInterrupt>>,
+    /// Whether the function may issue requests.
+    bus_master: BusMaster,
+    /// Whether MSI and MSI-X wait for that.
+    #[inspect(skip)]
+    gates_messages: bool,
+    /// Whether every bridge above passes requests on.
+    #[inspect(skip)]
+    bus_master_above: bool,
 }
 
 /// What a read needs, and nothing else: one cache line of a function, however many functions there are.
@@ -154,6 +166,9 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             base_addresses: [0; N],
             mappings: BarMappings::default(),
             intx: None,
+            bus_master: BusMaster::disabled(),
+            gates_messages: false,
+            bus_master_above: true,
         };
         emulator.place_bars();
         Ok(emulator)
@@ -185,18 +200,52 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
 
     /// Says in Header Type that the device has several functions, or has not.
     pub fn with_multi_function_bit(mut self, multi_function: bool) -> Self {
+        self.set_multi_function_bit(multi_function);
+        self
+    }
+
+    /// As [`Self::with_multi_function_bit`].
+    pub fn set_multi_function_bit(&mut self, multi_function: bool) {
         let layout = match self.header {
             Header::Type0(_) => 0,
             Header::Type1(_) => 1,
         };
         let value = layout | (u8::from(multi_function) << 7);
         each!(&mut self.header, (file, Reg) => file.init(Reg::HeaderType, value));
-        self
     }
 
     /// What Header Type says of several functions.
     pub fn multi_function_bit(&self) -> bool {
         each!(&self.header, (file, Reg) => file.get8(Reg::HeaderType)) & 0x80 != 0
+    }
+
+    /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
+    pub fn with_bus_master_gate(mut self) -> Self {
+        self.gates_messages = true;
+        self.gate_messages(self.bus_master.is_enabled());
+        self
+    }
+
+    /// Follows whether the function may issue requests.
+    pub fn bus_master(&self) -> BusMaster {
+        self.bus_master.clone()
+    }
+
+    pub(super) fn update_bus_master(&mut self, command: Command) {
+        // Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1).
+        let enabled =
+            command.bus_master() && self.bus_master_above && self.power_state() == PowerState::D0;
+        if self.bus_master.set(enabled) {
+            self.gate_messages(enabled);
+        }
+    }
+
+    fn gate_messages(&mut self, enabled: bool) {
+        if self.gates_messages {
+            for capability in &mut self.capabilities {
+                capability.bus_master_changed(enabled);
+            }
+        }
     }
 
     /// Gives the function an INTx pin, wired to `line`.
@@ -388,9 +437,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             let relative = offset - place.offset;
             match place.owner {
                 Owner::Legacy(i) => {
-                    if let Some(capability) = self.capabilities.get_mut(i) {
-                        capability.write_bytes(relative, value, enables);
-                    }
+                    return Ok(self.write_capability(i, relative, value, enables));
                 }
                 Owner::Extended(i) => {
                     if let Some(capability) = self.extended_capabilities.get_mut(i) {
@@ -402,11 +449,46 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         Ok(Effects::default())
     }
 
+    fn write_capability(
+        &mut self,
+        index: usize,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let Some(capability) = self.capabilities.get_mut(index) else {
+            return effects;
+        };
+        capability.write_bytes(offset, value, enables);
+        effects.function_reset = capability
+            .as_pci_express()
+            .is_some_and(PciExpressCapability::take_function_level_reset);
+        let transition = capability
+            .as_power_management_mut()
+            .and_then(PowerManagementCapability::take_transition);
+        if let Some(transition) = transition {
+            effects.power_state = true;
+            effects.function_reset |= transition.soft_reset;
+            self.sync_command_register(self.command());
+        }
+        effects
+    }
+
+    /// The power state that software chose; D0 without a Power Management capability.
+    pub fn power_state(&self) -> PowerState {
+        self.capabilities
+            .iter()
+            .find_map(|capability| capability.as_power_management())
+            .map_or(PowerState::D0, PowerManagementCapability::power_state)
+    }
+
     fn command_changed(&mut self, before: Command) {
         let now = self.command();
         if now.intx_disable() != before.intx_disable() {
             self.update_intx_disable(now.intx_disable());
         }
+        self.update_bus_master(now);
         if now.mmio_enabled() != before.mmio_enabled() {
             self.update_mmio_enabled(now.mmio_enabled());
         }
@@ -415,14 +497,20 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Applies all effects of `command`, changed or not.
     pub fn sync_command_register(&mut self, command: Command) {
         self.update_intx_disable(command.intx_disable());
+        self.update_bus_master(command);
         self.update_mmio_enabled(command.mmio_enabled());
     }
 
     /// Applies Interrupt Disable to the line.
     pub fn update_intx_disable(&mut self, disabled: bool) {
         if let Some(intx) = &self.intx {
-            intx.set_disabled(disabled);
+            intx.set_disabled(disabled || self.power_state() != PowerState::D0);
         }
+    }
+
+    /// INTx is silent while software disabled it, and below D0.
+    pub(super) fn intx_disabled(&self, command: Command) -> bool {
+        command.intx_disable() || self.power_state() != PowerState::D0
     }
 
     /// Maps the BARs where the registers say, or unmaps them all.
@@ -447,7 +535,8 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             *value = self.image.page.load(offset);
         }
         self.mappings = BarMappings::default();
-        if enabled {
+        // Below D0, a function answers configuration requests only (PCIe 6.2 section 5.3.1).
+        if enabled && self.power_state() == PowerState::D0 {
             let (mut addresses, mut masks) = ([0; TYPE0_BAR_COUNT], [0; TYPE0_BAR_COUNT]);
             let slots = addresses.iter_mut().zip(&mut masks);
             for ((address, mask), (from, writable)) in

@@ -7,9 +7,11 @@ use super::Effects;
 use super::IntxInterrupt;
 use crate::PciInterruptPin;
 use crate::bar_mapping::BarMappings;
+use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
+use crate::spec::caps::power_management::PowerState;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
@@ -102,6 +104,16 @@ impl ConfigSpaceType0Emulator {
         }
     }
 
+    /// Says in Header Type that the device has several functions, or has not.
+    pub fn set_multi_function_bit(&mut self, bit: bool) {
+        self.common.set_multi_function_bit(bit);
+    }
+
+    /// The power state that software chose; D0 without a Power Management capability.
+    pub fn power_state(&self) -> PowerState {
+        self.common.power_state()
+    }
+
     /// Gives the function an INTx pin, wired to `line`.
     pub fn set_interrupt_pin(
         &mut self,
@@ -109,6 +121,21 @@ impl ConfigSpaceType0Emulator {
         line: LineInterrupt,
     ) -> Arc<IntxInterrupt> {
         self.common.set_interrupt_pin(pin, line)
+    }
+
+    /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
+    ///
+    /// A message that is held back stays pending where the function has pending bits (MSI-X, and MSI with per-vector masking), and is
+    /// sent when the function may; MSI without masking has no place for it, and it is lost.
+    pub fn with_bus_master_gate(self) -> Self {
+        Self {
+            common: self.common.with_bus_master_gate(),
+        }
+    }
+
+    /// Follows whether the function may issue requests: its own Bus Master Enable and that of the bridges above.
+    pub fn bus_master(&self) -> BusMaster {
+        self.common.bus_master()
     }
 
     /// Resets to the state after power-on.

@@ -6,10 +6,12 @@ use super::DeviceBars;
 use super::Effects;
 use super::header::Header;
 use crate::bar_mapping::BarMappings;
+use crate::bus_master::BusMaster;
 use crate::bus_range::AssignedBusRange;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
+use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::BridgeControl;
 use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::Type1HeaderReg;
@@ -125,6 +127,22 @@ impl ConfigSpaceType1Emulator {
         }
     }
 
+    /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
+    ///
+    /// A message that is held back stays pending where the function has pending bits (MSI-X, and MSI with per-vector masking), and is
+    /// sent when the function may; MSI without masking has no place for it, and it is lost.
+    pub fn with_bus_master_gate(self) -> Self {
+        Self {
+            common: self.common.with_bus_master_gate(),
+            ..self
+        }
+    }
+
+    /// Follows whether the function may issue requests: its own Bus Master Enable and that of the bridges above.
+    pub fn bus_master(&self) -> BusMaster {
+        self.common.bus_master()
+    }
+
     /// Resets to the state after power-on.
     pub fn reset(&mut self) {
         self.reset_by(Reset::Cold);
@@ -192,6 +210,11 @@ impl ConfigSpaceType1Emulator {
             self.get8(Type1HeaderReg::SecondaryBusNumber),
             self.get8(Type1HeaderReg::SubordinateBusNumber),
         );
+    }
+
+    /// The power state that software chose; D0 without a Power Management capability.
+    pub fn power_state(&self) -> PowerState {
+        self.common.power_state()
     }
 
     /// The buses below: secondary to subordinate; `0..=0` while unprogrammed or when the guest wrote secondary above subordinate.

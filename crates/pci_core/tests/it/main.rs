@@ -11,6 +11,7 @@
 mod api;
 mod bars;
 mod bridge;
+mod bus_master;
 mod foreign;
 mod function;
 mod header;
@@ -20,6 +21,7 @@ mod lspci;
 mod msi;
 mod pci_express;
 mod port_script;
+mod power;
 mod probing;
 mod saving;
 mod slot;
