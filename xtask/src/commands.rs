@@ -92,12 +92,29 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "fuzz",
-        summary: "runs the fuzz bodies on fresh random input until the time is up",
-        options: &[CommandOption {
-            name: "--seconds",
-            value: Some("N"),
-            summary: "for how long; 60 unless given",
-        }],
+        summary: "runs the fuzz bodies under libFuzzer, on input that the coverage of the code leads to",
+        options: &[
+            CommandOption {
+                name: "--seconds",
+                value: Some("N"),
+                summary: "for how long each; 600 unless given",
+            },
+            CommandOption {
+                name: "--body",
+                value: Some("NAME"),
+                summary: "this one only",
+            },
+            CommandOption {
+                name: "--minimize",
+                value: None,
+                summary: "rewrites the committed corpus: the fewest inputs that reach what all known ones reach",
+            },
+            CommandOption {
+                name: "--random",
+                value: None,
+                summary: "the property tests named fuzz_ instead, on random input; needs no C++ compiler",
+            },
+        ],
         run: crate::fuzz::run,
     },
     Command {
@@ -152,13 +169,19 @@ impl Options {
 
     /// An option's value as a number, where it is given.
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>> {
-        let Some((_, Some(value))) = self.0.iter().rev().find(|(given, _)| *given == name) else {
+        let Some(value) = self.text(name) else {
             return Ok(None);
         };
         let number = value
             .parse()
             .with_context(|| format!("{name}: '{value}' is not a number"))?;
         Ok(Some(number))
+    }
+
+    /// An option's value, where it is given.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().rev().find(|(given, _)| *given == name)?;
+        value.as_deref()
     }
 
     fn parse(command: &Command, mut arguments: impl Iterator<Item = String>) -> Result<Self> {

@@ -4,11 +4,17 @@ use crate::commands::Options;
 use crate::judge;
 use crate::judge::Judgement;
 use crate::judge::Outcome;
+use crate::judge::Package;
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use anyhow::Result;
 use std::process::Command;
+
+const PROTOC: Package = Package {
+    name: "protobuf-compiler",
+    program: "protoc",
+};
 
 const FOLDER: &str = "docs/schema";
 
@@ -41,13 +47,12 @@ pub(crate) fn judge(workspace: &Workspace) -> Result<Judgement> {
     }
     Ok(Judgement {
         name: "protoc: the schema of saved state",
-        outcome: if !process::is_installed("protoc") {
-            Outcome::Skipped("protoc is not installed".to_string())
-        } else {
-            match process::capture(&mut command) {
+        outcome: match PROTOC.install() {
+            Err(error) => Outcome::Skipped(format!("{error:#}")),
+            Ok(()) => match process::capture(&mut command) {
                 Ok(_) => Outcome::Passed,
                 Err(error) => Outcome::Failed(format!("{error:#}")),
-            }
+            },
         },
     })
 }
