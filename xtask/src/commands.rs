@@ -64,7 +64,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci`, `tables` and `protoc`; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, then `lspci`, `tables`, `promtool` and `protoc`; ends with one line: N passed, N failed, N skipped",
         options: &[],
         run: crate::test::run,
     },
@@ -83,6 +83,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         summary: "has iasl, acpiexec and dtc read the demo hierarchy's ACPI tables and device tree",
         options: &[],
         run: crate::tables::run,
+    },
+    Command {
+        word: "promtool",
+        summary: "has Prometheus's promtool judge the metrics of the demo hierarchy",
+        options: &[],
+        run: crate::promtool::run,
     },
     Command {
         word: "bench",

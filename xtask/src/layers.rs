@@ -29,7 +29,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "programs",
         holds: "wiring, input and output, the user interface",
-        crates: &["rootplex"],
+        crates: &["rootplex", "inspect_service"],
     },
     Layer {
         name: "composition",

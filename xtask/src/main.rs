@@ -16,6 +16,7 @@ mod lint;
 mod lspci;
 mod markdown;
 mod process;
+mod promtool;
 mod registers;
 mod schema;
 mod tables;

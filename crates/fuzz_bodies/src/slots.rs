@@ -21,8 +21,7 @@ pub fn run(data: &[u8]) {
     let mut machine = Machine::new();
     let mut plugged = BTreeMap::from([("rp0", "nic0".to_string()), ("rp2", "mem0".to_string())]);
     let mut input = Unstructured::new(data);
-    for operation in steps::<Operation>(&mut input).take(OPERATIONS_MAX)
-    {
+    for operation in steps::<Operation>(&mut input).take(OPERATIONS_MAX) {
         step(&mut machine, &mut plugged, operation);
         let mut listed: Vec<_> = machine
             .hierarchy

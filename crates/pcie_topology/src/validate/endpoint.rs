@@ -39,6 +39,7 @@ impl Checker {
                 format_args!("{class:#x}; a class code has 24 bits"),
             );
         }
+        self.no_containment(place, &endpoint.capabilities);
         self.functions(place, endpoint, above);
         let bars = self.bars(place, &endpoint.bar);
         if let Some(msi) = &endpoint.msi
