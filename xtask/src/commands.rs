@@ -93,7 +93,11 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         word: "bench",
         summary: "times the hot paths, counts their instructions, and writes docs/performance.md",
-        options: &[],
+        options: &[CommandOption {
+            name: "--sizes",
+            value: None,
+            summary: "only what depends on the size of a hierarchy: composing, scanning, saving, inspecting, memory",
+        }],
         run: crate::bench::run,
     },
     Command {

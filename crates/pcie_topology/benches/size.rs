@@ -57,6 +57,16 @@ fn ports(c: &mut Criterion) {
     group.bench_function("inspect_one_of_256", |b| {
         b.iter(|| inspect::inspect(path, black_box(&mut root)).results())
     });
+    let path = "functions/rp128/cfg_space/capabilities/pci-express/slot_status";
+    let shown = inspect::inspect(path, &mut root).results();
+    assert!(
+        shown.json().to_string().contains("presence_detect_state"),
+        "{}",
+        shown.json()
+    );
+    group.bench_function("inspect_register_of_256", |b| {
+        b.iter(|| inspect::inspect(path, black_box(&mut root)).results())
+    });
     group.finish();
 }
 
