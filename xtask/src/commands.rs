@@ -64,7 +64,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci`, `tables` and `promtool`; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, then `lspci`, `tables`, `promtool` and `protoc`; ends with one line: N passed, N failed, N skipped",
         options: &[],
         run: crate::test::run,
     },
@@ -120,17 +120,38 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         word: "bench",
         summary: "times the hot paths, counts their instructions, and writes docs/performance.md",
-        options: &[],
+        options: &[CommandOption {
+            name: "--sizes",
+            value: None,
+            summary: "only what depends on the size of a hierarchy: composing, scanning, saving, inspecting, memory",
+        }],
         run: crate::bench::run,
     },
     Command {
         word: "fuzz",
-        summary: "runs the fuzz bodies on fresh random input until the time is up",
-        options: &[CommandOption {
-            name: "--seconds",
-            value: Some("N"),
-            summary: "for how long; 60 unless given",
-        }],
+        summary: "runs the fuzz bodies under libFuzzer, on input that the coverage of the code leads to",
+        options: &[
+            CommandOption {
+                name: "--seconds",
+                value: Some("N"),
+                summary: "for how long each; 600 unless given",
+            },
+            CommandOption {
+                name: "--body",
+                value: Some("NAME"),
+                summary: "this one only",
+            },
+            CommandOption {
+                name: "--minimize",
+                value: None,
+                summary: "rewrites the committed corpus: the fewest inputs that reach what all known ones reach",
+            },
+            CommandOption {
+                name: "--random",
+                value: None,
+                summary: "the property tests named fuzz_ instead, on random input; needs no C++ compiler",
+            },
+        ],
         run: crate::fuzz::run,
     },
     Command {
@@ -150,8 +171,18 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: crate::registers::run,
     },
     Command {
+        word: "schema",
+        summary: "writes the schema of saved state in docs/schema; refuses what earlier states would not survive",
+        options: &[CommandOption {
+            name: "--check",
+            value: None,
+            summary: "writes nothing; fails where a file is stale",
+        }],
+        run: crate::schema::run,
+    },
+    Command {
         word: "ci",
-        summary: "tidy, lint, test, docs and registers --check, with a summary",
+        summary: "tidy, lint, test, docs, registers --check and schema --check, with a summary",
         options: &[],
         run: crate::ci::run,
     },

@@ -167,8 +167,7 @@ impl Interrupts {
         self: &Arc<Self>,
         complexes: usize,
     ) -> Result<Vec<[LineInterrupt; 4]>, NewLineError> {
-        let inputs =
-            INTX_GSIS.map(|gsi| LineInterrupt::new_with_target("intx", self.clone(), gsi));
+        let inputs = INTX_GSIS.map(|gsi| LineInterrupt::new_with_target("intx", self.clone(), gsi));
         (0..complexes)
             .map(|_| {
                 let [a, b, c, d] = &inputs;
