@@ -13,6 +13,7 @@ const STEPS: &[(&str, &[&str])] = &[
     ("test", &[]),
     ("docs", &[]),
     ("registers", &["--check"]),
+    ("guest", &[]),
 ];
 
 pub(crate) fn run(_: &Workspace, _: &Options) -> Result<()> {

@@ -5,6 +5,9 @@
 //! printed it: text is compared at that version only, complaints are looked for at every version.
 
 use crate::commands::Options;
+use crate::judgement;
+use crate::judgement::Judgement;
+use crate::judgement::Outcome;
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
@@ -64,33 +67,8 @@ const NAMED_ONLY: &[&str] = &[
 /// has no name.
 const NO_INDICATORS: &str = "Control: AttnInd Unknown, PwrInd Unknown,";
 
-/// The verdict on one thing.
-pub(crate) struct Judgement {
-    pub(crate) name: &'static str,
-    pub(crate) outcome: Outcome,
-}
-
-/// How it went; the text says why, in one line or as lines to show.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Passed,
-    Failed(String),
-    Skipped(String),
-}
-
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let mut failed = 0;
-    for judgement in judge(workspace, options.has("--update"))? {
-        match judgement.outcome {
-            Outcome::Passed => println!("ok      {}", judgement.name),
-            Outcome::Skipped(why) => println!("skipped {}: {why}", judgement.name),
-            Outcome::Failed(why) => {
-                failed += 1;
-                println!("FAILED  {}: {why}", judgement.name);
-            }
-        }
-    }
-    if failed > 0 {
+    if judgement::print(&judge(workspace, options.has("--update"))?) > 0 {
         bail!("lspci disagrees");
     }
     Ok(())
@@ -102,7 +80,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
         Ok(dump) => dump,
         Err(error) => {
             return Ok(vec![Judgement {
-                name: "lspci: the demo's dump",
+                name: "lspci: the demo's dump".to_string(),
                 outcome: Outcome::Failed(format!("{error:#}")),
             }]);
         }
@@ -126,7 +104,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
             write_expectation(&file, &version, &shown)?;
         }
         judgements.push(Judgement {
-            name: view.name,
+            name: view.name.to_string(),
             outcome: compare(
                 std::fs::read_to_string(file).ok().as_deref(),
                 &version,
@@ -135,7 +113,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
         });
     }
     judgements.push(Judgement {
-        name: COMPLAINTS,
+        name: COMPLAINTS.to_string(),
         outcome: match complaints.is_empty() {
             true => Outcome::Passed,
             false => Outcome::Failed(format!(
@@ -154,7 +132,7 @@ fn skipped(why: &str) -> Vec<Judgement> {
         .map(|view| view.name)
         .chain([COMPLAINTS])
         .map(|name| Judgement {
-            name,
+            name: name.to_string(),
             outcome: Outcome::Skipped(why.to_string()),
         })
         .collect()

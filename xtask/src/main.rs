@@ -11,6 +11,7 @@ mod docs;
 mod fuzz;
 mod generated;
 mod guest;
+mod judgement;
 mod layers;
 mod lint;
 mod lspci;

@@ -2,8 +2,9 @@
 
 use crate::commands::Options;
 use crate::commands::Reported;
+use crate::guest;
+use crate::judgement::Outcome;
 use crate::lspci;
-use crate::lspci::Outcome;
 use crate::process;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -27,7 +28,8 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
             "failed: `cargo test` itself, which ended with {status}; see above"
         ));
     }
-    for judgement in lspci::judge(workspace, false)? {
+    let guests = guest::judge_quickly(workspace)?;
+    for judgement in lspci::judge(workspace, false)?.into_iter().chain(guests) {
         match judgement.outcome {
             Outcome::Passed => tally.passed += 1,
             Outcome::Failed(why) => {
