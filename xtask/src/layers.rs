@@ -28,7 +28,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "composition",
         holds: "describe, validate and wire a hierarchy; the firmware's role",
-        crates: &["pcie_topology", "pci_enumerate"],
+        crates: &["platform_tables", "pcie_topology", "pci_enumerate"],
     },
     Layer {
         name: "fabric",

@@ -8,6 +8,7 @@
 //! | a tree with names, buses and windows | [`tree::Tree`] |
 //! | a drawing | [`drawing::Drawing`] |
 //! | configuration spaces for `lspci -F` | [`lspci::Dump`] |
+//! | ACPI tables and a device tree | [`tables`] |
 //! | live state | [`session::Session::inspect`] |
 //! | proof that save and restore bring all back | [`session::Session::verify`] |
 //!
@@ -36,5 +37,6 @@ pub mod drawing;
 pub mod lspci;
 pub mod outline;
 pub mod session;
+pub mod tables;
 pub mod tree;
 pub mod verification;

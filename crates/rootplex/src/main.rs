@@ -9,8 +9,11 @@ use clap::Parser;
 use clap::Subcommand;
 use output::Failure;
 use output::Target;
+use pcie_topology::Topology;
 use rootplex::session::Session;
+use rootplex::tables;
 use std::fmt::Write;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -47,6 +50,16 @@ enum Command {
         file: PathBuf,
         #[command(flatten)]
         options: Options,
+    },
+    /// Writes what tells a guest of a hierarchy: a file for each ACPI table, and a device tree.
+    #[command(after_help = EXIT_STATUS)]
+    Tables {
+        /// The description, a TOML file; without it, the hierarchy that the program brings along.
+        #[arg(long, value_name = "FILE")]
+        topology: Option<PathBuf>,
+        /// The folder to write to; it is made where it is missing.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
     },
 }
 
@@ -100,17 +113,34 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
-        Command::Run { file, options } => {
-            let bytes = std::fs::read(&file).map_err(|error| Failure::io(&file, error))?;
-            let text =
-                String::from_utf8(bytes).map_err(|error| Failure::not_text(&file, &error))?;
-            show(
-                Session::compose(&text),
-                &file.display().to_string(),
-                &options,
-            )
-        }
+        Command::Run { file, options } => show(
+            Session::compose(&read(&file)?),
+            &file.display().to_string(),
+            &options,
+        ),
+        Command::Tables { topology, out } => match topology {
+            None => write_tables(DEMO, "demo", &out),
+            Some(file) => write_tables(&read(&file)?, &file.display().to_string(), &out),
+        },
     }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| Failure::io(file, error))?;
+    String::from_utf8(bytes).map_err(|error| Failure::not_text(file, &error))
+}
+
+fn write_tables(description: &str, source: &str, out: &Path) -> Result<(), Failure> {
+    let topology = Topology::from_toml(description)
+        .map_err(|problems| Failure::mistakes(source, &problems))?;
+    let mistake = |error| Failure::mistakes(source, &error);
+    let files = tables::acpi(&topology).map_err(mistake)?;
+    std::fs::create_dir_all(out).map_err(|error| Failure::io(out, error))?;
+    for file in files {
+        let path = out.join(file.name);
+        std::fs::write(&path, file.content).map_err(|error| Failure::io(&path, error))?;
+    }
+    Ok(())
 }
 
 fn show(

@@ -1,6 +1,5 @@
 //! Where output and mistakes go.
 
-use rootplex::session::SessionError;
 use std::convert::Infallible;
 use std::fmt;
 use std::io::ErrorKind;
@@ -73,7 +72,7 @@ impl Failure {
     }
 
     /// The mistakes of the description that came from `source`, one a line.
-    pub(crate) fn mistakes(source: &str, error: &SessionError) -> Self {
+    pub(crate) fn mistakes(source: &str, error: &impl fmt::Display) -> Self {
         let lines = error
             .to_string()
             .lines()

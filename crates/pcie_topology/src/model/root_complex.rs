@@ -5,6 +5,7 @@ use super::BusNumbers;
 use super::EndpointSpec;
 use super::PortSpec;
 use super::is_default;
+use crate::layout;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -95,6 +96,15 @@ impl RootComplexSpec {
     /// The ECAM range.
     pub fn ecam_range(&self) -> AddressRange {
         AddressRange::new(self.ecam, u64::from(self.buses.count()) << 20)
+    }
+
+    /// Its root ports, each with its device and function number: those it asks for, or was given for want of a wish. A port for
+    /// which the bus has no room is left out; validation refuses such.
+    pub fn port_places(&self) -> impl Iterator<Item = (&PortSpec, u8, u8)> {
+        self.port
+            .iter()
+            .zip(layout::root_bus_places(self))
+            .filter_map(|(port, place)| place.map(|place| (port, place.device, place.function)))
     }
 
     /// The range of the CXL host bridge's component registers.

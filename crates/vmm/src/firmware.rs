@@ -1,0 +1,84 @@
+//! The ACPI tables of the machine.
+
+use crate::MachineError;
+use crate::boot::FirmwareTables;
+use crate::boot::layout;
+use crate::power;
+use crate::serial::Com;
+use pcie_topology::AddressRange;
+use pcie_topology::Topology;
+use platform_tables::AcpiTables;
+use platform_tables::HostBridge;
+use platform_tables::PciControl;
+use platform_tables::Platform;
+use platform_tables::PowerRegisters;
+use platform_tables::Register;
+use platform_tables::SerialPort;
+
+/// The root pointer is first, where a guest that is not told of it looks; the tables follow on the next page.
+const ROOT: u64 = layout::FIRMWARE.start;
+const TABLES: AddressRange = AddressRange {
+    base: ROOT + 0x1000,
+    size: pcie_topology::Size(layout::FIRMWARE.end - ROOT - 0x1000),
+};
+
+/// Writes the tables.
+pub(crate) fn tables(topology: &Topology, cpus: u32) -> Result<FirmwareTables, MachineError> {
+    let tables = AcpiTables::new(&platform(topology, cpus), TABLES)?;
+    Ok(FirmwareTables {
+        root: ROOT,
+        pieces: vec![(ROOT, tables.rsdp), (tables.base, tables.tables)],
+    })
+}
+
+fn platform(topology: &Topology, cpus: u32) -> Platform {
+    Platform {
+        serial_ports: Com::ALL
+            .map(|com| SerialPort {
+                base: com.port(),
+                gsi: com.interrupt(),
+            })
+            .to_vec(),
+        power: Some(PowerRegisters {
+            sleep_control: Register::Io(power::SLEEP_CONTROL_PORT),
+            sleep_status: Register::Io(power::SLEEP_STATUS_PORT),
+        }),
+        reset: Some((Register::Io(power::RESET_PORT), power::RESET_VALUE)),
+        host_bridges: (0..)
+            .zip(&topology.root_complex)
+            .map(|(uid, spec)| HostBridge {
+                control: control(),
+                ..HostBridge::from_root_complex(uid, spec)
+            })
+            .collect(),
+        ..Platform::new(cpus)
+    }
+}
+
+/// What the ports implement, and Linux's own drivers therefore may control.
+fn control() -> PciControl {
+    PciControl::new()
+        .with_capability_structure(true)
+        .with_native_hot_plug(true)
+        .with_pme(true)
+        .with_aer(true)
+        .with_dpc(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_fit_where_firmware_has_its_part() {
+        let topology = Topology::from_toml(include_str!("../../rootplex/examples/demo.toml"));
+        let tables = tables(&topology.unwrap(), 4).unwrap();
+        let [(root, pointer), (base, blob)] = &tables.pieces[..] else {
+            panic!("a root pointer and a blob");
+        };
+        assert_eq!((*root, tables.root), (0xe_0000, 0xe_0000));
+        assert!(pointer.starts_with(b"RSD PTR "));
+        assert_eq!(*base, 0xe_1000);
+        assert!(base + blob.len() as u64 <= 0x10_0000);
+    }
+}
