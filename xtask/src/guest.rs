@@ -83,7 +83,9 @@ fn choose<'a>(all: &'a [Scenario], names: &[String]) -> Result<Vec<&'a Scenario>
         .map(|name| {
             all.iter()
                 .find(|scenario| scenario.name == *name)
-                .with_context(|| format!("'{name}' is not a scenario; see `cargo xtask guest --list`"))
+                .with_context(|| {
+                    format!("'{name}' is not a scenario; see `cargo xtask guest --list`")
+                })
         })
         .collect()
 }
@@ -150,7 +152,10 @@ fn run_command(workspace: &Workspace, options: &Options, command: &str) -> Resul
     match level_one.run(&job, |line| println!("{line}"))? {
         End::Exit(0) => Ok(()),
         End::Exit(code) => bail!("the command ended with exit code {code}"),
-        End::Died => bail!("level 1 died; its console: {}", level_one::console_tail(&folder)),
+        End::Died => bail!(
+            "level 1 died; its console: {}",
+            level_one::console_tail(&folder)
+        ),
         End::Timeout => bail!(
             "no end within {} s; the console: {}",
             RUN_TIMEOUT.as_secs(),

@@ -44,7 +44,7 @@ const OUTPUT_BYTES_MAX: usize = 8192;
 /// # Errors
 ///
 /// - the machine is not as it must be. The kernel panics when this process ends.
-pub fn run_as_init() -> Result<()> {
+pub(crate) fn run_as_init() -> Result<()> {
     for preparation in PREPARATIONS {
         let ended = run(preparation)?;
         anyhow::ensure!(ended.code == 0, "{preparation}: {}", ended.output);

@@ -10,7 +10,7 @@ use std::io::Write;
 
 /// What the host asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Request {
+pub(crate) enum Request {
     /// Run a shell's command line and wait for its end.
     Run(String),
     /// Start a shell's command line.
@@ -29,7 +29,7 @@ pub enum Request {
 
 /// What the guest answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reply {
+pub(crate) enum Reply {
     /// The guest is up, with this kernel.
     Ready(String),
     /// A command ended.
@@ -46,66 +46,66 @@ pub enum Reply {
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// Its exit code; a signal's number plus 128 if one ended it.
-    pub code: i32,
+    pub(crate) code: i32,
     /// The end of what it printed, errors among it.
-    pub output: String,
+    pub(crate) output: String,
 }
 
 /// A function as the guest's sysfs shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Function {
+pub(crate) struct Function {
     /// `0000:01:00.0`.
-    pub bdf: String,
+    pub(crate) bdf: String,
     /// Of the bridge above, unless the function is on a root bus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<String>,
+    pub(crate) parent: Option<String>,
     /// Vendor ID.
-    pub vendor: u16,
+    pub(crate) vendor: u16,
     /// Device ID.
-    pub device: u16,
+    pub(crate) device: u16,
     /// Class, subclass and programming interface.
-    pub class: u32,
+    pub(crate) class: u32,
     /// The driver that is bound to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub driver: Option<String>,
+    pub(crate) driver: Option<String>,
     /// BARs by index, the second half of a 64-bit one left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub bars: Vec<Bar>,
+    pub(crate) bars: Vec<Bar>,
     /// A bridge's secondary and subordinate bus.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub buses: Option<(u8, u8)>,
+    pub(crate) buses: Option<(u8, u8)>,
     /// A bridge's open windows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub windows: Vec<Window>,
+    pub(crate) windows: Vec<Window>,
 }
 
 /// A BAR and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bar {
+pub(crate) struct Bar {
     /// 0 to 5.
-    pub index: u8,
+    pub(crate) index: u8,
     /// First address.
-    pub start: u64,
+    pub(crate) start: u64,
     /// Last address.
-    pub last: u64,
+    pub(crate) last: u64,
 }
 
 /// A bridge's window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
+pub(crate) struct Window {
     /// Which.
-    pub kind: WindowKind,
+    pub(crate) kind: WindowKind,
     /// First address.
-    pub start: u64,
+    pub(crate) start: u64,
     /// Last address.
-    pub last: u64,
+    pub(crate) last: u64,
 }
 
 /// The windows of a bridge.
 #[derive(Debug, Copy, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum WindowKind {
+pub(crate) enum WindowKind {
     /// I/O base and limit.
     Io,
     /// Memory base and limit.
@@ -119,7 +119,7 @@ pub enum WindowKind {
 /// # Errors
 ///
 /// - the channel is closed.
-pub fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
+pub(crate) fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     to.write_all(&line)?;
@@ -131,7 +131,9 @@ pub fn send<T: Serialize>(to: &mut impl Write, message: &T) -> io::Result<()> {
 /// # Errors
 ///
 /// - the channel cannot be read, or what comes is no message.
-pub fn receive<T: for<'a> Deserialize<'a>>(from: &mut impl BufRead) -> io::Result<Option<T>> {
+pub(crate) fn receive<T: for<'a> Deserialize<'a>>(
+    from: &mut impl BufRead,
+) -> io::Result<Option<T>> {
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -8,6 +8,7 @@ use crate::channel::Request;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use std::io;
 use std::io::BufReader;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 const PROMPT: Duration = Duration::from_secs(60);
 
 /// A guest's agent.
-pub struct Guest {
+pub(crate) struct Guest {
     to: UnixStream,
     from: BufReader<UnixStream>,
 }
@@ -24,7 +25,7 @@ pub struct Guest {
 /// A command that runs in the guest.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-pub struct Job {
+pub(crate) struct Job {
     number: u32,
     command: String,
 }
@@ -35,7 +36,7 @@ impl Guest {
     /// # Errors
     ///
     /// - the stream cannot be used twice.
-    pub fn new(stream: UnixStream) -> Result<Self> {
+    pub(crate) fn new(stream: UnixStream) -> Result<Self> {
         Ok(Self {
             from: BufReader::new(stream.try_clone()?),
             to: stream,
@@ -47,7 +48,7 @@ impl Guest {
     /// # Errors
     ///
     /// - it is not up in time.
-    pub fn ready(&mut self, within: Duration) -> Result<String> {
+    pub(crate) fn ready(&mut self, within: Duration) -> Result<String> {
         match self.receive(within).context("the guest does not come up")? {
             Reply::Ready(release) => Ok(release),
             other => bail!("the guest says {other:?} before it is ready"),
@@ -59,7 +60,7 @@ impl Guest {
     /// # Errors
     ///
     /// - it fails.
-    pub fn run(&mut self, command: &str) -> Result<String> {
+    pub(crate) fn run(&mut self, command: &str) -> Result<String> {
         let ended = self.try_run(command)?;
         success(command, ended)
     }
@@ -69,7 +70,7 @@ impl Guest {
     /// # Errors
     ///
     /// - the guest does not answer.
-    pub fn try_run(&mut self, command: &str) -> Result<Ended> {
+    pub(crate) fn try_run(&mut self, command: &str) -> Result<Ended> {
         match self.ask(&Request::Run(command.to_string()))? {
             Reply::Ended(ended) => Ok(ended),
             other => unexpected(&other),
@@ -81,7 +82,7 @@ impl Guest {
     /// # Errors
     ///
     /// - it does not within `seconds`.
-    pub fn wait_for(&mut self, condition: &str, seconds: u32) -> Result<()> {
+    pub(crate) fn wait_for(&mut self, condition: &str, seconds: u32) -> Result<()> {
         let tries = seconds * 10;
         let command = format!(
             "n=0; until {condition}; do n=$((n+1)); [ $n -lt {tries} ] || exit 1; sleep 0.1; done"
@@ -98,7 +99,7 @@ impl Guest {
     /// # Errors
     ///
     /// - the guest does not answer.
-    pub fn start(&mut self, command: &str) -> Result<Job> {
+    pub(crate) fn start(&mut self, command: &str) -> Result<Job> {
         match self.ask(&Request::Start(command.to_string()))? {
             Reply::Started(number) => Ok(Job {
                 number,
@@ -113,7 +114,7 @@ impl Guest {
     /// # Errors
     ///
     /// - it failed.
-    pub fn finish(&mut self, job: Job) -> Result<String> {
+    pub(crate) fn finish(&mut self, job: Job) -> Result<String> {
         let command = job.command.clone();
         let ended = self.try_finish(job)?;
         success(&command, ended)
@@ -124,7 +125,7 @@ impl Guest {
     /// # Errors
     ///
     /// - the guest does not answer.
-    pub fn try_finish(&mut self, job: Job) -> Result<Ended> {
+    pub(crate) fn try_finish(&mut self, job: Job) -> Result<Ended> {
         match self.ask(&Request::Finish(job.number))? {
             Reply::Ended(ended) => Ok(ended),
             other => unexpected(&other),
@@ -136,7 +137,7 @@ impl Guest {
     /// # Errors
     ///
     /// - the guest does not answer.
-    pub fn functions(&mut self) -> Result<Vec<Function>> {
+    pub(crate) fn functions(&mut self) -> Result<Vec<Function>> {
         match self.ask(&Request::Functions)? {
             Reply::Functions(functions) => Ok(functions),
             other => unexpected(&other),
@@ -148,7 +149,7 @@ impl Guest {
     /// # Errors
     ///
     /// - the guest does not answer.
-    pub fn messages(&mut self, level: u8) -> Result<Vec<String>> {
+    pub(crate) fn messages(&mut self, level: u8) -> Result<Vec<String>> {
         match self.ask(&Request::Messages(level))? {
             Reply::Messages(messages) => Ok(messages),
             other => unexpected(&other),
@@ -160,7 +161,7 @@ impl Guest {
     /// # Errors
     ///
     /// - it is not up in time.
-    pub fn reboot(&mut self, within: Duration) -> Result<()> {
+    pub(crate) fn reboot(&mut self, within: Duration) -> Result<()> {
         channel::send(&mut self.to, &Request::Reboot)?;
         self.ready(within)?;
         Ok(())
@@ -171,7 +172,7 @@ impl Guest {
     /// # Errors
     ///
     /// - the channel is closed.
-    pub fn power_off(&mut self) -> Result<()> {
+    pub(crate) fn power_off(&mut self) -> Result<()> {
         Ok(channel::send(&mut self.to, &Request::PowerOff)?)
     }
 
@@ -188,7 +189,14 @@ impl Guest {
 
     fn receive(&mut self, within: Duration) -> Result<Reply> {
         self.to.set_read_timeout(Some(within))?;
-        channel::receive(&mut self.from)?.context("the channel is closed")
+        match channel::receive(&mut self.from) {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => bail!("the channel is closed"),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                bail!("nothing within {} s", within.as_secs())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

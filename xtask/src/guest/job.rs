@@ -103,7 +103,10 @@ fn lines_of(stdout: ChildStdout) -> mpsc::Receiver<String> {
         for bytes in BufReader::new(stdout).split(b'\n') {
             let Ok(bytes) = bytes else { break };
             let text = String::from_utf8_lossy(&bytes);
-            if sender.send(text.trim_end_matches('\r').to_string()).is_err() {
+            if sender
+                .send(text.trim_end_matches('\r').to_string())
+                .is_err()
+            {
                 break;
             }
         }

@@ -66,24 +66,21 @@ impl<'a> LevelOne<'a> {
         std::fs::create_dir_all(job.folder)?;
         let initrd = job.folder.join("level-1.cpio");
         self.write_initrd(&initrd, job)?;
-        let mut machine = self.boot(&initrd, &console(job.folder))?;
-        let stdout = machine
-            .0
-            .stdout
-            .take()
-            .context("QEMU's output is not a pipe")?;
-        let lines = lines_of(stdout);
-        let deadline = Instant::now() + job.timeout;
-        loop {
-            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(text) => match text.strip_prefix(EXIT_MARK).map(str::parse) {
-                    Some(Ok(code)) => return Ok(End::Exit(code)),
-                    _ => line(&text),
-                },
-                Err(RecvTimeoutError::Timeout) => return Ok(End::Timeout),
-                Err(RecvTimeoutError::Disconnected) => return Ok(End::Died),
+        let machine = self.boot(&initrd, &console(job.folder))?;
+        let mut code = None;
+        let end = machine.watch(job.timeout, |text| {
+            match text.strip_prefix(EXIT_MARK).map(str::parse) {
+                Some(Ok(number)) => code = Some(number),
+                _ => line(text),
             }
-        }
+        })?;
+        // It is as large as a kernel, and made anew each time.
+        std::fs::remove_file(initrd)?;
+        Ok(match (code, end) {
+            (Some(code), _) => End::Exit(code),
+            (None, End::Timeout) => End::Timeout,
+            (None, _) => End::Died,
+        })
     }
 
     fn write_initrd(&self, path: &Path, job: &Job<'_>) -> Result<()> {

@@ -26,6 +26,8 @@ use std::time::Duration;
 
 const PACKAGE: &str = "guest_tests";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Small, and quick to build.
+const PROFILE: &str = "guest";
 
 /// Level 1 comes up, and prints what it has to say when a scenario's own time is up.
 const MARGIN: Duration = Duration::from_secs(45);
@@ -59,12 +61,12 @@ impl Program {
             process::cargo()
                 .current_dir(&workspace.root)
                 .env("RUSTFLAGS", "-C target-feature=+crt-static")
-                .args(["build", "--quiet", "--release", "--package", PACKAGE])
-                .args(["--target", TARGET, "--config", "profile.release.strip=true"])
+                .args(["build", "--quiet", "--package", PACKAGE])
+                .args(["--target", TARGET, "--profile", PROFILE])
                 .arg("--target-dir")
                 .arg(&folder),
         )?;
-        Ok(Self(folder.join(TARGET).join("release").join(PACKAGE)))
+        Ok(Self(folder.join(TARGET).join(PROFILE).join(PACKAGE)))
     }
 
     /// All scenarios, in the order of the table.
@@ -225,7 +227,10 @@ impl<'a> Stage<'a> {
             End::Timeout => format!("no end within {} s", job.timeout.as_secs()),
         };
         if !matches!(end, End::Exit(_)) && self.level_one.is_some() {
-            output.push(format!("  level 1's console:{}", level_one::console_tail(&folder)));
+            output.push(format!(
+                "  level 1's console:{}",
+                level_one::console_tail(&folder)
+            ));
         }
         let skipped = output.len().saturating_sub(OUTPUT_LINES);
         let shown = output.get(skipped..).unwrap_or_default().join("\n");

@@ -10,9 +10,10 @@ use std::path::Path;
 
 const DEVICES: &str = "/sys/bus/pci/devices";
 
-/// Lines of `resource` before a bridge's windows: six BARs and the expansion ROM.
+/// Lines of `resource` before a bridge's windows: six BARs, the expansion ROM, and six BARs of virtual functions, which a kernel has that
+/// is built with SR-IOV.
 const BAR_LINES: usize = 6;
-const WINDOW_LINES: usize = 7;
+const WINDOW_LINES: usize = 13;
 
 /// The order of a bridge's windows.
 const WINDOWS: [WindowKind; 3] = [WindowKind::Io, WindowKind::Memory, WindowKind::Prefetchable];
@@ -120,11 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn windows_follow_the_expansion_rom() {
+    fn windows_follow_all_bars() {
         let text = format!(
             "{}{NOTHING}0x00000000c0000000 0x00000000c00fffff 0x0000000000000200\n\
              0x0000004000000000 0x00000040000fffff 0x0000000000102201\n{NOTHING}",
-            NOTHING.repeat(7)
+            NOTHING.repeat(13)
         );
         let (bars, windows) = resources(&text);
         assert!(bars.is_empty());

@@ -1,0 +1,173 @@
+//! A scenario: a machine, what is done to it, and what both sides must then show.
+
+use crate::guest::Guest;
+use crate::host::Connected;
+use crate::host::GuestImage;
+use crate::host::Host;
+use crate::report;
+use crate::report::progress;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use pcie_topology::Topology;
+use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+use std::time::Duration;
+use vmm::Machine;
+
+/// The guest comes up in 9 to 15 seconds in an emulated machine.
+pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Warnings and worse.
+const WARNING: u8 = 4;
+
+/// Warnings that every guest prints, whatever its hierarchy.
+const USUAL_WARNINGS: &[&str] = &[];
+
+/// One scenario.
+pub(crate) struct Scenario {
+    /// What it goes by.
+    pub(crate) name: &'static str,
+    /// What it shows.
+    pub(crate) summary: &'static str,
+    /// Processors of the guest.
+    pub(crate) cpus: u32,
+    /// What it may take, from the machine's making to its end.
+    pub(crate) timeout_s: u64,
+    /// Whether `cargo xtask test` runs it.
+    pub(crate) quick: bool,
+    /// The hierarchy that the guest boots with.
+    pub(crate) topology: fn() -> Result<Topology>,
+    /// What is done, and what must then be so.
+    pub(crate) steps: fn(&mut Sides) -> Result<()>,
+}
+
+/// Both sides of a running machine.
+pub(crate) struct Sides {
+    /// The operator's.
+    pub(crate) host: Host,
+    /// The guest's.
+    pub(crate) guest: Guest,
+    /// The port that is looked at when something fails.
+    port: Option<String>,
+}
+
+impl Sides {
+    /// Says what comes next, and at which port.
+    pub(crate) fn step(&mut self, port: &str, text: &str) {
+        self.port = Some(port.to_string());
+        progress(&format!("{port}: {text}"));
+    }
+
+    /// The guest's kernel has not complained since the last time.
+    ///
+    /// # Errors
+    ///
+    /// - it has.
+    pub(crate) fn no_complaints(&mut self) -> Result<()> {
+        let complaints: Vec<String> = self
+            .guest
+            .messages(WARNING)?
+            .into_iter()
+            .filter(|text| !USUAL_WARNINGS.iter().any(|usual| text.contains(usual)))
+            .collect();
+        ensure!(
+            complaints.is_empty(),
+            "the guest's kernel warns:\n{}",
+            complaints.join("\n")
+        );
+        Ok(())
+    }
+}
+
+impl Scenario {
+    /// A line for `cargo xtask guest`.
+    pub(crate) fn listed(&self) -> String {
+        serde_json::json!({
+            "name": self.name,
+            "summary": self.summary,
+            "quick": self.quick,
+            "timeout_s": self.timeout_s,
+        })
+        .to_string()
+    }
+
+    /// Boots the guest and takes the steps.
+    ///
+    /// # Errors
+    ///
+    /// - a step fails, or takes too long.
+    pub(crate) fn run(&self, image: &GuestImage) -> Result<()> {
+        progress("the guest boots");
+        let machine = Machine::new(image.config((self.topology)()?, self.cpus))?;
+        run(machine, Duration::from_secs(self.timeout_s), |sides| {
+            sides.guest.ready(BOOT_TIMEOUT)?;
+            (self.steps)(sides)
+        })
+    }
+}
+
+/// Runs a machine while `steps` are taken.
+///
+/// # Errors
+///
+/// - a step fails, or all take too long, or the machine cannot go on. What both sides looked like is in the message.
+pub(crate) fn run(
+    machine: Machine,
+    timeout: Duration,
+    steps: impl FnOnce(&mut Sides) -> Result<()> + Send,
+) -> Result<()> {
+    let (machine, host, channel) = Connected::new(machine)?.split();
+    let mut sides = Sides {
+        host: host.clone(),
+        guest: Guest::new(channel)?,
+        port: None,
+    };
+    let (done, ended) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn({
+            let host = host.clone();
+            move || {
+                let result = steps(&mut sides);
+                let result = result
+                    .map_err(|error| report::failure(&error, &sides.host, sides.port.as_deref()));
+                // A watch that has given up has no use for it.
+                let _ = done.send(result);
+                host.stop();
+            }
+        });
+        scope.spawn(move || watch(&ended, timeout, &host));
+        Connected::run(machine)
+    })
+    .context("the machine cannot go on")
+}
+
+/// Ends the process when the steps do not end, or failed.
+fn watch(ended: &mpsc::Receiver<Result<(), String>>, timeout: Duration, host: &Host) {
+    let why = match ended.recv_timeout(timeout) {
+        Ok(Ok(())) => return,
+        Ok(Err(why)) => why,
+        Err(RecvTimeoutError::Timeout) => {
+            let error = anyhow::anyhow!("no end within {} s", timeout.as_secs());
+            report::failure(&error, host, None)
+        }
+        Err(RecvTimeoutError::Disconnected) => "a step panicked".to_string(),
+    };
+    eprintln!("{why}");
+    // Steps that hang, and a machine that runs, cannot be waited for.
+    std::process::exit(1);
+}
+
+/// A value that both sides must agree on.
+///
+/// # Errors
+///
+/// - they do not.
+pub(crate) fn agree<T: PartialEq + std::fmt::Debug>(what: &str, host: &T, guest: &T) -> Result<()> {
+    if host != guest {
+        bail!("{what}: the host has {host:x?}, the guest {guest:x?}");
+    }
+    Ok(())
+}
