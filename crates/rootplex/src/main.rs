@@ -2,7 +2,11 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod boot;
 mod output;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod terminal;
 
 use clap::Args;
 use clap::Parser;
@@ -61,6 +65,10 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
+    /// Boots a Linux kernel on KVM before a hierarchy; the terminal is its console. Ctrl-A x stops it.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[command(after_help = boot::EXIT_STATUS)]
+    Boot(boot::Options),
 }
 
 #[derive(Args)]
@@ -105,13 +113,15 @@ impl Options {
 
 fn main() -> ExitCode {
     match run(CommandLine::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => failure.report(),
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        Command::Boot(options) => return boot::run(&options),
         Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
         Command::Run { file, options } => show(
             Session::compose(&read(&file)?),
@@ -122,7 +132,8 @@ fn run(command: Command) -> Result<(), Failure> {
             None => write_tables(DEMO, "demo", &out),
             Some(file) => write_tables(&read(&file)?, &file.display().to_string(), &out),
         },
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -330,7 +330,11 @@ fn write_long_mode_tables(ram: &GuestRam) -> Result<(), GuestMemoryError> {
     let [top, second, third] = [0, 1, 2].map(|level| layout::PAGE_TABLES + level * PAGE);
     write_words(ram, top, [second | TABLE])?;
     write_words(ram, second, [third | TABLE])?;
-    write_words(ram, third, (0..512).map(|page| page * LARGE_PAGE_SIZE | LARGE_PAGE))
+    write_words(
+        ram,
+        third,
+        (0..512).map(|page| page * LARGE_PAGE_SIZE | LARGE_PAGE),
+    )
 }
 
 fn write_words(
@@ -394,7 +398,8 @@ mod tests {
         write_long_mode_tables(&ram).unwrap();
         let walk = |address: u64| {
             let entry = |table: u64, index: u64| -> u64 {
-                ram.read_obj(GuestAddress((table & !0xfff) + index * 8)).unwrap()
+                ram.read_obj(GuestAddress((table & !0xfff) + index * 8))
+                    .unwrap()
             };
             let second = entry(layout::PAGE_TABLES, address >> 39);
             let third = entry(second, (address >> 30) & 511);
@@ -423,7 +428,10 @@ mod tests {
             ..source
         };
         let error = long.load_command_line(&ram).err().unwrap().to_string();
-        assert!(error.starts_with("the command line of 2048 bytes: "), "{error}");
+        assert!(
+            error.starts_with("the command line of 2048 bytes: "),
+            "{error}"
+        );
     }
 
     #[test]
@@ -435,6 +443,11 @@ mod tests {
         let (start, len) = load_initrd(path, &ram, 0x200_0000, &memory).unwrap();
         assert_eq!((start, len), (0x3ff_f000, size));
         let error = load_initrd(path, &ram, 0x3ff_ffff, &memory).err().unwrap();
-        assert!(error.to_string().ends_with("into the 0 bytes of memory above the kernel"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("into the 0 bytes of memory above the kernel"),
+            "{error}"
+        );
     }
 }

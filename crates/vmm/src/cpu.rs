@@ -190,7 +190,9 @@ impl Cpu {
                 return Some(self.stuck("triple fault"));
             }
             Ok(VcpuExit::FailEntry(reason, _)) => {
-                return Some(self.stuck(&format!("the guest's state cannot be entered ({reason:#x})")));
+                return Some(self.stuck(&format!(
+                    "the guest's state cannot be entered ({reason:#x})"
+                )));
             }
             Ok(VcpuExit::InternalError) => {
                 return Some(self.stuck("KVM cannot go on (KVM_EXIT_INTERNAL_ERROR)"));

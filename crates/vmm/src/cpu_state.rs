@@ -17,7 +17,6 @@ use kvm_ioctls::Kvm;
 use kvm_ioctls::VcpuFd;
 
 /// What there is of a processor.
-#[derive(Clone)]
 pub(crate) struct CpuState {
     pub(crate) run_state: kvm_mp_state,
     pub(crate) registers: kvm_regs,
@@ -71,9 +70,7 @@ impl CpuState {
 
 /// The numbers of the registers that KVM keeps for a guest.
 pub(crate) fn msr_numbers(kvm: &Kvm) -> Result<Vec<u32>, MachineError> {
-    let list = kvm
-        .get_msr_index_list()
-        .during("KVM_GET_MSR_INDEX_LIST")?;
+    let list = kvm.get_msr_index_list().during("KVM_GET_MSR_INDEX_LIST")?;
     Ok(list.as_slice().to_vec())
 }
 

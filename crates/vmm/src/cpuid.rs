@@ -136,11 +136,19 @@ mod tests {
     #[test]
     fn every_processor_has_its_place() {
         let leaves = leaves(THIRD_OF_FIVE);
-        let of = |function| leaves.iter().find(move |leaf| leaf.function == function).unwrap();
+        let of = |function| {
+            leaves
+                .iter()
+                .find(move |leaf| leaf.function == function)
+                .unwrap()
+        };
         assert_eq!(of(FEATURES).ebx, 0x0205_0000);
         assert_eq!(of(FEATURES).edx, HYPER_THREADING);
         assert_eq!(of(AMD_SIZES).ecx, 0x3004, "five cores need three bits");
-        let levels: Vec<_> = leaves.iter().filter(|leaf| leaf.function == TOPOLOGY).collect();
+        let levels: Vec<_> = leaves
+            .iter()
+            .filter(|leaf| leaf.function == TOPOLOGY)
+            .collect();
         assert_eq!(levels.len(), 2, "KVM's own are replaced");
         assert_eq!((levels[0].eax, levels[0].ebx, levels[0].ecx), (0, 1, 0x100));
         assert_eq!((levels[1].eax, levels[1].ebx, levels[1].ecx), (3, 5, 0x201));
@@ -151,7 +159,9 @@ mod tests {
     fn a_hidden_hypervisor_leaves_no_trace() {
         let features = |leaves: &[kvm_cpuid_entry2]| leaves[0].ecx & HYPERVISOR;
         let has_leaf = |leaves: &[kvm_cpuid_entry2]| {
-            leaves.iter().any(|leaf| HYPERVISOR_LEAVES.contains(&leaf.function))
+            leaves
+                .iter()
+                .any(|leaf| HYPERVISOR_LEAVES.contains(&leaf.function))
         };
         let shown = leaves(THIRD_OF_FIVE);
         assert!(features(&shown) != 0 && has_leaf(&shown));

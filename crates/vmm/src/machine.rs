@@ -101,6 +101,7 @@ pub(crate) struct Shared {
     /// The first request counts, until the run ends.
     request: Mutex<Option<Request>>,
     requested: Event,
+    stop: Event,
     // The processors must not outlive it.
     pub(crate) ram: GuestRam,
 }
@@ -128,15 +129,18 @@ impl Shared {
 /// Who is waited for in the event loop.
 enum Subscriber {
     Feeder(Feeder),
-    Requested(Event),
+    /// That something was requested, or that somebody wants the machine to stop.
+    Shared(Arc<Shared>),
 }
 
 impl MutEventSubscriber for Subscriber {
     fn init(&mut self, ops: &mut EventOps<'_>) {
         match self {
             Self::Feeder(feeder) => feeder.init(ops),
-            Self::Requested(event) => {
-                let _ = ops.add(Events::new(event, EventSet::IN));
+            Self::Shared(shared) => {
+                for event in [&shared.requested, &shared.stop] {
+                    let _ = ops.add(Events::new(event, EventSet::IN));
+                }
             }
         }
     }
@@ -144,8 +148,11 @@ impl MutEventSubscriber for Subscriber {
     fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
         match self {
             Self::Feeder(feeder) => feeder.process(events, ops),
-            Self::Requested(event) => {
-                let _ = event.try_wait();
+            Self::Shared(shared) => {
+                let _ = shared.requested.try_wait();
+                if shared.stop.try_wait() {
+                    shared.post(Request::Stop);
+                }
             }
         }
     }
@@ -192,9 +199,10 @@ impl Machine {
         vm.create_irq_chip().during("KVM_CREATE_IRQCHIP")?;
         let interrupts = Interrupts::new(vm.clone()).during("KVM_SET_GSI_ROUTING")?;
         let irqchip = IrqChipState::take(&vm)?;
-        let hierarchy = config
-            .topology
-            .compose(&mut ExternallyManagedMmioIntercepts, Some(interrupts.clone()))?;
+        let hierarchy = config.topology.compose(
+            &mut ExternallyManagedMmioIntercepts,
+            Some(interrupts.clone()),
+        )?;
         let serial = Com::ALL
             .into_iter()
             .map(|com| serial_port(com, &interrupts))
@@ -207,12 +215,14 @@ impl Machine {
             threads: Mutex::default(),
             request: Mutex::default(),
             requested: Event::try_new().to("an event")?,
+            stop: Event::try_new().to("an event")?,
             ram,
         };
         let mut events = EventManager::new().map_err(io::Error::other).to("epoll")?;
-        events.add_subscriber(Subscriber::Requested(shared.requested.clone()));
+        let shared = Arc::new(shared);
+        events.add_subscriber(Subscriber::Shared(shared.clone()));
         Ok(Self {
-            shared: Arc::new(shared),
+            shared,
             config,
             memory,
             events,
@@ -350,9 +360,7 @@ fn run_cpu(shared: &Shared, index: usize) {
         return;
     };
     while shared.control.proceed() {
-        let leave = cpu
-            .lock()
-            .run(&shared.bus, shared.control.interrupted());
+        let leave = cpu.lock().run(&shared.bus, shared.control.interrupted());
         let request = match leave {
             Leave::Told => continue,
             Leave::Power(request) => Request::Power(request),
@@ -406,7 +414,12 @@ impl MachineHandle {
 
     /// Ends the run, whatever the guest is doing.
     pub fn stop(&self) {
-        self.0.post(Request::Stop);
+        self.0.stop.signal();
+    }
+
+    /// The event that stops the machine when it is signalled. Signalling is a single system call, and so allowed in a signal handler.
+    pub fn stop_event(&self) -> &Event {
+        &self.0.stop
     }
 
     /// How often the guest left for the monitor so far.

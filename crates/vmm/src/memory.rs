@@ -68,7 +68,7 @@ pub enum MemoryError {
 
 /// Which addresses are memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemoryLayout {
+pub(crate) struct MemoryLayout {
     low: Range<u64>,
     high: Range<u64>,
 }
@@ -115,22 +115,22 @@ impl MemoryLayout {
     }
 
     /// The memory from address 0 on.
-    pub fn low(&self) -> Range<u64> {
+    pub(crate) fn low(&self) -> Range<u64> {
         self.low.clone()
     }
 
     /// The memory from 4 GiB on, if there is any.
-    pub fn high(&self) -> Option<Range<u64>> {
+    pub(crate) fn high(&self) -> Option<Range<u64>> {
         Some(self.high.clone()).filter(|high| !high.is_empty())
     }
 
     /// Both, in order.
-    pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
         std::iter::once(self.low()).chain(self.high())
     }
 
     /// Bytes of memory.
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.ranges().map(|range| range.end - range.start).sum()
     }
 
@@ -214,9 +214,8 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_window_and_the_bound() {
-        let message = |mib, windows: &[Window]| {
-            MemoryLayout::new(mib, windows).unwrap_err().to_string()
-        };
+        let message =
+            |mib, windows: &[Window]| MemoryLayout::new(mib, windows).unwrap_err().to_string();
         assert_eq!(
             message(32, &[]),
             "memory of 32 MiB; it can be 64 to 1048576 MiB"

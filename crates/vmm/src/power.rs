@@ -3,22 +3,18 @@
 //! ACPI calls this hardware-reduced (ACPI 6.5 section 4.1): no power management timer and no event blocks, but a sleep control and a
 //! sleep status register (section 4.8.3.7), and a reset register (section 4.8.3.6). The FADT says where they are.
 
-/// The sleep control register.
-pub const SLEEP_CONTROL_PORT: u16 = 0x600;
-/// The sleep status register.
-pub const SLEEP_STATUS_PORT: u16 = 0x601;
-/// The reset register.
-pub const RESET_PORT: u16 = 0x602;
-/// What resets the machine when it is written there.
-pub const RESET_VALUE: u8 = 1;
-/// The sleep type of S5, soft off, as `\_S5` in the DSDT gives it.
-pub const SLEEP_TYPE_S5: u8 = 5;
+use platform_tables::SLEEP_CONTROL_POWER_OFF;
 
-/// Sleep control: enter the state now.
-const SLEEP_ENABLE: u8 = 1 << 5;
-/// Sleep control: the sleep type.
-const SLEEP_TYPE_SHIFT: u8 = 2;
-const SLEEP_TYPE_MASK: u8 = 7;
+/// The sleep control register.
+pub(crate) const SLEEP_CONTROL_PORT: u16 = 0x600;
+/// The sleep status register.
+pub(crate) const SLEEP_STATUS_PORT: u16 = 0x601;
+/// The reset register.
+pub(crate) const RESET_PORT: u16 = 0x602;
+/// What resets the machine when it is written there.
+pub(crate) const RESET_VALUE: u8 = 1;
+/// Sleep control: the sleep type in bits 4:2, and enter it now; the other bits are reserved.
+const SLEEP_TYPE_AND_ENABLE: u8 = 0x3c;
 
 /// What the guest asked for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -32,10 +28,7 @@ pub(crate) enum PowerRequest {
 /// What a write to a port asks for, if it asks for something.
 pub(crate) fn write(port: u16, value: u8) -> Option<PowerRequest> {
     match port {
-        SLEEP_CONTROL_PORT
-            if value & SLEEP_ENABLE != 0
-                && (value >> SLEEP_TYPE_SHIFT) & SLEEP_TYPE_MASK == SLEEP_TYPE_S5 =>
-        {
+        SLEEP_CONTROL_PORT if value & SLEEP_TYPE_AND_ENABLE == SLEEP_CONTROL_POWER_OFF => {
             Some(PowerRequest::Off)
         }
         RESET_PORT if value == RESET_VALUE => Some(PowerRequest::Reset),
