@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bar_mapping;
+pub mod bus_master;
 pub mod bus_range;
 pub mod capabilities;
 pub mod cfg_space_emu;

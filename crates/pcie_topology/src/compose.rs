@@ -1,18 +1,21 @@
 //! Composing what a description asks for.
 
 use crate::CxlPortSpec;
+use crate::DeviceConnections;
+use crate::DeviceFactory;
 use crate::EndpointSpec;
 use crate::LinkSpec;
 use crate::LinkSpeedSpec;
+use crate::NoDevices;
 use crate::PortSpec;
 use crate::Problems;
 use crate::RootComplexSpec;
+use crate::Seat;
 use crate::SerialNumber;
 use crate::SlotSpec;
 use crate::SwitchSpec;
 use crate::TestEndpoint;
 use crate::Topology;
-use crate::endpoint::Seat;
 use crate::hierarchy::Bus;
 use crate::hierarchy::Complex;
 use crate::hierarchy::Extent;
@@ -62,6 +65,20 @@ impl Topology {
         register_mmio: &mut dyn RegisterMmioIntercept,
         msi: Option<Arc<dyn SignalMsi>>,
     ) -> Result<Hierarchy, Problems> {
+        self.compose_with(register_mmio, msi, &mut NoDevices)
+    }
+
+    /// As [`Self::compose`], with endpoints of kinds other than `"test"` from `devices`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compose`], and when `devices` can't make an endpoint.
+    pub fn compose_with(
+        &self,
+        register_mmio: &mut dyn RegisterMmioIntercept,
+        msi: Option<Arc<dyn SignalMsi>>,
+        devices: &mut dyn DeviceFactory,
+    ) -> Result<Hierarchy, Problems> {
         self.validate()?;
         let connection = MsiConnection::new(AssignedBusRange::new(), 0);
         if let Some(msi) = msi {
@@ -73,6 +90,7 @@ impl Topology {
         for (index, spec) in self.root_complex.iter().enumerate() {
             let composer = Composer {
                 register_mmio: &mut *register_mmio,
+                devices: &mut *devices,
                 msi_target: &msi_target,
                 nodes: &mut nodes,
                 complex: index,
@@ -100,6 +118,7 @@ type Attachment<'a> = (&'a str, Box<dyn GenericPciBusDevice>);
 /// Composes one root complex and all below it.
 struct Composer<'a> {
     register_mmio: &'a mut dyn RegisterMmioIntercept,
+    devices: &'a mut dyn DeviceFactory,
     msi_target: &'a MsiTarget,
     nodes: &'a mut Vec<Node>,
     complex: usize,
@@ -141,12 +160,8 @@ impl Composer<'_> {
                 .msi_target
                 .with_bus_range(root_bus.clone(), place.devfn());
             let device = self.endpoint(endpoint, Seat::RootBus { multi_function }, &target)?;
-            builder = builder.integrated_endpoint(
-                &*endpoint.name,
-                place.device,
-                place.function,
-                Box::new(device),
-            );
+            builder =
+                builder.integrated_endpoint(&*endpoint.name, place.device, place.function, device);
             integrated.push(Node {
                 complex: self.complex,
                 name: endpoint.name.clone(),
@@ -155,9 +170,7 @@ impl Composer<'_> {
                 bus: Bus::Root(spec.buses.start),
                 devfn: place.devfn(),
                 path: format!("{path}/{}/device", endpoint.name),
-                extent: Extent::Endpoint {
-                    functions: endpoint.functions,
-                },
+                extent: Extent::of(endpoint),
             });
         }
         let built = builder.build(&mut *self.register_mmio, self.msi_target);
@@ -213,12 +226,10 @@ impl Composer<'_> {
             return Ok(None);
         };
         node.name.clone_from(&endpoint.name);
-        node.extent = Extent::Endpoint {
-            functions: endpoint.functions,
-        };
+        node.extent = Extent::of(endpoint);
         self.nodes.push(node);
         let device = self.endpoint(endpoint, Seat::BehindPort, &target)?;
-        Ok(Some((&endpoint.name, Box::new(device))))
+        Ok(Some((&endpoint.name, device)))
     }
 
     fn switch(
@@ -270,8 +281,8 @@ impl Composer<'_> {
         spec: &EndpointSpec,
         seat: Seat,
         target: &MsiTarget,
-    ) -> Result<TestEndpoint, Problems> {
-        let composed = TestEndpoint::compose(spec, seat, target, &mut *self.register_mmio);
+    ) -> Result<Box<dyn GenericPciBusDevice>, Problems> {
+        let composed = compose_device(spec, seat, target, self.register_mmio, self.devices);
         composed.map_err(|error| self.problem(format_args!("endpoint '{}': {error}", spec.name)))
     }
 
@@ -321,6 +332,29 @@ impl Composer<'_> {
     fn problem(&self, message: impl std::fmt::Display) -> Problems {
         Problems::one(&*self.place, message)
     }
+}
+
+/// Composes an endpoint whose description was validated; the error is in words.
+pub(crate) fn compose_device(
+    spec: &EndpointSpec,
+    seat: Seat,
+    msi_target: &MsiTarget,
+    register_mmio: &mut dyn RegisterMmioIntercept,
+    devices: &mut dyn DeviceFactory,
+) -> Result<Box<dyn GenericPciBusDevice>, String> {
+    if spec.is_test() {
+        return match TestEndpoint::compose(spec, seat, msi_target, register_mmio) {
+            Ok(device) => Ok(Box::new(device)),
+            Err(error) => Err(error.to_string()),
+        };
+    }
+    let connections = DeviceConnections {
+        seat,
+        msi_target,
+        register_mmio,
+    };
+    let created = devices.create(spec, connections);
+    created.map_err(|error| error.to_string())
 }
 
 fn serial_number(given: Option<SerialNumber>, name: &str) -> u64 {

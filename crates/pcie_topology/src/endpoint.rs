@@ -6,6 +6,7 @@ mod save_restore;
 
 use crate::EndpointSpec;
 use crate::Problems;
+use crate::Seat;
 use crate::validate;
 use crate::validate::Above;
 use crate::validate::PortTraits;
@@ -25,8 +26,6 @@ use vmcore::save_restore::ProtobufSaveRestore;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SavedStateBlob;
-
-pub(crate) use compose::Seat;
 
 /// Offset in BAR 0 of the doorbell, the last dword of the scratch page.
 pub const DOORBELL_OFFSET: u64 = 0xffc;

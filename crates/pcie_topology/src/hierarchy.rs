@@ -4,6 +4,7 @@ mod plug;
 
 pub use plug::PlugError;
 
+use crate::EndpointSpec;
 use crate::RootComplexSpec;
 use crate::validate::PortTraits;
 use inspect::InspectMut;
@@ -96,6 +97,19 @@ pub(crate) enum Extent {
     Endpoint { functions: u16 },
     /// A device from elsewhere.
     Device,
+}
+
+impl Extent {
+    /// That of an endpoint.
+    pub(crate) fn of(endpoint: &EndpointSpec) -> Self {
+        if endpoint.is_test() {
+            Self::Endpoint {
+                functions: endpoint.functions,
+            }
+        } else {
+            Self::Device
+        }
+    }
 }
 
 /// The bus that a function is on.

@@ -76,6 +76,14 @@ pub trait PciCapability: Send + Sync + Inspect + ProtobufSaveRestore {
         self.reset();
     }
 
+    /// The function may issue requests from now on, or may not any more: its Bus Master Enable changed, or that of a bridge above it.
+    /// Called only in a function composed with
+    /// [`with_bus_master_gate`](crate::cfg_space_emu::ConfigSpaceType0Emulator::with_bus_master_gate), at composition too. A
+    /// capability that sends no messages has nothing to do.
+    fn bus_master_changed(&mut self, enabled: bool) {
+        let _ = enabled;
+    }
+
     /// Moves the registers into the function's configuration space. False (the default) leaves the capability where it is: the
     /// emulator then calls [`Self::read_u32`] for each read.
     fn attach(&mut self, slot: &ConfigSlot) -> bool {

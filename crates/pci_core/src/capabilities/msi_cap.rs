@@ -43,6 +43,8 @@ pub struct MsiCapability {
 
 struct State {
     registers: Registers,
+    /// The function may issue requests.
+    bus_master: bool,
     vectors: Vec<Vector>,
 }
 
@@ -169,7 +171,7 @@ impl State {
             .zip(&mut self.vectors)
             .filter_map(|(n, vector)| {
                 let n = shared(n, allocated);
-                let live = control.msi_enable() && mask & (1 << n) == 0;
+                let live = self.bus_master && control.msi_enable() && mask & (1 << n) == 0;
                 // A function tells its vectors apart in the low bits of the data (PCIe 6.2 section 6.1.4.3).
                 vector.program(live.then_some((address, data | n)))
             })
@@ -235,6 +237,7 @@ impl MsiCapability {
             state: Arc::new(Sender::new(
                 State {
                     registers,
+                    bus_master: true,
                     vectors: std::iter::repeat_with(Vector::default)
                         .take(vectors)
                         .collect(),
@@ -368,6 +371,19 @@ impl PciCapability for MsiCapability {
         });
         state.vectors.iter_mut().for_each(Vector::reset);
         state.show_pending();
+    }
+
+    /// Without pending bits a message that Bus Master Enable held back is lost: software would have no way to know of it, and would
+    /// be surprised by it whenever it sets the bit again. With pending bits it stays pending, as while its vector is masked.
+    fn bus_master_changed(&mut self, enabled: bool) {
+        self.state.change(|state| {
+            let control = state.registers.control();
+            if !state.bus_master && control.msi_enable() && !control.per_vector_masking_capable() {
+                state.vectors.iter_mut().for_each(Vector::reset);
+            }
+            state.bus_master = enabled;
+            state.sync()
+        });
     }
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {

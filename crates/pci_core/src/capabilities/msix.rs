@@ -115,6 +115,8 @@ pub struct MsixEmulator {
 
 struct State {
     registers: RegisterFile<MsixReg>,
+    /// The function may issue requests.
+    bus_master: bool,
     entries: Vec<Entry>,
 }
 
@@ -156,7 +158,7 @@ impl State {
 
     fn function_live(&self) -> bool {
         let control = self.control();
-        control.msix_enable() && !control.function_mask()
+        self.bus_master && control.msix_enable() && !control.function_mask()
     }
 
     #[must_use]
@@ -220,6 +222,7 @@ impl MsixEmulator {
         );
         let state = State {
             registers,
+            bus_master: true,
             entries: std::iter::repeat_with(Entry::new)
                 .take(layout.count.into())
                 .collect(),
@@ -416,6 +419,15 @@ impl PciCapability for MsixCapability {
             entry.words = Entry::reset_words();
             entry.vector.reset();
         }
+    }
+
+    /// A message that Bus Master Enable holds back is pending (PCIe 6.2 section 7.7.2.9: a pending bit says that the function has a
+    /// message for the entry), so that software finds it there, and gets it when it sets the bit.
+    fn bus_master_changed(&mut self, enabled: bool) {
+        self.0.state.change(|state| {
+            state.bus_master = enabled;
+            state.sync()
+        });
     }
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {

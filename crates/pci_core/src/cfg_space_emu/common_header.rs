@@ -16,6 +16,7 @@ use super::header_type_consts::TYPE0_BAR_COUNT;
 use super::header_type_consts::TYPE1_BAR_COUNT;
 use crate::PciInterruptPin;
 use crate::bar_mapping::BarMappings;
+use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
 use crate::spec::caps::COMMON_HEADER_END;
@@ -67,6 +68,14 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     /// Where memory BARs answer; empty while Memory Space Enable is clear.
     mappings: BarMappings,
     pub(super) intx: Option<Arc<IntxInterrupt>>,
+    /// Whether the function may issue requests.
+    bus_master: BusMaster,
+    /// Whether MSI and MSI-X wait for that.
+    #[inspect(skip)]
+    gates_messages: bool,
+    /// Whether every bridge above passes requests on.
+    #[inspect(skip)]
+    bus_master_above: bool,
 }
 
 /// The common part of a Type 0 header.
@@ -143,6 +152,9 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             base_addresses: [0; N],
             mappings: BarMappings::default(),
             intx: None,
+            bus_master: BusMaster::disabled(),
+            gates_messages: false,
+            bus_master_above: true,
         };
         emulator.place_bars();
         Ok(emulator)
@@ -186,6 +198,33 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// What Header Type says of several functions.
     pub fn multi_function_bit(&self) -> bool {
         each!(&self.header, (file, Reg) => file.get8(Reg::HeaderType)) & 0x80 != 0
+    }
+
+    /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
+    pub fn with_bus_master_gate(mut self) -> Self {
+        self.gates_messages = true;
+        self.gate_messages(self.bus_master.is_enabled());
+        self
+    }
+
+    /// Follows whether the function may issue requests.
+    pub fn bus_master(&self) -> BusMaster {
+        self.bus_master.clone()
+    }
+
+    pub(super) fn update_bus_master(&mut self, command: Command) {
+        let enabled = command.bus_master() && self.bus_master_above;
+        if self.bus_master.set(enabled) {
+            self.gate_messages(enabled);
+        }
+    }
+
+    fn gate_messages(&mut self, enabled: bool) {
+        if self.gates_messages {
+            for capability in &mut self.capabilities {
+                capability.bus_master_changed(enabled);
+            }
+        }
     }
 
     /// Gives the function an INTx pin, wired to `line`.
@@ -396,6 +435,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         if now.intx_disable() != before.intx_disable() {
             self.update_intx_disable(now.intx_disable());
         }
+        self.update_bus_master(now);
         if now.mmio_enabled() != before.mmio_enabled() {
             self.update_mmio_enabled(now.mmio_enabled());
         }
@@ -404,6 +444,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Applies all effects of `command`, changed or not.
     pub fn sync_command_register(&mut self, command: Command) {
         self.update_intx_disable(command.intx_disable());
+        self.update_bus_master(command);
         self.update_mmio_enabled(command.mmio_enabled());
     }
 

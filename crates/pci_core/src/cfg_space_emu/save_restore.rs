@@ -178,6 +178,8 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     fn apply(&mut self, state: &state::SavedState) -> Result<(), RestoreError> {
+        // What is pending waits until it is known whether the function may send it.
+        self.update_bus_master(Command::new());
         for (label, blob, item) in self.owners(state)? {
             item.restore(blob.clone())
                 .map_err(|error| error.in_child(label))?;
@@ -222,6 +224,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         if let Some(intx) = &self.intx {
             intx.restore(state.interrupt_status, command.intx_disable());
         }
+        self.update_bus_master(command);
         self.update_mmio_enabled(command.mmio_enabled());
         Ok(())
     }

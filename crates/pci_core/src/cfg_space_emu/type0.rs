@@ -7,6 +7,7 @@ use super::Effects;
 use super::IntxInterrupt;
 use crate::PciInterruptPin;
 use crate::bar_mapping::BarMappings;
+use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
@@ -109,6 +110,21 @@ impl ConfigSpaceType0Emulator {
         line: LineInterrupt,
     ) -> Arc<IntxInterrupt> {
         self.common.set_interrupt_pin(pin, line)
+    }
+
+    /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
+    ///
+    /// A message that is held back stays pending where the function has pending bits (MSI-X, and MSI with per-vector masking), and is
+    /// sent when the function may; MSI without masking has no place for it, and it is lost.
+    pub fn with_bus_master_gate(self) -> Self {
+        Self {
+            common: self.common.with_bus_master_gate(),
+        }
+    }
+
+    /// Follows whether the function may issue requests: its own Bus Master Enable and that of the bridges above.
+    pub fn bus_master(&self) -> BusMaster {
+        self.common.bus_master()
     }
 
     /// Resets to the state after power-on.

@@ -6,6 +6,7 @@ use super::DeviceBars;
 use super::Effects;
 use super::header::Header;
 use crate::bar_mapping::BarMappings;
+use crate::bus_master::BusMaster;
 use crate::bus_range::AssignedBusRange;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
@@ -123,6 +124,22 @@ impl ConfigSpaceType1Emulator {
             common: self.common.with_multi_function_bit(multi_function),
             ..self
         }
+    }
+
+    /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
+    ///
+    /// A message that is held back stays pending where the function has pending bits (MSI-X, and MSI with per-vector masking), and is
+    /// sent when the function may; MSI without masking has no place for it, and it is lost.
+    pub fn with_bus_master_gate(self) -> Self {
+        Self {
+            common: self.common.with_bus_master_gate(),
+            ..self
+        }
+    }
+
+    /// Follows whether the function may issue requests: its own Bus Master Enable and that of the bridges above.
+    pub fn bus_master(&self) -> BusMaster {
+        self.common.bus_master()
     }
 
     /// Resets to the state after power-on.

@@ -11,6 +11,7 @@
 mod api;
 mod bars;
 mod bridge;
+mod bus_master;
 mod foreign;
 mod function;
 mod header;

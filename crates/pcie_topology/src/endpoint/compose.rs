@@ -10,6 +10,7 @@ use crate::BarKind;
 use crate::CxlDeviceSpec;
 use crate::EndpointSpec;
 use crate::MediaType;
+use crate::Seat;
 use crate::SerialNumber;
 use crate::compose::link_config;
 use crate::layout;
@@ -51,18 +52,6 @@ const UNASSIGNED_CLASS: u32 = 0xff_0000;
 const CXL_MEMORY_CLASS: u32 = 0x05_0210;
 /// Functions of a device that are reached without ARI.
 const FUNCTIONS_WITHOUT_ARI: u16 = 8;
-
-/// Where an endpoint is.
-#[derive(Copy, Clone, Debug)]
-pub(crate) enum Seat {
-    /// Behind a port.
-    BehindPort,
-    /// On the root bus.
-    RootBus {
-        /// Whether its device has other functions.
-        multi_function: bool,
-    },
-}
 
 /// An endpoint that cannot be composed, though its description was found to be sound.
 #[derive(Debug, thiserror::Error)]

@@ -4,15 +4,21 @@ use super::LinkSpec;
 use super::SerialNumber;
 use super::Size;
 use super::is_default;
+use crate::DeviceOptions;
+use crate::TEST_KIND;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// A test endpoint: what a [`TestEndpoint`](crate::TestEndpoint) is composed from.
+/// An endpoint: what a [`TestEndpoint`](crate::TestEndpoint), or a device of another kind, is composed from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointSpec {
     /// Its name.
     pub name: String,
+    /// What it is: `"test"` unless said, for a [`TestEndpoint`](crate::TestEndpoint); else something that a
+    /// [`DeviceFactory`](crate::DeviceFactory) makes, which has one function, and its BARs and interrupts from its kind.
+    #[serde(default = "test_kind", skip_serializing_if = "is_test_kind")]
+    pub kind: String,
     /// Device number, 0 to 31, of an endpoint integrated in the root complex. Without it, the next device number that no other
     /// function of the bus asks for. Behind a port there is one device, and this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +66,17 @@ pub struct EndpointSpec {
     /// Makes function 0 a CXL Type 3 device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cxl: Option<CxlDeviceSpec>,
+    /// What the kind needs to know beyond this.
+    #[serde(default, skip_serializing_if = "DeviceOptions::is_empty")]
+    pub options: DeviceOptions,
+}
+
+fn test_kind() -> String {
+    TEST_KIND.to_owned()
+}
+
+fn is_test_kind(kind: &str) -> bool {
+    kind == TEST_KIND
 }
 
 const fn default_vendor_id() -> u16 {
@@ -79,6 +96,7 @@ impl EndpointSpec {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            kind: test_kind(),
             device: None,
             function: 0,
             vendor_id: default_vendor_id(),
@@ -94,7 +112,13 @@ impl EndpointSpec {
             serial_number: None,
             link: None,
             cxl: None,
+            options: DeviceOptions::default(),
         }
+    }
+
+    /// Whether it is a [`TestEndpoint`](crate::TestEndpoint).
+    pub fn is_test(&self) -> bool {
+        is_test_kind(&self.kind)
     }
 
     /// With one more BAR, in the lowest free slot.

@@ -39,7 +39,14 @@ impl Checker {
                 format_args!("{class:#x}; a class code has 24 bits"),
             );
         }
+        self.kind(place, endpoint);
         self.functions(place, endpoint, above);
+        if !endpoint.is_test() {
+            if let (Some(link), Above::Port(_)) = (&endpoint.link, above) {
+                self.link(place, link);
+            }
+            return;
+        }
         let bars = self.bars(place, &endpoint.bar);
         if let Some(msi) = &endpoint.msi
             && !(msi.vectors.is_power_of_two() && msi.vectors <= 32)
@@ -61,6 +68,31 @@ impl Checker {
             self.cxl_device(place, cxl, above);
         }
         self.parts(place, endpoint, &bars);
+    }
+
+    /// What a kind brings along is not described.
+    fn kind(&mut self, place: &str, endpoint: &EndpointSpec) {
+        if endpoint.is_test() {
+            if !endpoint.options.is_empty() {
+                self.problem(place, "options", "a test endpoint has none");
+            }
+            return;
+        }
+        for (field, said) in [
+            ("functions", endpoint.functions != 1),
+            ("bar", !endpoint.bar.is_empty()),
+            ("msix", endpoint.msix.is_some()),
+            ("msi", endpoint.msi.is_some()),
+            ("cxl", endpoint.cxl.is_some()),
+        ] {
+            if said {
+                let message = format!(
+                    "only for test endpoints; this is of kind {:?}",
+                    endpoint.kind
+                );
+                self.problem(place, field, message);
+            }
+        }
     }
 
     fn functions(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
