@@ -3,6 +3,7 @@
 use anyhow::Context;
 use anyhow::Result;
 use parking_lot::Mutex;
+use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
 use pcie_topology::NamedFunction;
 use pcie_topology::PlugError;
@@ -38,6 +39,14 @@ pub(crate) struct GuestImage {
 }
 
 impl GuestImage {
+    /// From the paths of its files.
+    pub(crate) fn new(kernel: &str, initrd: &str) -> Self {
+        Self {
+            kernel: kernel.into(),
+            initrd: initrd.into(),
+        }
+    }
+
     /// A machine with this guest.
     pub(crate) fn config(&self, topology: pcie_topology::Topology, cpus: u32) -> MachineConfig {
         MachineConfig {
@@ -123,6 +132,15 @@ impl Host {
         operation: impl FnOnce(&mut Hierarchy) -> Result<(), PlugError>,
     ) -> Result<()> {
         Ok(self.handle.with_hierarchy(operation)?)
+    }
+
+    /// Composes an endpoint and plugs it into a port.
+    ///
+    /// # Errors
+    ///
+    /// - it is refused.
+    pub(crate) fn plug(&self, port: &str, endpoint: &EndpointSpec) -> Result<()> {
+        Ok(self.handle.plug(port, endpoint)?)
     }
 
     /// All functions, by their names.

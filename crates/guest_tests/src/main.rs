@@ -14,51 +14,22 @@ mod scenarios;
 
 use anyhow::Context;
 use anyhow::Result;
-use clap::Parser;
+use anyhow::bail;
 use host::GuestImage;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Runs guest scenarios where KVM works.
-#[derive(Debug, Parser)]
-enum Arguments {
-    /// Lists the scenarios, one a line, as JSON.
-    List,
-    /// Boots a guest, and succeeds if it comes up.
-    Probe(Image),
-    /// Runs one scenario.
-    Run {
-        /// Its name.
-        scenario: String,
-        #[command(flatten)]
-        image: Image,
-    },
-}
-
-#[derive(Debug, clap::Args)]
-struct Image {
-    /// The guest's kernel.
-    #[arg(long)]
-    kernel: PathBuf,
-    /// The guest's file system, with this program as its first process.
-    #[arg(long)]
-    initrd: PathBuf,
-}
-
-impl From<Image> for GuestImage {
-    fn from(image: Image) -> Self {
-        Self {
-            kernel: image.kernel,
-            initrd: image.initrd,
-        }
-    }
-}
+const USAGE: &str = "\
+Usage:
+  guest_tests list                            lists the scenarios, one a line, as JSON
+  guest_tests probe KERNEL INITRD             boots a guest, and succeeds if it comes up
+  guest_tests run SCENARIO KERNEL INITRD      runs a scenario
+The INITRD has this program as its first process.";
 
 fn main() -> ExitCode {
     let result = if std::process::id() == 1 {
         agent::run_as_init()
     } else {
-        run(Arguments::parse())
+        run(&std::env::args().skip(1).collect::<Vec<_>>())
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,19 +40,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<()> {
-    match arguments {
-        Arguments::List => {
+fn run(arguments: &[String]) -> Result<()> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match *words.as_slice() {
+        ["list"] => {
             for scenario in scenarios::ALL {
                 println!("{}", scenario.listed());
             }
             Ok(())
         }
-        Arguments::Probe(image) => scenarios::probe(&image.into()),
-        Arguments::Run { scenario, image } => scenarios::ALL
+        ["probe", kernel, initrd] => scenarios::probe(&GuestImage::new(kernel, initrd)),
+        ["run", name, kernel, initrd] => scenarios::ALL
             .iter()
-            .find(|known| known.name == scenario)
-            .with_context(|| format!("'{scenario}' is not a scenario"))?
-            .run(&image.into()),
+            .find(|known| known.name == name)
+            .with_context(|| format!("'{name}' is not a scenario"))?
+            .run(&GuestImage::new(kernel, initrd)),
+        _ => bail!("{USAGE}"),
     }
 }

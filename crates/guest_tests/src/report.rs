@@ -40,6 +40,10 @@ fn indented(tree: &serde_json::Value, depth: usize) -> String {
     };
     for (name, child) in children {
         let indent = "  ".repeat(depth);
+        // What is below a port can be a tree of its own.
+        if name == "device" {
+            continue;
+        }
         match child {
             serde_json::Value::Object(_) => {
                 let below = indented(child, depth + 1);
@@ -65,10 +69,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_is_shown_without_what_is_zero() {
+    fn a_port_is_shown_without_what_is_zero_or_below() {
         let tree = serde_json::json!({
             "slot": { "powered": true, "faults": 0 },
             "errors": { "count": 0 },
+            "device": { "name": "disk" },
             "name": "rp0",
         });
         assert_eq!(

@@ -11,10 +11,12 @@ use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 use pcie_topology::Topology;
+use serde_json::Value;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 use vmm::Machine;
 
 /// The guest comes up in 9 to 15 seconds in an emulated machine.
@@ -61,17 +63,85 @@ impl Sides {
         progress(&format!("{port}: {text}"));
     }
 
+    /// What inspection shows of a port's slot.
+    ///
+    /// # Errors
+    ///
+    /// - the port has none.
+    pub(crate) fn slot(&self, port: &str) -> Result<Value> {
+        self.host
+            .inspect_port(port)?
+            .pointer("/cfg_space/capabilities/pci-express/slot")
+            .cloned()
+            .with_context(|| format!("port '{port}' has no slot"))
+    }
+
+    /// Waits until something is so for the host.
+    ///
+    /// # Errors
+    ///
+    /// - it is not in time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a guest takes the time that it takes, and tells the host nothing"
+    )]
+    pub(crate) fn wait_until(
+        &mut self,
+        what: &str,
+        within: Duration,
+        condition: impl Fn(&Self) -> Result<bool>,
+    ) -> Result<()> {
+        let begin = Instant::now();
+        while !condition(self)? {
+            ensure!(
+                begin.elapsed() < within,
+                "not so within {} s: {what}",
+                within.as_secs()
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Waits until the guest has read or written on its disk for a while.
+    ///
+    /// # Errors
+    ///
+    /// - it does not.
+    pub(crate) fn wait_for_io(&mut self, port: &str) -> Result<()> {
+        self.step(port, "the load begins");
+        // Reads and writes that were completed are the first and fifth number.
+        let completed = "$(awk '{print $1 + $5}' /sys/block/nvme0n1/stat)";
+        self.guest.run(&format!("echo {completed} >/tmp/before"))?;
+        self.guest.wait_for(
+            &format!("[ {completed} -gt $(($(cat /tmp/before) + 8)) ]"),
+            30,
+        )
+    }
+
     /// The guest's kernel has not complained since the last time.
     ///
     /// # Errors
     ///
     /// - it has.
     pub(crate) fn no_complaints(&mut self) -> Result<()> {
+        self.no_complaints_but(&[])
+    }
+
+    /// The guest's kernel has not complained since the last time, but in these words.
+    ///
+    /// # Errors
+    ///
+    /// - it has.
+    pub(crate) fn no_complaints_but(&mut self, expected: &[&str]) -> Result<()> {
         let complaints: Vec<String> = self
             .guest
             .messages(WARNING)?
             .into_iter()
-            .filter(|text| !USUAL_WARNINGS.iter().any(|usual| text.contains(usual)))
+            .filter(|text| {
+                let mut usual = USUAL_WARNINGS.iter().chain(expected);
+                !usual.any(|usual| text.contains(usual))
+            })
             .collect();
         ensure!(
             complaints.is_empty(),

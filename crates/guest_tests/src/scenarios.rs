@@ -1,6 +1,12 @@
 //! All scenarios. A scenario that is not in this table does not exist.
 
+mod boot_time;
+mod disk;
 mod enumerate;
+mod hot_plug;
+mod reboot;
+mod resets;
+mod surprise;
 
 use crate::host::GuestImage;
 use crate::scenario;
@@ -12,15 +18,62 @@ use pcie_topology::Topology;
 use vmm::Machine;
 
 /// In the order in which they are run.
-pub(crate) const ALL: &[Scenario] = &[Scenario {
-    name: "enumerate",
-    summary: "two complexes, switches three deep, 40 endpoints: both sides see the same tree, BARs and windows",
-    cpus: 1,
-    timeout_s: 180,
-    quick: true,
-    topology: enumerate::topology,
-    steps: enumerate::steps,
-}];
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "enumerate",
+        summary: "two complexes, switches three deep, 40 endpoints: both sides see the same tree, BARs and windows",
+        cpus: 1,
+        timeout_s: 180,
+        quick: true,
+        topology: enumerate::topology,
+        steps: enumerate::steps,
+    },
+    Scenario {
+        name: "hot_plug",
+        summary: "a disk comes and goes in order, by attention button and sysfs, at a root port and behind a switch",
+        cpus: 1,
+        timeout_s: 300,
+        quick: true,
+        topology: hot_plug::topology,
+        steps: hot_plug::steps,
+    },
+    Scenario {
+        name: "surprise",
+        summary: "a disk is pulled out under load; then twenty times out and in without a lost event",
+        cpus: 1,
+        timeout_s: 400,
+        quick: false,
+        topology: surprise::topology,
+        steps: surprise::steps,
+    },
+    Scenario {
+        name: "boot_time",
+        summary: "a disk of boot time is removed, and a device of four functions comes in its place",
+        cpus: 1,
+        timeout_s: 180,
+        quick: false,
+        topology: boot_time::topology,
+        steps: boot_time::steps,
+    },
+    Scenario {
+        name: "resets",
+        summary: "function-level reset, secondary bus reset and link disable: the disk recovers",
+        cpus: 1,
+        timeout_s: 240,
+        quick: false,
+        topology: resets::topology,
+        steps: resets::steps,
+    },
+    Scenario {
+        name: "reboot",
+        summary: "a guest that starts anew finds what was plugged in before",
+        cpus: 1,
+        timeout_s: 240,
+        quick: false,
+        topology: reboot::topology,
+        steps: reboot::steps,
+    },
+];
 
 /// Boots a guest with an empty root complex.
 ///

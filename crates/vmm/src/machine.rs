@@ -37,7 +37,10 @@ use kvm_ioctls::Cap;
 use kvm_ioctls::Kvm;
 use kvm_ioctls::VmFd;
 use parking_lot::Mutex;
+use nvme::NvmeFactory;
+use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
+use pcie_topology::PlugError;
 use pcie_topology::Topology;
 use std::io;
 use std::sync::Arc;
@@ -46,6 +49,7 @@ use std::thread::JoinHandle;
 use vm_superio::serial::SerialState;
 use vmcore::device_state::ChangeDeviceState;
 use vmcore::event::Event;
+use vmcore::guest_memory::VmMemory;
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::signal::Killable;
 use vmm_sys_util::signal::SIGRTMIN;
@@ -102,6 +106,8 @@ pub(crate) struct Shared {
     request: Mutex<Option<Request>>,
     requested: Event,
     stop: Event,
+    /// Makes what is plugged in while the guest runs.
+    devices: Mutex<NvmeFactory>,
     // The processors must not outlive it.
     pub(crate) ram: GuestRam,
 }
@@ -199,9 +205,11 @@ impl Machine {
         vm.create_irq_chip().during("KVM_CREATE_IRQCHIP")?;
         let interrupts = Interrupts::new(vm.clone()).during("KVM_SET_GSI_ROUTING")?;
         let irqchip = IrqChipState::take(&vm)?;
-        let hierarchy = config.topology.compose(
+        let mut devices = NvmeFactory::new(Arc::new(VmMemory(ram.clone())));
+        let hierarchy = config.topology.compose_with(
             &mut ExternallyManagedMmioIntercepts,
             Some(interrupts.clone()),
+            &mut devices,
         )?;
         let serial = Com::ALL
             .into_iter()
@@ -216,6 +224,7 @@ impl Machine {
             request: Mutex::default(),
             requested: Event::try_new().to("an event")?,
             stop: Event::try_new().to("an event")?,
+            devices: Mutex::new(devices),
             ram,
         };
         let mut events = EventManager::new().map_err(io::Error::other).to("epoll")?;
@@ -410,6 +419,23 @@ impl MachineHandle {
     /// Does something with the hierarchy: plugs and unplugs devices, looks into it. The guest's accesses to it wait meanwhile.
     pub fn with_hierarchy<R>(&self, operation: impl FnOnce(&mut Hierarchy) -> R) -> R {
         operation(&mut self.0.bus.hierarchy.lock())
+    }
+
+    /// Composes an endpoint, of a kind that the machine knows, and plugs it into a port.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hierarchy::plug_with`].
+    pub fn plug(&self, port: &str, endpoint: &EndpointSpec) -> Result<(), PlugError> {
+        let mut devices = self.0.devices.lock();
+        self.with_hierarchy(|hierarchy| {
+            hierarchy.plug_with(
+                &mut ExternallyManagedMmioIntercepts,
+                &mut *devices,
+                port,
+                endpoint,
+            )
+        })
     }
 
     /// Ends the run, whatever the guest is doing.

@@ -39,7 +39,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 const PROGRESS_MARK: &str = "progress: ";
 
 /// How much of a failure's output is shown.
-const OUTPUT_LINES: usize = 250;
+const OUTPUT_LINES: usize = 400;
 
 /// A scenario, as `guest_tests list` has it.
 #[derive(Debug)]
@@ -245,7 +245,7 @@ impl<'a> Stage<'a> {
         };
         let vmlinux = kernel::vmlinux(self.debian, kernel, self.cache)?;
         Ok((
-            format!("./{PACKAGE} {words} --kernel vmlinux --initrd agent.cpio"),
+            format!("./{PACKAGE} {words} vmlinux agent.cpio"),
             vec![
                 file(self.program.0.clone(), PACKAGE),
                 file(vmlinux, "vmlinux"),
