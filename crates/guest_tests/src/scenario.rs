@@ -25,8 +25,11 @@ pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
 /// Warnings and worse.
 const WARNING: u8 = 4;
 
-/// Warnings that every guest prints, whatever its hierarchy.
-const USUAL_WARNINGS: &[&str] = &[];
+/// Warnings that a guest prints because of the processor it runs on, whatever its hierarchy.
+const USUAL_WARNINGS: &[&str] = &["amd_pstate: the _CPC object is not present"];
+
+/// What the guest's kernel said last, for a report.
+const LAST_MESSAGES: &str = "dmesg | tail -n 30";
 
 /// One scenario.
 pub(crate) struct Scenario {

@@ -50,17 +50,37 @@ pub(super) fn steps(sides: &mut Sides) -> Result<()> {
         ("rp-slot", 1, Disk::new("disk-rp")),
         ("sw-slot", 2, Disk::new("disk-sw")),
     ] {
-        disk.plug(sides, port)?;
+        add(sides, port, number, &disk, Way::AttentionButton)?;
         sides.step(port, "data is written");
         let sum = disk.write(sides)?;
-        for way in [Way::AttentionButton, Way::Sysfs] {
-            remove(sides, port, number, &disk, way)?;
-            disk.plug(sides, port)?;
+        for (removal, addition) in [
+            (Way::AttentionButton, Way::Sysfs),
+            (Way::Sysfs, Way::AttentionButton),
+        ] {
+            remove(sides, port, number, &disk, removal)?;
+            add(sides, port, number, &disk, addition)?;
             disk.check(sides, &sum)?;
         }
         remove(sides, port, number, &disk, Way::Sysfs)?;
     }
     sides.no_complaints()
+}
+
+/// Where there is an attention button, a guest takes in a disk only when it is asked to.
+fn add(sides: &mut Sides, port: &str, number: u32, disk: &Disk, way: Way) -> Result<()> {
+    sides.step(port, &format!("a disk is added: {way:?}"));
+    sides.host.plug(port, &disk.endpoint()?)?;
+    match way {
+        Way::AttentionButton => sides
+            .host
+            .operate(|hierarchy| hierarchy.press_attention_button(port))?,
+        Way::Sysfs => {
+            sides
+                .guest
+                .run(&format!("echo 1 >/sys/bus/pci/slots/{number}/power"))?;
+        }
+    }
+    disk.wait_up(sides, port)
 }
 
 /// The guest lets the disk go, and only then it is taken out.
