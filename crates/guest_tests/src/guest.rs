@@ -30,6 +30,16 @@ pub(crate) struct Job {
     command: String,
 }
 
+impl Job {
+    /// What was started as the first command after the guest came up, by a process that saved the machine.
+    pub(crate) fn first(command: &str) -> Self {
+        Self {
+            number: 1,
+            command: command.to_string(),
+        }
+    }
+}
+
 impl Guest {
     /// The agent at the other end.
     ///

@@ -94,16 +94,16 @@ impl Connected {
         })
     }
 
-    /// Runs the machine until it is turned off or stopped. When it ends, so does the channel.
+    /// Runs the machine until it is turned off or stopped, and gives it back. When it cannot go on, the channel is closed.
     ///
     /// # Errors
     ///
     /// - the machine cannot go on.
-    pub(crate) fn run(mut machine: Machine) -> Result<()> {
+    pub(crate) fn run(mut machine: Machine) -> Result<Machine> {
         loop {
             match machine.run()? {
                 Outcome::Reset => machine.reset()?,
-                Outcome::PoweredOff | Outcome::Stopped => return Ok(()),
+                Outcome::PoweredOff | Outcome::Stopped => return Ok(machine),
             }
         }
     }

@@ -16,6 +16,7 @@ use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use host::GuestImage;
+use scenario::Scenario;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -23,6 +24,7 @@ Usage:
   guest_tests list                            lists the scenarios, one a line, as JSON
   guest_tests probe KERNEL INITRD             boots a guest, and succeeds if it comes up
   guest_tests run SCENARIO KERNEL INITRD      runs a scenario
+  guest_tests restored SCENARIO               goes on with the machine that a scenario saved
 The INITRD has this program as its first process.";
 
 fn main() -> ExitCode {
@@ -50,11 +52,15 @@ fn run(arguments: &[String]) -> Result<()> {
             Ok(())
         }
         ["probe", kernel, initrd] => scenarios::probe(&GuestImage::new(kernel, initrd)),
-        ["run", name, kernel, initrd] => scenarios::ALL
-            .iter()
-            .find(|known| known.name == name)
-            .with_context(|| format!("'{name}' is not a scenario"))?
-            .run(&GuestImage::new(kernel, initrd)),
+        ["run", name, kernel, initrd] => scenario(name)?.run(&GuestImage::new(kernel, initrd)),
+        ["restored", name] => scenario(name)?.run_restored(),
         _ => bail!("{USAGE}"),
     }
+}
+
+fn scenario(name: &str) -> Result<&'static Scenario> {
+    scenarios::ALL
+        .iter()
+        .find(|known| known.name == name)
+        .with_context(|| format!("'{name}' is not a scenario"))
 }

@@ -12,6 +12,8 @@ use anyhow::bail;
 use anyhow::ensure;
 use pcie_topology::Topology;
 use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
@@ -27,6 +29,9 @@ const WARNING: u8 = 4;
 
 /// Warnings that a guest prints because of the processor it runs on, whatever its hierarchy.
 const USUAL_WARNINGS: &[&str] = &["amd_pstate: the _CPC object is not present"];
+
+/// Where a machine is saved.
+const STATE: &str = "machine.state";
 
 /// What the guest's kernel said last, for a report.
 const LAST_MESSAGES: &str = "dmesg | tail -n 30";
@@ -47,6 +52,8 @@ pub(crate) struct Scenario {
     pub(crate) topology: fn() -> Result<Topology>,
     /// What is done, and what must then be so.
     pub(crate) steps: fn(&mut Sides) -> Result<()>,
+    /// What is then done with the machine after it was stopped, saved, and restored in another process.
+    pub(crate) restored: Option<fn(&mut Sides) -> Result<()>>,
 }
 
 /// Both sides of a running machine.
@@ -175,14 +182,45 @@ impl Scenario {
     pub(crate) fn run(&self, image: &GuestImage) -> Result<()> {
         progress("the guest boots");
         let machine = Machine::new(image.config((self.topology)()?, self.cpus))?;
-        run(machine, Duration::from_secs(self.timeout_s), |sides| {
+        let machine = run(machine, self.timeout(), |sides| {
             sides.guest.ready(BOOT_TIMEOUT)?;
             (self.steps)(sides)
-        })
+        })?;
+        if self.restored.is_none() {
+            return Ok(());
+        }
+        progress("the machine is saved");
+        machine.handle().save(Path::new(STATE))?;
+        // The disks are locked by whoever has them open.
+        drop(machine);
+        let status = Command::new(std::env::current_exe()?)
+            .args(["restored", self.name])
+            .status()?;
+        ensure!(status.success(), "after restoring: {status}");
+        Ok(())
+    }
+
+    /// Restores the machine that another process saved, and goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// - a step fails, or takes too long, or nothing is to be done.
+    pub(crate) fn run_restored(&self) -> Result<()> {
+        let steps = self
+            .restored
+            .with_context(|| format!("'{}' is not restored", self.name))?;
+        progress("the machine is restored in another process");
+        let machine = Machine::restore(Path::new(STATE))?;
+        run(machine, self.timeout(), steps)?;
+        Ok(())
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_s)
     }
 }
 
-/// Runs a machine while `steps` are taken.
+/// Runs a machine while `steps` are taken, and gives it back.
 ///
 /// # Errors
 ///
@@ -191,7 +229,7 @@ pub(crate) fn run(
     machine: Machine,
     timeout: Duration,
     steps: impl FnOnce(&mut Sides) -> Result<()> + Send,
-) -> Result<()> {
+) -> Result<Machine> {
     let (machine, host, channel) = Connected::new(machine)?.split();
     let mut sides = Sides {
         host: host.clone(),

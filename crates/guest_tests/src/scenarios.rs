@@ -6,6 +6,7 @@ mod enumerate;
 mod hot_plug;
 mod reboot;
 mod resets;
+mod save_restore;
 mod surprise;
 
 use crate::host::GuestImage;
@@ -27,6 +28,7 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: true,
         topology: enumerate::topology,
         steps: enumerate::steps,
+        restored: None,
     },
     Scenario {
         name: "hot_plug",
@@ -36,6 +38,17 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: true,
         topology: hot_plug::topology,
         steps: hot_plug::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "save_restore",
+        summary: "the machine is saved during I/O and restored in another process: the guest goes on, checksums match",
+        cpus: 1,
+        timeout_s: 240,
+        quick: true,
+        topology: save_restore::topology,
+        steps: save_restore::steps,
+        restored: Some(save_restore::restored),
     },
     Scenario {
         name: "surprise",
@@ -45,6 +58,7 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: false,
         topology: surprise::topology,
         steps: surprise::steps,
+        restored: None,
     },
     Scenario {
         name: "boot_time",
@@ -54,6 +68,7 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: false,
         topology: boot_time::topology,
         steps: boot_time::steps,
+        restored: None,
     },
     Scenario {
         name: "resets",
@@ -63,6 +78,7 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: false,
         topology: resets::topology,
         steps: resets::steps,
+        restored: None,
     },
     Scenario {
         name: "reboot",
@@ -72,6 +88,7 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: false,
         topology: reboot::topology,
         steps: reboot::steps,
+        restored: None,
     },
 ];
 
@@ -88,5 +105,6 @@ pub(crate) fn probe(image: &GuestImage) -> Result<()> {
     scenario::run(machine, BOOT_TIMEOUT, |sides| {
         sides.guest.ready(BOOT_TIMEOUT)?;
         Ok(())
-    })
+    })?;
+    Ok(())
 }
