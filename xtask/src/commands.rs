@@ -77,7 +77,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci` and the quick guest scenarios; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, then `lspci`, `tables` and quick guest scenarios; ends with one line: N passed, N failed, N skipped",
         operands: None,
         options: &[],
         run: crate::test::run,
@@ -125,6 +125,13 @@ pub(crate) const COMMANDS: &[Command] = &[
             },
         ],
         run: crate::guest::run,
+    },
+    Command {
+        word: "tables",
+        summary: "has iasl, acpiexec and dtc read the demo hierarchy's ACPI tables and device tree",
+        operands: None,
+        options: &[],
+        run: crate::tables::run,
     },
     Command {
         word: "bench",

@@ -13,9 +13,9 @@ mod scenarios;
 mod userland;
 
 use crate::commands::Options;
-use crate::judgement;
-use crate::judgement::Judgement;
-use crate::judgement::Outcome;
+use crate::judge;
+use crate::judge::Judgement;
+use crate::judge::Outcome;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use anyhow::Result;
@@ -58,7 +58,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let chosen = choose(&all, options.operands())?;
     let judgements = judge(workspace, &program, &chosen, &kernels(options)?);
     println!();
-    let failed = judgement::print(&judgements);
+    let failed = judge::print(&judgements);
     if failed > 0 {
         bail!("{failed} of {} failed", judgements.len());
     }
@@ -103,7 +103,7 @@ fn judge(
             .iter()
             .flat_map(|scenario| kernels.iter().map(move |kernel| (scenario, kernel)))
             .map(|(scenario, kernel)| Judgement {
-                name: format!("guest: {} on {}", scenario.name, kernel.name),
+                name: format!("guest: {} on {}", scenario.name, kernel.name).into(),
                 outcome: outcome(),
             })
             .collect()

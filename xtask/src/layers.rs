@@ -23,12 +23,22 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "programs",
         holds: "wiring, input and output, the user interface",
-        crates: &["rootplex"],
+        crates: &["rootplex", "vmm"],
+    },
+    Layer {
+        name: "endpoints",
+        holds: "devices that a guest's driver binds to",
+        crates: &["nvme"],
     },
     Layer {
         name: "composition",
         holds: "describe, validate and wire a hierarchy; the firmware's role",
-        crates: &["platform_tables", "pcie_topology", "pci_enumerate"],
+        crates: &[
+            "recording",
+            "platform_tables",
+            "pcie_topology",
+            "pci_enumerate",
+        ],
     },
     Layer {
         name: "fabric",

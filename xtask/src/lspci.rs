@@ -5,14 +5,14 @@
 //! printed it: text is compared at that version only, complaints are looked for at every version.
 
 use crate::commands::Options;
-use crate::judgement;
-use crate::judgement::Judgement;
-use crate::judgement::Outcome;
+use crate::judge;
+use crate::judge::Judgement;
+use crate::judge::Outcome;
+use crate::judge::Package;
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use anyhow::Result;
-use anyhow::bail;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -67,11 +67,13 @@ const NAMED_ONLY: &[&str] = &[
 /// has no name.
 const NO_INDICATORS: &str = "Control: AttnInd Unknown, PwrInd Unknown,";
 
+const PCIUTILS: Package = Package {
+    name: "pciutils",
+    program: "lspci",
+};
+
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    if judgement::print(&judge(workspace, options.has("--update"))?) > 0 {
-        bail!("lspci disagrees");
-    }
-    Ok(())
+    judge::report(judge(workspace, options.has("--update"))?)
 }
 
 /// Runs the demo and judges it; with `update`, what lspci prints becomes the expectation.
@@ -80,14 +82,17 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
         Ok(dump) => dump,
         Err(error) => {
             return Ok(vec![Judgement {
-                name: "lspci: the demo's dump".to_string(),
+                name: "lspci: the demo's dump".into(),
                 outcome: Outcome::Failed(format!("{error:#}")),
             }]);
         }
     };
-    let version = match install().and_then(|()| version()) {
+    let version = match PCIUTILS.install().and_then(|()| version()) {
         Ok(version) => version,
-        Err(error) => return Ok(skipped(&format!("{error:#}"))),
+        Err(error) => {
+            let names = VIEWS.iter().map(|view| view.name).chain([COMPLAINTS]);
+            return Ok(judge::skipped(names, &format!("{error:#}")));
+        }
     };
     let mut complaints = Vec::new();
     let mut judgements = Vec::new();
@@ -104,7 +109,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
             write_expectation(&file, &version, &shown)?;
         }
         judgements.push(Judgement {
-            name: view.name.to_string(),
+            name: view.name.into(),
             outcome: compare(
                 std::fs::read_to_string(file).ok().as_deref(),
                 &version,
@@ -113,7 +118,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
         });
     }
     judgements.push(Judgement {
-        name: COMPLAINTS.to_string(),
+        name: COMPLAINTS.into(),
         outcome: match complaints.is_empty() {
             true => Outcome::Passed,
             false => Outcome::Failed(format!(
@@ -123,19 +128,6 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
         },
     });
     Ok(judgements)
-}
-
-/// All of them, skipped.
-fn skipped(why: &str) -> Vec<Judgement> {
-    VIEWS
-        .iter()
-        .map(|view| view.name)
-        .chain([COMPLAINTS])
-        .map(|name| Judgement {
-            name: name.to_string(),
-            outcome: Outcome::Skipped(why.to_string()),
-        })
-        .collect()
 }
 
 /// The demo hierarchy's config space, in lspci's hex format.
@@ -156,39 +148,6 @@ fn dump(workspace: &Workspace) -> Result<PathBuf> {
             .arg(&dump),
     )?;
     Ok(dump)
-}
-
-/// Installs pciutils where it is missing and may be installed.
-fn install() -> Result<()> {
-    if process::is_installed("lspci") {
-        return Ok(());
-    }
-    if !process::is_installed("apt-get") {
-        bail!("pciutils is not installed, and there is no apt-get to install it with");
-    }
-    let user = process::capture(Command::new("id").arg("-u"))?;
-    let sudo = match user.trim() {
-        "0" => &[][..],
-        _ if process::capture(Command::new("sudo").args(["-n", "true"])).is_ok() => {
-            &["sudo", "-n"][..]
-        }
-        _ => bail!("pciutils is not installed, and installing needs rights that this user lacks"),
-    };
-    for step in [
-        &["apt-get", "update"][..],
-        &[
-            "apt-get",
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "pciutils",
-        ],
-    ] {
-        let mut words = sudo.iter().chain(step);
-        let program = words.next().context("a step has a program")?;
-        process::run(Command::new(program).args(words)).context("pciutils cannot be installed")?;
-    }
-    Ok(())
 }
 
 /// `lspci version 3.9.0`, say.

@@ -3,9 +3,10 @@
 use crate::commands::Options;
 use crate::commands::Reported;
 use crate::guest;
-use crate::judgement::Outcome;
+use crate::judge;
 use crate::lspci;
 use crate::process;
+use crate::tables;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 use anyhow::Result;
@@ -28,20 +29,9 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
             "failed: `cargo test` itself, which ended with {status}; see above"
         ));
     }
-    let guests = guest::judge_quickly(workspace)?;
-    for judgement in lspci::judge(workspace, false)?.into_iter().chain(guests) {
-        match judgement.outcome {
-            Outcome::Passed => tally.passed += 1,
-            Outcome::Failed(why) => {
-                tally.failed += 1;
-                notes.push(format!("failed: {}: {why}", judgement.name));
-            }
-            Outcome::Skipped(why) => {
-                tally.skipped += 1;
-                notes.push(format!("skipped: {}: {why}", judgement.name));
-            }
-        }
-    }
+    judge::count(lspci::judge(workspace, false)?, &mut tally, &mut notes);
+    judge::count(tables::judge(workspace)?, &mut tally, &mut notes);
+    judge::count(guest::judge_quickly(workspace)?, &mut tally, &mut notes);
     println!();
     for note in notes {
         println!("{note}");

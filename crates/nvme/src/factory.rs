@@ -35,11 +35,10 @@ use vmcore::guest_memory::GuestMemory;
 ///
 /// ```
 /// use chipset_device::mmio::ExternallyManagedMmioIntercepts;
-/// use nvme::NvmeFactory;
+/// use nvme::{NvmeFactory, VmMemory};
 /// use pcie_topology::Topology;
 /// use std::sync::Arc;
 /// use vm_memory::{GuestAddress, GuestMemoryMmap};
-/// use vmcore::guest_memory::VmMemory;
 ///
 /// let memory: GuestMemoryMmap = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)])?;
 /// let mut factory = NvmeFactory::new(Arc::new(VmMemory(memory)));

@@ -28,6 +28,7 @@ mod save_restore;
 pub mod spec;
 mod statistics;
 mod storage;
+mod vm_memory_adapter;
 mod worker;
 
 pub use config::NvmeConfig;
@@ -40,3 +41,4 @@ pub use storage::FileStorage;
 pub use storage::FileStorageError;
 pub use storage::MemoryStorage;
 pub use storage::Storage;
+pub use vm_memory_adapter::VmMemory;

@@ -6,7 +6,7 @@ use zerocopy::little_endian::U64;
 
 /// Entries of a list that are read at once.
 const ENTRIES_READ: usize = 64;
-const ENTRY_BYTES: u64 = 8;
+const ENTRY_BYTES: u64 = size_of::<u64>() as u64;
 
 /// A run of guest memory.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Walk<'_> {
     fn list(&mut self, dma: &Dma, list: u64, pages: u64) -> Result<(), Status> {
         let mut at = list;
         let mut left = usize::try_from(pages).unwrap_or(0);
-        let mut entries = [[0u8; ENTRY_BYTES as usize]; ENTRIES_READ];
+        let mut entries = [[0; size_of::<u64>()]; ENTRIES_READ];
         while left > 0 {
             let count = left.min(ENTRIES_READ);
             let Some(entries) = entries.get_mut(..count) else {
@@ -156,12 +156,12 @@ pub(crate) fn read(dma: &Dma, segments: &[Segment], data: &mut [u8]) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::VmMemory;
     use pci_core::bus_master::BusMaster;
     use std::sync::Arc;
     use vm_memory::GuestAddress;
     use vm_memory::GuestMemoryMmap;
     use vmcore::guest_memory::GuestMemory;
-    use vmcore::guest_memory::VmMemory;
 
     const PAGE: u64 = 4096;
 

@@ -29,7 +29,6 @@ use vmcore::save_restore::SaveRestore;
 use zerocopy::FromBytes;
 use zerocopy::IntoBytes;
 
-#[expect(unreachable_pub, reason = "reached as `SaveRestore::SavedState`")]
 mod state {
     use mesh_protobuf::Protobuf;
     use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;

@@ -6,11 +6,16 @@
 
 #![forbid(unsafe_code)]
 
+mod acknowledgement;
 mod address;
 mod bus;
 mod device;
 mod managed;
+mod multi_function;
 
+pub use acknowledgement::Acknowledgement;
+pub use acknowledgement::Acknowledger;
+pub use acknowledgement::NotAcknowledged;
 pub use bus::GenericPciBus;
 pub use bus::PciSlotOccupiedError;
 pub use device::ConfigSpaceDevice;
@@ -18,6 +23,9 @@ pub use device::GenericPciBusDevice;
 pub use managed::HotPlugPort;
 pub use managed::LinkEnd;
 pub use managed::ManagedDevice;
+pub use managed::SlotGoal;
+pub use multi_function::MultiFunctionDevice;
+pub use multi_function::MultiFunctionError;
 
 /// The ports of configuration mechanism #1 on a PC.
 pub mod standard_x86_io_ports {

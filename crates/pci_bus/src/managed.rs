@@ -1,5 +1,6 @@
 //! What the owner of a device can do with it beyond configuration accesses.
 
+use crate::Acknowledgement;
 use crate::GenericPciBusDevice;
 use chipset_device::io::IoResult;
 use inspect::InspectMut;
@@ -70,6 +71,24 @@ pub trait ManagedDevice: InspectMut {
         let _ = agreed;
     }
 
+    /// Whether the device answers configuration requests. One that is not ready after it was attached or reset is asked again before
+    /// each request for it; until then the request ends with Request Retry Status (PCIe 6.2 section 2.3.1).
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    /// Whether a request for `bus`, on which nobody answered, was for a device below that is not ready yet.
+    fn awaits_device(&mut self, bus: u8) -> bool {
+        let _ = bus;
+        false
+    }
+
+    /// Says in Header Type that the device has several functions, or has not: it became one of a
+    /// [`MultiFunctionDevice`](crate::MultiFunctionDevice).
+    fn set_multi_function(&mut self, multi_function: bool) {
+        let _ = multi_function;
+    }
+
     /// The port of this name, if it is one of the device's or below it.
     fn port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
         let _ = name;
@@ -77,11 +96,21 @@ pub trait ManagedDevice: InspectMut {
     }
 }
 
+/// What a guest is to do at a slot.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum SlotGoal {
+    /// It took the device in: power is on, the link is up, and the device is ready.
+    Reachable,
+    /// It let the device go: [`HotPlugPort::removal_permitted`].
+    Released,
+}
+
 /// A port with a slot, as an operator works it while the guest runs.
 ///
 /// Devices may come and go at once, or, in a slot that has the parts for it, in order (PCIe 6.2 section 6.7.1): the operator asks by
 /// [`Self::request_removal`], the guest stops its driver and turns the slot's power off, [`Self::removal_permitted`] becomes true, and
-/// the operator calls [`Self::hotplug_remove_device`]. Nothing here waits for the guest, and no guest is bound to answer.
+/// the operator calls [`Self::hotplug_remove_device`]. Nothing here waits for the guest, and no guest is bound to answer:
+/// [`Self::acknowledgement`] is for the operator to await, or to wait for and time out.
 pub trait HotPlugPort {
     /// Attaches a device and tells the guest.
     ///
@@ -128,6 +157,28 @@ pub trait HotPlugPort {
     /// has these. Always true of a slot with none of them.
     fn removal_permitted(&self) -> bool {
         true
+    }
+
+    /// What the guest is to do with the device in the slot, to be waited for. It is abandoned when the device is taken out before.
+    ///
+    /// # Errors
+    ///
+    /// - the slot is empty;
+    /// - the port has no slot.
+    fn acknowledgement(&mut self, goal: SlotGoal) -> anyhow::Result<Acknowledgement> {
+        let _ = goal;
+        anyhow::bail!("no slot")
+    }
+
+    /// Asks the guest to let the device go, as [`Self::request_removal`], and says when it did.
+    ///
+    /// # Errors
+    ///
+    /// - the slot is empty;
+    /// - the slot has no attention button.
+    fn begin_removal(&mut self) -> anyhow::Result<Acknowledgement> {
+        self.request_removal()?;
+        self.acknowledgement(SlotGoal::Released)
     }
 
     /// Opens or closes the manually operated retention latch.

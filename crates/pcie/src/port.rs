@@ -2,6 +2,7 @@
 
 mod bar;
 mod definition;
+mod goals;
 mod hot_plug;
 mod reach;
 mod save_restore;
@@ -35,6 +36,7 @@ use cxl_spec::CxlRegisterLocatorDvsecExtendedCapability;
 use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBir;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBlockIdentifier;
+use goals::Goals;
 use inspect::Inspect;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
@@ -78,6 +80,11 @@ pub(crate) struct PcieDownstreamPort {
     /// The device behind it that cannot answer: the link is down, or the bus is held in reset.
     #[inspect(with = "name_of")]
     cut_off: Option<Attached>,
+    /// Nothing but the device itself keeps it from answering: it is not ready yet.
+    unready: bool,
+    /// What the guest is to do with the device, and who waits for it.
+    #[inspect(skip)]
+    goals: Goals,
     bar: Option<PortBar>,
     cxl_component_registers: Option<CxlComponentRegisters>,
 }
@@ -204,6 +211,8 @@ impl PcieDownstreamPort {
             cfg_space,
             link: None,
             cut_off: None,
+            unready: false,
+            goals: Goals::default(),
             cxl_component_registers: is_cxl.then(|| component_registers(&options.cxl)),
             bar: bar.map(|definition| PortBar::new(definition, msix)),
         })
@@ -281,7 +290,10 @@ impl PcieDownstreamPort {
                 device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
             }
             Some(_) => self.forward_ari_read(secondary, function, offset, value),
-            None => None,
+            None => {
+                let (_, device) = self.ready_device()?;
+                device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
+            }
         }
     }
 
@@ -319,6 +331,9 @@ impl PcieDownstreamPort {
         enables: ByteEnables,
     ) -> Option<IoResult> {
         let passes = function < FIRST_ARI_FUNCTION || bus != secondary || self.forwards_ari();
+        if self.unready {
+            self.ready_device();
+        }
         let (_, device) = self.link.as_mut().filter(|_| passes)?;
         device.pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables)
     }
@@ -401,6 +416,9 @@ pub(crate) fn pci_express(
     }
     if options.ari_forwarding {
         pcie = pcie.with_ari_forwarding();
+    }
+    if options.retry_visibility && port_type == DevicePortType::RootPort {
+        pcie = pcie.with_crs_software_visibility();
     }
     Ok(pcie)
 }

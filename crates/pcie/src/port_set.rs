@@ -10,6 +10,7 @@ use chipset_device::pci::ByteEnables;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
+use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::Effects;
 use reg_table::Reset;
 use std::ops::RangeInclusive;
@@ -62,6 +63,8 @@ pub(crate) struct PortSet {
     by_bus: [Route; 256],
     /// Accesses that nobody answered (PCIe 6.2 section 2.3.1: Unsupported Request).
     unsupported_requests: u64,
+    /// Accesses for a device that was not ready (PCIe 6.2 section 2.3.1: Request Retry Status).
+    request_retries: u64,
 }
 
 impl PortSet {
@@ -83,6 +86,7 @@ impl PortSet {
                 secondary: 0,
             }; 256],
             unsupported_requests: 0,
+            request_retries: 0,
         }
     }
 
@@ -254,6 +258,24 @@ impl PortSet {
         (result, Effects::default())
     }
 
+    /// Whether an access for a bus, which nobody answered, was for a device that is not ready yet; and if so, whether the guest asked
+    /// the port here to see that.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn request_retry(&mut self, bus: u8) -> Option<bool> {
+        let route = *self.by_bus.get(usize::from(bus))?;
+        let Occupant::Port(port) = &mut self.functions.get_mut(usize::from(route.index))?.occupant
+        else {
+            return None;
+        };
+        if !port.awaits_device(bus) {
+            return None;
+        }
+        self.request_retries += 1;
+        let pcie = port.cfg_space.pci_express();
+        Some(pcie.is_some_and(PciExpressCapability::crs_software_visible))
+    }
+
     #[cold]
     fn unsupported(&mut self) -> Option<IoResult> {
         self.unsupported_requests += 1;
@@ -309,6 +331,7 @@ impl InspectMut for PortSet {
     fn inspect_mut(&mut self, req: inspect::Request<'_>) {
         let mut resp = req.respond();
         resp.counter("unsupported_requests", self.unsupported_requests);
+        resp.counter("request_retries", self.request_retries);
         for function in &mut self.functions {
             let place = format!("{:02x}.{}", function.devfn >> 3, function.devfn & 7);
             match &mut function.occupant {

@@ -287,12 +287,29 @@ impl GenericPcieRootComplex {
                 let result = self.functions.read(bus, devfn, register, &mut value);
                 *dword = value.to_le_bytes();
                 match result {
-                    Some(IoResult::Ok) | None => IoResult::Ok,
+                    Some(IoResult::Ok) => IoResult::Ok,
+                    None => {
+                        self.unanswered(bus, register, dword);
+                        IoResult::Ok
+                    }
                     // Passing the result on as a whole would read it back as it was just written, byte by byte, and wait.
                     Some(other) => not_done(other),
                 }
             }
             _ => self.ecam_read_split(offset, data),
+        }
+    }
+
+    /// What a read of a register on a bus returns that nobody answered: all-ones, unless it is the Vendor ID of a device that is not
+    /// ready yet, and the guest asked to see that (PCIe 6.2 section 2.3.2).
+    #[cold]
+    #[inline(never)]
+    fn unanswered(&mut self, bus: u8, register: u16, dword: &mut [u8; 4]) {
+        if let Some(visible) = self.functions.request_retry(bus)
+            && visible
+            && register == 0
+        {
+            *dword = NOT_READY.to_le_bytes();
         }
     }
 
@@ -425,6 +442,9 @@ impl GenericPcieRootComplex {
         self.refresh_routes();
     }
 }
+
+/// A Vendor ID that no vendor has, and all-ones beyond it: the device is not ready yet (PCIe 6.2 section 2.3.2).
+const NOT_READY: u32 = 0xffff_0001;
 
 /// A result other than `Ok`.
 #[cold]

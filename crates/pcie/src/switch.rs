@@ -547,6 +547,10 @@ impl ManagedDevice for SwitchDevice {
         self.0.downstream_ports.mmio_write(address, data)
     }
 
+    fn awaits_device(&mut self, bus: u8) -> bool {
+        self.0.downstream_ports.request_retry(bus).is_some()
+    }
+
     fn link(&self) -> Option<LinkEnd> {
         let can = self.0.upstream_port.cfg_space.pci_express()?.link_rate();
         Some(LinkEnd {

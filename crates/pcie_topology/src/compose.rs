@@ -108,6 +108,7 @@ impl Topology {
             complexes,
             nodes,
             msi_target,
+            msi: connection,
         })
     }
 }
@@ -371,6 +372,7 @@ fn port_config(port: &PortSpec, place: Place) -> PortConfig {
         options: PortOptions {
             serial_number: Some(serial_number(port.serial_number, &port.name)),
             ari_forwarding: port.ari_forwarding,
+            retry_visibility: true,
             cxl: port
                 .cxl
                 .as_ref()

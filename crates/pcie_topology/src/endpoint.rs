@@ -66,6 +66,10 @@ pub const DOORBELL_OFFSET: u64 = 0xffc;
 pub struct TestEndpoint {
     name: Arc<str>,
     functions: Vec<EndpointFunction>,
+    /// Requests answered with Request Retry Status after each reset.
+    retries: u32,
+    /// How many of them are left.
+    retries_left: u32,
 }
 
 impl TestEndpoint {
@@ -193,6 +197,19 @@ impl ManagedDevice for TestEndpoint {
     fn reset(&mut self, kind: Reset) {
         for function in &mut self.functions {
             function.reset(kind);
+        }
+        self.retries_left = self.retries;
+    }
+
+    fn is_ready(&mut self) -> bool {
+        let ready = self.retries_left == 0;
+        self.retries_left = self.retries_left.saturating_sub(1);
+        ready
+    }
+
+    fn set_multi_function(&mut self, multi_function: bool) {
+        for function in &mut self.functions {
+            function.cfg_space.set_multi_function_bit(multi_function);
         }
     }
 

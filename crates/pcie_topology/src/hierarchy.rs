@@ -7,11 +7,17 @@ pub use plug::PlugError;
 use crate::EndpointSpec;
 use crate::RootComplexSpec;
 use crate::validate::PortTraits;
+use chipset_device::io::IoError;
+use chipset_device::io::IoResult;
+use chipset_device::mmio::MmioIntercept;
 use inspect::InspectMut;
 use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pcie::root::GenericPcieRootComplex;
+use std::sync::Arc;
+use vmcore::irqfd::IrqFd;
 
 /// What a [`Topology`](crate::Topology) was composed to.
 ///
@@ -21,6 +27,7 @@ pub struct Hierarchy {
     pub complexes: Vec<Complex>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) msi_target: MsiTarget,
+    pub(crate) msi: MsiConnection,
 }
 
 /// A composed root complex.
@@ -190,11 +197,42 @@ impl Hierarchy {
             .collect()
     }
 
+    /// Takes routes for interrupts from `irqfd` from now on: a device can then signal an event where it would send a message.
+    pub fn connect_irqfd(&self, irqfd: Arc<dyn IrqFd>) {
+        self.msi.connect_irqfd(irqfd);
+    }
+
     /// The root complex of this name.
     pub fn complex(&mut self, name: &str) -> Option<&mut Complex> {
         self.complexes
             .iter_mut()
             .find(|complex| complex.name == name)
+    }
+}
+
+/// The guest's accesses, for whoever does not dispatch them by address ranges.
+impl Hierarchy {
+    /// Reads memory that one of the root complexes claims: ECAM, host bridge registers, BARs. `InvalidRegister` where none does.
+    pub fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> IoResult {
+        self.first_answer(|root| root.mmio_read(address, data))
+    }
+
+    /// Writes memory that one of the root complexes claims. Errors as [`Self::mmio_read`].
+    pub fn mmio_write(&mut self, address: u64, data: &[u8]) -> IoResult {
+        self.first_answer(|root| root.mmio_write(address, data))
+    }
+
+    fn first_answer(
+        &mut self,
+        mut access: impl FnMut(&mut GenericPcieRootComplex) -> IoResult,
+    ) -> IoResult {
+        for complex in &mut self.complexes {
+            match access(&mut complex.root) {
+                IoResult::Err(IoError::InvalidRegister) => {}
+                answer => return answer,
+            }
+        }
+        IoResult::Err(IoError::InvalidRegister)
     }
 }
 

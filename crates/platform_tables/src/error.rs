@@ -179,17 +179,17 @@ pub enum Error {
         io: AddressRange,
     },
     /// A device tree cannot be written.
-    #[error("the device tree cannot be written: {0}")]
-    Fdt(FdtError),
+    #[error("the device tree cannot be written: {message}")]
+    Fdt {
+        /// What `vm_fdt` says.
+        message: String,
+    },
 }
-
-/// What `vm_fdt` answers, which cannot be cloned.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FdtError(String);
 
 impl From<vm_fdt::Error> for Error {
     fn from(error: vm_fdt::Error) -> Self {
-        Self::Fdt(FdtError(error.to_string()))
+        Self::Fdt {
+            message: error.to_string(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Platform`] is plain data: processors, memory, serial ports, and a [`HostBridge`] for each root complex.
 //! [`AcpiTables::new`] checks it as a whole and writes RSDP, XSDT, FADT, DSDT, MADT, MCFG, and where there is something to say SRAT
-//! and CEDT; the monitor copies two blobs to guest memory.
+//! and CEDT; the monitor copies two blobs to guest memory. [`fdt`] says the same of the host bridges in a flattened device tree.
 //!
 //! ```
 //! use pcie_topology::AddressRange;
@@ -36,6 +36,7 @@
 mod acpi;
 mod cxl;
 mod error;
+pub mod fdt;
 
 mod host_bridge;
 mod osc;

@@ -243,6 +243,24 @@ fn addresses(platform: &Platform) -> Result<(), Error> {
     io.check()
 }
 
+/// Checks that host bridges overlap neither each other nor these ranges.
+pub(crate) fn apart(
+    bridges: &[HostBridge],
+    others: impl IntoIterator<Item = (&'static str, AddressRange)>,
+) -> Result<(), Error> {
+    let mut memory = Space::new(ADDRESS_END);
+    let mut io = Space::new(IO_END);
+    for bridge in bridges {
+        host_bridge(bridge)?;
+        claim(bridge, &mut memory, &mut io)?;
+    }
+    for (what, range) in others {
+        memory.claim(what, range)?;
+    }
+    memory.check()?;
+    io.check()
+}
+
 fn nodes(platform: &Platform) -> Result<(), Error> {
     if !platform.has_nodes() {
         return Ok(());

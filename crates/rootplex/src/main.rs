@@ -145,7 +145,8 @@ fn write_tables(description: &str, source: &str, out: &Path) -> Result<(), Failu
     let topology = Topology::from_toml(description)
         .map_err(|problems| Failure::mistakes(source, &problems))?;
     let mistake = |error| Failure::mistakes(source, &error);
-    let files = tables::acpi(&topology).map_err(mistake)?;
+    let mut files = tables::acpi(&topology).map_err(mistake)?;
+    files.push(tables::device_tree(&topology).map_err(mistake)?);
     std::fs::create_dir_all(out).map_err(|error| Failure::io(out, error))?;
     for file in files {
         let path = out.join(file.name);

@@ -5,13 +5,22 @@ use std::io::Read;
 use std::io::Stdin;
 use std::os::fd::AsRawFd;
 use std::os::fd::RawFd;
-use vmcore::event::Event;
 use vmm_sys_util::terminal::Terminal;
 
 /// What begins a command to the monitor: Ctrl-A. Twice, it goes to the guest once.
 const ESCAPE: u8 = 0x01;
-/// After it, what stops the machine.
+/// After it, what stops the machine, and what saves it first.
 const STOP: u8 = b'x';
+const SAVE: u8 = b's';
+
+/// What is typed for the monitor.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Stop the machine.
+    Stop,
+    /// Save the machine and stop it.
+    Save,
+}
 
 /// The terminal in raw mode, for as long as this lives.
 pub(crate) struct RawMode(());
@@ -35,16 +44,16 @@ impl Drop for RawMode {
 pub(crate) struct Keyboard {
     stdin: Stdin,
     commands: Commands,
-    stop: Event,
+    obey: fn(Order),
 }
 
 impl Keyboard {
-    /// Signals `stop` when that is typed.
-    pub(crate) fn new(stop: Event) -> Self {
+    /// Calls `obey` with what is typed for the monitor.
+    pub(crate) fn new(obey: fn(Order)) -> Self {
         Self {
             stdin: io::stdin(),
             commands: Commands::default(),
-            stop,
+            obey,
         }
     }
 }
@@ -64,9 +73,9 @@ impl Read for Keyboard {
             return Ok(0);
         }
         typed.truncate(len);
-        let (keys, stop) = self.commands.filter(&typed);
-        if stop {
-            self.stop.signal();
+        let (keys, order) = self.commands.filter(&typed);
+        if let Some(order) = order {
+            (self.obey)(order);
         }
         if keys.is_empty() {
             // Not the end of the input: there is nothing for the guest in it.
@@ -86,19 +95,20 @@ struct Commands {
 }
 
 impl Commands {
-    /// What of the bytes is for the guest, and whether one asks to stop.
-    fn filter(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
-        let mut stop = false;
+    /// What of the bytes is for the guest, and what was ordered.
+    fn filter(&mut self, typed: &[u8]) -> (Vec<u8>, Option<Order>) {
+        let mut order = None;
         let mut keys = Vec::with_capacity(typed.len());
         for byte in typed {
             match (std::mem::take(&mut self.escaped), *byte) {
                 (false, ESCAPE) => self.escaped = true,
-                (true, STOP) => stop = true,
+                (true, STOP) => order = Some(Order::Stop),
+                (true, SAVE) => order = Some(Order::Save),
                 (true, ESCAPE) | (false, _) => keys.push(*byte),
                 (true, _) => {}
             }
         }
-        (keys, stop)
+        (keys, order)
     }
 }
 
@@ -109,10 +119,11 @@ mod tests {
     #[test]
     fn commands_are_taken_out() {
         let mut commands = Commands::default();
-        assert_eq!(commands.filter(b"ls\r"), (b"ls\r".to_vec(), false));
-        assert_eq!(commands.filter(b"a\x01"), (b"a".to_vec(), false));
-        assert_eq!(commands.filter(b"xx"), (b"x".to_vec(), true));
-        assert_eq!(commands.filter(b"\x01\x01"), (vec![1], false));
-        assert_eq!(commands.filter(b"\x01qy"), (b"y".to_vec(), false));
+        assert_eq!(commands.filter(b"ls\r"), (b"ls\r".to_vec(), None));
+        assert_eq!(commands.filter(b"a\x01"), (b"a".to_vec(), None));
+        assert_eq!(commands.filter(b"xx"), (b"x".to_vec(), Some(Order::Stop)));
+        assert_eq!(commands.filter(b"\x01s"), (vec![], Some(Order::Save)));
+        assert_eq!(commands.filter(b"\x01\x01"), (vec![1], None));
+        assert_eq!(commands.filter(b"\x01qy"), (b"y".to_vec(), None));
     }
 }

@@ -161,7 +161,6 @@ impl BootSource {
         ram: &GuestRam,
         memory: &MemoryLayout,
         firmware: &FirmwareTables,
-        reserved: &[Range<u64>],
     ) -> Result<EntryPoint, BootError> {
         let (kernel, address) = self.load_kernel(ram)?;
         let mut params = boot_params {
@@ -182,11 +181,7 @@ impl BootSource {
             params.hdr.ramdisk_image = truncated(start);
             params.hdr.ramdisk_size = truncated(size);
         }
-        for (slot, (range, kind)) in params
-            .e820_table
-            .iter_mut()
-            .zip(memory_map(memory, reserved))
-        {
+        for (slot, (range, kind)) in params.e820_table.iter_mut().zip(memory_map(memory)) {
             *slot = boot_e820_entry {
                 addr: range.start,
                 size: range.end - range.start,
@@ -310,18 +305,14 @@ fn file_error(path: &Path, source: io::Error) -> BootError {
 }
 
 /// What the kernel is told of memory: what it may use, and where firmware has something.
-fn memory_map(
-    memory: &MemoryLayout,
-    reserved: &[Range<u64>],
-) -> impl Iterator<Item = (Range<u64>, u32)> {
+fn memory_map(memory: &MemoryLayout) -> impl Iterator<Item = (Range<u64>, u32)> {
     let low = [
         (layout::LOW_MEMORY, E820_RAM),
         (layout::FIRMWARE, E820_RESERVED),
         (layout::HIGH_MEMORY..memory.low().end, E820_RAM),
     ];
     let high = memory.high().map(|range| (range, E820_RAM));
-    let reserved = reserved.iter().map(|range| (range.clone(), E820_RESERVED));
-    low.into_iter().chain(high).chain(reserved)
+    low.into_iter().chain(high)
 }
 
 /// Segments, and page tables that map the first gigabyte to itself.
@@ -333,7 +324,7 @@ fn write_long_mode_tables(ram: &GuestRam) -> Result<(), GuestMemoryError> {
     write_words(
         ram,
         third,
-        (0..512).map(|page| page * LARGE_PAGE_SIZE | LARGE_PAGE),
+        (0..512).map(|page| (page * LARGE_PAGE_SIZE) | LARGE_PAGE),
     )
 }
 
@@ -378,7 +369,7 @@ mod tests {
     #[test]
     fn the_memory_map_has_all_memory_but_firmwares_and_nothing_twice() {
         let memory = MemoryLayout::new(4096, &[]).unwrap();
-        let map: Vec<_> = memory_map(&memory, &[0xe000_0000..0xe100_0000]).collect();
+        let map: Vec<_> = memory_map(&memory).collect();
         assert_eq!(
             map,
             [
@@ -386,7 +377,6 @@ mod tests {
                 (0xe_0000..0x10_0000, E820_RESERVED),
                 (0x10_0000..0xc000_0000, E820_RAM),
                 (0x1_0000_0000..0x1_4000_0000, E820_RAM),
-                (0xe000_0000..0xe100_0000, E820_RESERVED),
             ]
         );
     }

@@ -4,6 +4,7 @@
 //! root complex's, which finds the register, or the BAR by where the guest put it. The windows never move, so finding the root complex
 //! is a search in a short sorted table, and a device that is plugged in while the guest runs needs no registration.
 
+use crate::absent;
 use crate::exits::ExitCounters;
 use crate::exits::ExitKind;
 use crate::power;
@@ -111,7 +112,8 @@ impl Bus {
         }
         self.exits.count(ExitKind::Port);
         // An empty bus floats high.
-        data.fill(power::read(port).unwrap_or(u8::MAX));
+        let value = power::read(port).or(absent::read(port));
+        data.fill(value.unwrap_or(u8::MAX));
     }
 
     /// A processor writes to a port. Gives what the guest asks for thereby.

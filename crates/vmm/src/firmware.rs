@@ -1,4 +1,4 @@
-//! The ACPI tables of the machine.
+//! Firmware's part of memory: the ACPI tables, and where a reset begins.
 
 use crate::MachineError;
 use crate::boot::FirmwareTables;
@@ -19,15 +19,38 @@ use platform_tables::SerialPort;
 const ROOT: u64 = layout::FIRMWARE.start;
 const TABLES: AddressRange = AddressRange {
     base: ROOT + 0x1000,
-    size: pcie_topology::Size(layout::FIRMWARE.end - ROOT - 0x1000),
+    size: pcie_topology::Size(RESET_VECTOR - ROOT - 0x1000),
 };
 
-/// Writes the tables.
+/// Where a PC's firmware begins in real mode. Linux jumps there to start anew when ACPI is hardware-reduced and there is no EFI: it takes
+/// the one to mean the other, and does not try the reset register.
+const RESET_VECTOR: u64 = 0xf_fff0;
+/// `mov dx, RESET_PORT; mov al, RESET_VALUE; out dx, al; l: hlt; jmp l`.
+const RESET_PROGRAM: [u8; 9] = {
+    let [low, high] = power::RESET_PORT.to_le_bytes();
+    [
+        0xba,
+        low,
+        high,
+        0xb0,
+        power::RESET_VALUE,
+        0xee,
+        0xf4,
+        0xeb,
+        0xfd,
+    ]
+};
+
+/// Writes the tables, and the little program that resets the machine.
 pub(crate) fn tables(topology: &Topology, cpus: u32) -> Result<FirmwareTables, MachineError> {
     let tables = AcpiTables::new(&platform(topology, cpus), TABLES)?;
     Ok(FirmwareTables {
         root: ROOT,
-        pieces: vec![(ROOT, tables.rsdp), (tables.base, tables.tables)],
+        pieces: vec![
+            (ROOT, tables.rsdp),
+            (tables.base, tables.tables),
+            (RESET_VECTOR, RESET_PROGRAM.to_vec()),
+        ],
     })
 }
 
@@ -73,12 +96,18 @@ mod tests {
     fn the_tables_fit_where_firmware_has_its_part() {
         let topology = Topology::from_toml(include_str!("../../rootplex/examples/demo.toml"));
         let tables = tables(&topology.unwrap(), 4).unwrap();
-        let [(root, pointer), (base, blob)] = &tables.pieces[..] else {
-            panic!("a root pointer and a blob");
+        let [(root, pointer), (base, blob), (vector, _)] = &tables.pieces[..] else {
+            panic!("a root pointer, a blob and a program");
         };
         assert_eq!((*root, tables.root), (0xe_0000, 0xe_0000));
         assert!(pointer.starts_with(b"RSD PTR "));
         assert_eq!(*base, 0xe_1000);
-        assert!(base + blob.len() as u64 <= 0x10_0000);
+        assert!(base + blob.len() as u64 <= *vector);
+        let fadt = blob.windows(4).position(|bytes| bytes == b"FACP").unwrap();
+        assert_eq!(
+            blob[fadt + 116..fadt + 129],
+            [1, 8, 0, 1, 2, 6, 0, 0, 0, 0, 0, 0, 1],
+            "the reset register: port 0x602, one byte, and its value"
+        );
     }
 }

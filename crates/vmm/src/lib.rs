@@ -20,7 +20,7 @@
 //! | `control` | making processors stand still |
 //! | `bus` | which exit goes where |
 //! | `irq`, `irqchip` | messages, events and lines to the interrupt controllers |
-//! | `serial`, `power` | the two devices of its own |
+//! | `serial`, `power`, `absent` | the two devices of its own, and what it does without |
 //! | `snapshot` | the machine in a file |
 //! | `exits` | how often the guest left, and why |
 //! | `probe` | whether KVM runs guests here at all |
@@ -30,6 +30,7 @@
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+mod absent;
 mod boot;
 mod bus;
 mod control;
@@ -46,6 +47,7 @@ mod memory;
 mod power;
 mod probe;
 mod serial;
+mod snapshot;
 
 pub use boot::BootError;
 pub use boot::BootSource;

@@ -14,6 +14,7 @@ use crate::error::Kvm as _;
 use crate::exits::ExitCounts;
 use crate::firmware;
 use crate::irq::Interrupts;
+use crate::irq::Routes;
 use crate::irqchip::IrqChipState;
 use crate::memory;
 use crate::memory::GuestRam;
@@ -25,6 +26,7 @@ use crate::serial::Feeder;
 use crate::serial::SerialPort;
 use crate::serial::Sink;
 use crate::serial::Source;
+use crate::snapshot;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use event_manager::EventManager;
 use event_manager::EventOps;
@@ -37,19 +39,19 @@ use kvm_ioctls::Cap;
 use kvm_ioctls::Kvm;
 use kvm_ioctls::VmFd;
 use parking_lot::Mutex;
-use nvme::NvmeFactory;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
 use pcie_topology::PlugError;
 use pcie_topology::Topology;
+use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::thread::JoinHandle;
 use vm_superio::serial::SerialState;
 use vmcore::device_state::ChangeDeviceState;
 use vmcore::event::Event;
-use vmcore::guest_memory::VmMemory;
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::signal::Killable;
 use vmm_sys_util::signal::SIGRTMIN;
@@ -106,8 +108,9 @@ pub(crate) struct Shared {
     request: Mutex<Option<Request>>,
     requested: Event,
     stop: Event,
-    /// Makes what is plugged in while the guest runs.
-    devices: Mutex<NvmeFactory>,
+    config: MachineConfig,
+    /// What was plugged since the hierarchy was composed, by port.
+    pub(crate) plugged: Mutex<BTreeMap<String, EndpointSpec>>,
     // The processors must not outlive it.
     pub(crate) ram: GuestRam,
 }
@@ -167,7 +170,6 @@ impl MutEventSubscriber for Subscriber {
 /// A machine: processors, memory, serial ports, and a hierarchy.
 pub struct Machine {
     shared: Arc<Shared>,
-    config: MachineConfig,
     memory: MemoryLayout,
     events: EventManager<Subscriber>,
     irqchip: IrqChipState,
@@ -205,12 +207,11 @@ impl Machine {
         vm.create_irq_chip().during("KVM_CREATE_IRQCHIP")?;
         let interrupts = Interrupts::new(vm.clone()).during("KVM_SET_GSI_ROUTING")?;
         let irqchip = IrqChipState::take(&vm)?;
-        let mut devices = NvmeFactory::new(Arc::new(VmMemory(ram.clone())));
-        let hierarchy = config.topology.compose_with(
+        let hierarchy = config.topology.compose(
             &mut ExternallyManagedMmioIntercepts,
             Some(interrupts.clone()),
-            &mut devices,
         )?;
+        hierarchy.connect_irqfd(Arc::new(Routes(interrupts.clone())));
         let serial = Com::ALL
             .into_iter()
             .map(|com| serial_port(com, &interrupts))
@@ -224,7 +225,8 @@ impl Machine {
             request: Mutex::default(),
             requested: Event::try_new().to("an event")?,
             stop: Event::try_new().to("an event")?,
-            devices: Mutex::new(devices),
+            config,
+            plugged: Mutex::default(),
             ram,
         };
         let mut events = EventManager::new().map_err(io::Error::other).to("epoll")?;
@@ -232,11 +234,25 @@ impl Machine {
         events.add_subscriber(Subscriber::Shared(shared.clone()));
         Ok(Self {
             shared,
-            config,
             memory,
             events,
             irqchip,
         })
+    }
+
+    /// Makes the machine that was saved in a file; it goes on where it was. Its serial ports are to be connected again.
+    ///
+    /// # Errors
+    ///
+    /// - the file cannot be read, or is no saved machine;
+    /// - [`MachineError`] of [`Self::new`];
+    /// - KVM here does not take the state of processors and interrupt controllers there.
+    pub fn restore(path: &Path) -> Result<Self, MachineError> {
+        snapshot::restore(path)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// What can be done with the machine from other threads.
@@ -309,14 +325,14 @@ impl Machine {
             return Ok(());
         };
         let first = first.lock();
-        let mut boot = self.config.boot.clone();
-        if !self.config.hypervisor_bit
+        let mut boot = self.shared.config.boot.clone();
+        if !self.shared.config.hypervisor_bit
             && let Some(khz) = first.tsc_khz()
         {
-            boot.cmdline = format!("{} tsc_early_khz={khz}", boot.cmdline);
+            boot.cmdline = format!("{} tsc_early_khz={khz} tsc=reliable", boot.cmdline);
         }
-        let tables = firmware::tables(&self.config.topology, self.config.cpus)?;
-        let entry = boot.load(&self.shared.ram, &self.memory, &tables, &[])?;
+        let tables = firmware::tables(&self.shared.config.topology, self.shared.config.cpus)?;
+        let entry = boot.load(&self.shared.ram, &self.memory, &tables)?;
         first.enter(entry)
     }
 
@@ -421,21 +437,30 @@ impl MachineHandle {
         operation(&mut self.0.bus.hierarchy.lock())
     }
 
-    /// Composes an endpoint, of a kind that the machine knows, and plugs it into a port.
+    /// Plugs an endpoint into a slot, by its description, and tells the guest. A machine with it can be saved, unlike one with a device
+    /// that was plugged past this.
     ///
     /// # Errors
     ///
-    /// As [`Hierarchy::plug_with`].
+    /// As [`Hierarchy::plug`].
     pub fn plug(&self, port: &str, endpoint: &EndpointSpec) -> Result<(), PlugError> {
-        let mut devices = self.0.devices.lock();
-        self.with_hierarchy(|hierarchy| {
-            hierarchy.plug_with(
-                &mut ExternallyManagedMmioIntercepts,
-                &mut *devices,
-                port,
-                endpoint,
-            )
-        })
+        self.with_hierarchy(|hierarchy| hierarchy.plug(port, endpoint))?;
+        let mut plugged = self.0.plugged.lock();
+        plugged.insert(port.to_owned(), endpoint.clone());
+        Ok(())
+    }
+
+    /// Saves the machine to a file, for [`Machine::restore`]. The guest stands still meanwhile and goes on afterwards; what it does
+    /// then is not in the file, so one of both should not.
+    ///
+    /// # Errors
+    ///
+    /// - a device cannot be saved, or nobody described it: see [`Self::plug`];
+    /// - the file cannot be written;
+    /// - KVM gave up.
+    pub fn save(&self, path: &Path) -> Result<(), MachineError> {
+        let shared = &self.0;
+        shared.paused(|| snapshot::save(shared, &shared.config, path))
     }
 
     /// Ends the run, whatever the guest is doing.

@@ -187,8 +187,10 @@ mod tests {
 
     #[test]
     fn memory_is_split_around_the_hole() {
-        assert_eq!(ranges(512, &[]), [0..512 * MIB]);
-        assert_eq!(ranges(3072, &[]), [0..HOLE_START]);
+        for (mib, end) in [(512, 512 * MIB), (3072, HOLE_START)] {
+            let layout = MemoryLayout::new(mib, &[]).unwrap();
+            assert_eq!((layout.low(), layout.high()), (0..end, None));
+        }
         assert_eq!(
             ranges(4096, &[]),
             [0..HOLE_START, HIGH_START..HIGH_START + 1024 * MIB]

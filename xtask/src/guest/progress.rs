@@ -1,6 +1,6 @@
 //! What is under way, on one line of a terminal; elsewhere a line for each end.
 
-use crate::judgement::Outcome;
+use crate::judge::Outcome;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::io::Write;

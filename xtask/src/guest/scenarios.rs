@@ -11,8 +11,8 @@ use super::level_one;
 use super::level_one::LevelOne;
 use super::progress::Progress;
 use super::userland;
-use crate::judgement::Judgement;
-use crate::judgement::Outcome;
+use crate::judge::Judgement;
+use crate::judge::Outcome;
 use crate::process;
 use crate::workspace::Workspace;
 use anyhow::Context;
@@ -188,7 +188,10 @@ impl<'a> Stage<'a> {
             .run_one(scenario, kernel, |news| progress.news(&name, news))
             .unwrap_or_else(|error| Outcome::Failed(format!("{error:#}")));
         progress.ended(&name, &outcome);
-        Judgement { name, outcome }
+        Judgement {
+            name: name.into(),
+            outcome,
+        }
     }
 
     fn run_one(

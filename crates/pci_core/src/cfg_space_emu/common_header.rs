@@ -19,10 +19,13 @@ use crate::bar_mapping::BarMappings;
 use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
+use crate::capabilities::pci_express::PciExpressCapability;
+use crate::capabilities::power_management::PowerManagementCapability;
 use crate::spec::caps::COMMON_HEADER_END;
 use crate::spec::caps::CapabilityId;
 use crate::spec::caps::EXT_CAP_END;
 use crate::spec::caps::EXT_CAP_START;
+use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::Command;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
@@ -186,13 +189,18 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
 
     /// Says in Header Type that the device has several functions, or has not.
     pub fn with_multi_function_bit(mut self, multi_function: bool) -> Self {
+        self.set_multi_function_bit(multi_function);
+        self
+    }
+
+    /// As [`Self::with_multi_function_bit`].
+    pub fn set_multi_function_bit(&mut self, multi_function: bool) {
         let layout = match self.header {
             Header::Type0(_) => 0,
             Header::Type1(_) => 1,
         };
         let value = layout | (u8::from(multi_function) << 7);
         each!(&mut self.header, (file, Reg) => file.init(Reg::HeaderType, value));
-        self
     }
 
     /// What Header Type says of several functions.
@@ -213,7 +221,9 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     pub(super) fn update_bus_master(&mut self, command: Command) {
-        let enabled = command.bus_master() && self.bus_master_above;
+        // Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1).
+        let enabled =
+            command.bus_master() && self.bus_master_above && self.power_state() == PowerState::D0;
         if self.bus_master.set(enabled) {
             self.gate_messages(enabled);
         }
@@ -416,9 +426,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             let relative = offset - place.offset;
             match place.owner {
                 Owner::Legacy(i) => {
-                    if let Some(capability) = self.capabilities.get_mut(i) {
-                        capability.write_bytes(relative, value, enables);
-                    }
+                    return Ok(self.write_capability(i, relative, value, enables));
                 }
                 Owner::Extended(i) => {
                     if let Some(capability) = self.extended_capabilities.get_mut(i) {
@@ -428,6 +436,40 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             }
         }
         Ok(Effects::default())
+    }
+
+    fn write_capability(
+        &mut self,
+        index: usize,
+        offset: u16,
+        value: u32,
+        enables: ByteEnables,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let Some(capability) = self.capabilities.get_mut(index) else {
+            return effects;
+        };
+        capability.write_bytes(offset, value, enables);
+        effects.function_reset = capability
+            .as_pci_express()
+            .is_some_and(PciExpressCapability::take_function_level_reset);
+        let transition = capability
+            .as_power_management_mut()
+            .and_then(PowerManagementCapability::take_transition);
+        if let Some(transition) = transition {
+            effects.power_state = true;
+            effects.function_reset |= transition.soft_reset;
+            self.sync_command_register(self.command());
+        }
+        effects
+    }
+
+    /// The power state that software chose; D0 without a Power Management capability.
+    pub fn power_state(&self) -> PowerState {
+        self.capabilities
+            .iter()
+            .find_map(|capability| capability.as_power_management())
+            .map_or(PowerState::D0, PowerManagementCapability::power_state)
     }
 
     fn command_changed(&mut self, before: Command) {
@@ -451,8 +493,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Applies Interrupt Disable to the line.
     pub fn update_intx_disable(&mut self, disabled: bool) {
         if let Some(intx) = &self.intx {
-            intx.set_disabled(disabled);
+            intx.set_disabled(disabled || self.power_state() != PowerState::D0);
         }
+    }
+
+    /// INTx is silent while software disabled it, and below D0.
+    pub(super) fn intx_disabled(&self, command: Command) -> bool {
+        command.intx_disable() || self.power_state() != PowerState::D0
     }
 
     /// Maps the BARs where the registers say, or unmaps them all.
@@ -477,7 +524,8 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             *value = self.page.load(offset);
         }
         self.mappings = BarMappings::default();
-        if enabled {
+        // Below D0, a function answers configuration requests only (PCIe 6.2 section 5.3.1).
+        if enabled && self.power_state() == PowerState::D0 {
             let (mut addresses, mut masks) = ([0; TYPE0_BAR_COUNT], [0; TYPE0_BAR_COUNT]);
             let slots = addresses.iter_mut().zip(&mut masks);
             for ((address, mask), (from, writable)) in

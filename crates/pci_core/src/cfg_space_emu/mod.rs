@@ -92,6 +92,12 @@ pub struct Effects {
     pub windows: bool,
     /// Bridge Control was written.
     pub bridge_control: bool,
+    /// The power state changed. Below D0 neither the BARs nor what is below a bridge answer (PCIe 6.2 section 5.3.1).
+    pub power_state: bool,
+    /// The function is to be reset, [by](super::cfg_space_emu::ConfigSpaceType0Emulator::reset_by)
+    /// [`Reset::FunctionLevel`](reg_table::Reset::FunctionLevel), with all that its owner keeps beside the registers: the guest
+    /// asked for a function-level reset (PCIe 6.2 section 6.6.2), or brought it from D3hot to D0 (section 5.3.1.4.1).
+    pub function_reset: bool,
 }
 
 /// A function that cannot be composed.

@@ -222,7 +222,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         let command = Command::from_bits(state.command);
         self.set_command(command);
         if let Some(intx) = &self.intx {
-            intx.restore(state.interrupt_status, command.intx_disable());
+            intx.restore(state.interrupt_status, self.intx_disabled(command));
         }
         self.update_bus_master(command);
         self.update_mmio_enabled(command.mmio_enabled());

@@ -11,6 +11,7 @@ use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
+use crate::spec::caps::power_management::PowerState;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
@@ -101,6 +102,16 @@ impl ConfigSpaceType0Emulator {
         Self {
             common: self.common.with_multi_function_bit(bit),
         }
+    }
+
+    /// Says in Header Type that the device has several functions, or has not.
+    pub fn set_multi_function_bit(&mut self, bit: bool) {
+        self.common.set_multi_function_bit(bit);
+    }
+
+    /// The power state that software chose; D0 without a Power Management capability.
+    pub fn power_state(&self) -> PowerState {
+        self.common.power_state()
     }
 
     /// Gives the function an INTx pin, wired to `line`.

@@ -11,6 +11,7 @@ use crate::bus_range::AssignedBusRange;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
+use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::BridgeControl;
 use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::Type1HeaderReg;
@@ -209,6 +210,11 @@ impl ConfigSpaceType1Emulator {
             self.get8(Type1HeaderReg::SecondaryBusNumber),
             self.get8(Type1HeaderReg::SubordinateBusNumber),
         );
+    }
+
+    /// The power state that software chose; D0 without a Power Management capability.
+    pub fn power_state(&self) -> PowerState {
+        self.common.power_state()
     }
 
     /// The buses below: secondary to subordinate; `0..=0` while unprogrammed or when the guest wrote secondary above subordinate.

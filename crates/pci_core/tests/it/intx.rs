@@ -3,9 +3,12 @@
 use crate::function::Config;
 use crate::function::endpoint_ids;
 use pci_core::PciInterruptPin;
+use pci_core::capabilities::PciCapability;
+use pci_core::capabilities::power_management::PowerManagementCapability;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::cfg_space_emu::IntxInterrupt;
+use pci_core::spec::caps::power_management::PowerManagementCapabilities;
 use std::sync::Arc;
 use vmcore::line_interrupt::LineInterrupt;
 use vmcore::line_interrupt::LineSetTarget;
@@ -28,8 +31,12 @@ struct Fixture {
 }
 
 fn fixture() -> Fixture {
+    with_capabilities(vec![])
+}
+
+fn with_capabilities(capabilities: Vec<Box<dyn PciCapability>>) -> Fixture {
     let mut function =
-        ConfigSpaceType0Emulator::new(endpoint_ids(), vec![], vec![], DeviceBars::new());
+        ConfigSpaceType0Emulator::new(endpoint_ids(), capabilities, vec![], DeviceBars::new());
     let line = Arc::new(Line::default());
     let intx = function.set_interrupt_pin(
         PciInterruptPin::IntC,
@@ -124,4 +131,21 @@ fn restoring_moves_the_line_once() {
     SaveRestore::restore(&mut f.function, saved).unwrap();
     assert!(!f.edges().contains(&true));
     f.function.shows(&[(4, 0)]);
+}
+
+/// PCIe 6.2 section 5.3.1.
+#[test]
+fn it_is_silent_below_d0() {
+    let none = PowerManagementCapabilities::new();
+    let pm = PowerManagementCapability::new(none, true);
+    let mut f = with_capabilities(vec![Box::new(pm)]);
+    f.intx.set_level(true);
+    assert_eq!(f.edges(), [true]);
+    f.function.write(0x44, 3);
+    assert_eq!(f.edges(), [false]);
+    let saved = f.function.save().unwrap();
+    f.function.write(0x44, 0);
+    assert_eq!(f.edges(), [true]);
+    f.function.restore(saved).unwrap();
+    assert_eq!(f.edges(), [false]);
 }

@@ -21,6 +21,7 @@ mod lspci;
 mod msi;
 mod pci_express;
 mod port_script;
+mod power;
 mod probing;
 mod saving;
 mod slot;

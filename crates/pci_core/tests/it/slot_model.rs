@@ -39,6 +39,8 @@ enum Input {
     Power,
     /// The guest disables the link, or enables it.
     LinkDisable,
+    /// The guest holds the link in reset, or lets it go.
+    HoldInReset,
     /// A dword write: every event cleared and a command given at once.
     ClearAndCommand,
     /// The guest clears the presence event only.
@@ -53,7 +55,7 @@ enum Input {
 use Input::*;
 
 /// The alphabet of the exhaustive run; the random one takes all.
-const ALPHABET: [Input; 12] = [
+const ALPHABET: [Input; 13] = [
     Insert,
     Remove,
     Button,
@@ -65,10 +67,11 @@ const ALPHABET: [Input; 12] = [
     DisableInterrupt,
     Power,
     LinkDisable,
+    HoldInReset,
     ClearAndCommand,
 ];
 
-const EVERY: [Input; 16] = [
+const EVERY: [Input; 17] = [
     Insert,
     Remove,
     Button,
@@ -80,6 +83,7 @@ const EVERY: [Input; 16] = [
     DisableInterrupt,
     Power,
     LinkDisable,
+    HoldInReset,
     ClearAndCommand,
     ClearPresence,
     Command,
@@ -136,6 +140,7 @@ struct Model {
     latch_open: bool,
     fault: bool,
     link_disabled: bool,
+    held_in_reset: bool,
     control: u16,
     pending: u16,
     line: bool,
@@ -150,6 +155,7 @@ impl Model {
             latch_open: false,
             fault: false,
             link_disabled: false,
+            held_in_reset: false,
             control: kind.reset,
             pending: 0,
             line: false,
@@ -162,7 +168,7 @@ impl Model {
     }
 
     fn link(&self) -> bool {
-        self.card && self.powered() && !self.link_disabled
+        self.card && self.powered() && !self.link_disabled && !self.held_in_reset
     }
 
     /// A message goes out when the first enabled event appears.
@@ -219,6 +225,7 @@ impl Model {
                 self.hardware(FAULT, |model| model.fault |= on);
             }
             LinkDisable => self.hardware(0, |model| model.link_disabled = !model.link_disabled),
+            HoldInReset => self.hardware(0, |model| model.held_in_reset = !model.held_in_reset),
             Clear => self.pending = 0,
             ClearPresence => self.pending &= !PRESENCE,
             ClearAndCommand => {
@@ -259,6 +266,7 @@ struct Slot {
     messages: Arc<AtomicU32>,
     make: fn() -> PciExpressCapability,
     latch_open: bool,
+    held_in_reset: bool,
 }
 
 fn full() -> PciExpressCapability {
@@ -280,6 +288,7 @@ impl Slot {
             messages,
             make,
             latch_open: false,
+            held_in_reset: false,
         }
     }
 
@@ -304,21 +313,31 @@ impl Slot {
             }
             Fault => drop(self.port.power_fault()),
             LinkDisable => self.write(0x10, u32::from(self.low(0x10)) ^ 0x10, 0b0011),
+            HoldInReset => {
+                self.held_in_reset = !self.held_in_reset;
+                self.port.hold_in_reset(self.held_in_reset);
+            }
             Clear => self.write(0x18, u32::from(ALL_EVENTS) << 16, 0b1100),
             ClearPresence => self.write(0x18, u32::from(PRESENCE) << 16, 0b0100),
             ClearAndCommand => {
                 let control = u32::from(self.low(0x18));
                 self.write(0x18, (u32::from(ALL_EVENTS) << 16) | control, 0b1111);
             }
-            Reset => self.port.reset_by(Reset::Hot),
+            // Bridge Control is reset as well, and nothing told of it.
+            Reset => {
+                self.held_in_reset = false;
+                self.port.reset_by(Reset::Hot);
+                self.port.assume_held_in_reset(false);
+            }
             Migrate => {
                 let saved = SaveRestore::save(&mut self.port).unwrap();
                 let messages = self.messages.load(Ordering::Relaxed);
-                let latch_open = self.latch_open;
+                let (latch_open, held_in_reset) = (self.latch_open, self.held_in_reset);
                 *self = Self::new(self.make);
-                self.latch_open = latch_open;
+                (self.latch_open, self.held_in_reset) = (latch_open, held_in_reset);
                 self.messages.store(messages, Ordering::Relaxed);
                 SaveRestore::restore(&mut self.port, saved).unwrap();
+                self.port.assume_held_in_reset(held_in_reset);
             }
             EnableAll | EnablePresence | DisableInterrupt | Power | Command => {
                 let control = control(self.low(0x18), input);

@@ -3,9 +3,11 @@
 use super::Attached;
 use super::PcieDownstreamPort;
 use anyhow::Context as _;
+use pci_bus::Acknowledgement;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
 use pci_bus::LinkEnd;
+use pci_bus::SlotGoal;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::capabilities::pci_express::SlotError;
@@ -124,6 +126,8 @@ impl PcieDownstreamPort {
         self.operate(PciExpressCapability::remove_card)?;
         self.link = None;
         self.cut_off = None;
+        self.unready = false;
+        self.abandon_goals();
         Ok(())
     }
 
@@ -171,6 +175,12 @@ impl HotPlugPort for PcieDownstreamPort {
     fn removal_permitted(&self) -> bool {
         self.pci_express()
             .is_none_or(PciExpressCapability::removal_permitted)
+    }
+
+    fn acknowledgement(&mut self, goal: SlotGoal) -> anyhow::Result<Acknowledgement> {
+        self.ensure_hot_plug_capable()?;
+        self.ensure_occupied()?;
+        Ok(self.add_goal(goal))
     }
 
     fn set_mrl(&mut self, open: bool) -> anyhow::Result<()> {

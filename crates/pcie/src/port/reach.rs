@@ -3,6 +3,7 @@
 //! A device that cannot answer is taken out of [`PcieDownstreamPort::link`]: routing looks nowhere else, and has nothing to check on
 //! the way. Each input to the port ends in [`PcieDownstreamPort::follow`], which puts the device where it belongs.
 
+use super::Attached;
 use super::PcieDownstreamPort;
 use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
@@ -11,6 +12,7 @@ use pci_bus::ManagedDevice;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::Effects;
+use pci_core::spec::caps::power_management::PowerState;
 use reg_table::Reset;
 
 impl PcieDownstreamPort {
@@ -21,10 +23,16 @@ impl PcieDownstreamPort {
         value: u32,
         enables: ByteEnables,
     ) -> Result<Effects, IoError> {
-        let was_held = self.cfg_space.secondary_bus_reset();
-        let effects = self.cfg_space.write_bytes(offset, value, enables)?;
-        if !was_held && self.cfg_space.secondary_bus_reset() {
-            self.reset_below(Reset::Hot);
+        let mut effects = self.cfg_space.write_bytes(offset, value, enables)?;
+        if effects.bridge_control {
+            let held = self.cfg_space.secondary_bus_reset();
+            if let Some(pcie) = self.pci_express() {
+                pcie.hold_in_reset(held);
+            }
+        }
+        if effects.function_reset {
+            self.reset_registers(Reset::FunctionLevel);
+            (effects.bus_numbers, effects.windows) = (true, true);
         }
         self.follow();
         Ok(effects)
@@ -32,13 +40,26 @@ impl PcieDownstreamPort {
 
     /// Resets the port and the device behind it.
     pub(crate) fn reset(&mut self, kind: Reset) {
+        self.reset_registers(kind);
+        self.reset_below(kind);
+        self.train();
+        self.ignore_events();
+    }
+
+    fn reset_registers(&mut self, kind: Reset) {
         self.cfg_space.reset_by(kind);
         if let Some(registers) = &mut self.cxl_component_registers {
             registers.reset_by(kind);
         }
-        self.reset_below(kind);
-        self.train();
-        self.ignore_events();
+        self.assume_held_in_reset();
+    }
+
+    /// What Bridge Control says of the link after a reset or a restore.
+    pub(super) fn assume_held_in_reset(&self) {
+        let held = self.cfg_space.secondary_bus_reset();
+        if let Some(pcie) = self.pci_express() {
+            pcie.assume_held_in_reset(held);
+        }
     }
 
     /// Resets what was at a link that went down, or lost its power, and makes the device reachable or not.
@@ -76,17 +97,45 @@ impl PcieDownstreamPort {
         self.reach();
     }
 
+    /// Puts the device where it belongs, and tells those who wait for it.
     fn reach(&mut self) {
-        let reachable = !self.cfg_space.secondary_bus_reset()
-            && self
-                .pci_express()
-                .is_none_or(PciExpressCapability::downstream_reachable);
+        let passes = self.passes_requests();
+        // A device is asked only when nothing else keeps the request from it.
+        let reachable = passes && self.managed().is_none_or(|device| device.is_ready());
         let attached = self.link.take().or_else(|| self.cut_off.take());
+        self.unready = passes && !reachable && attached.is_some();
         if reachable {
             self.link = attached;
         } else {
             self.cut_off = attached;
         }
+        self.settle_goals();
+    }
+
+    /// Whether requests get as far as the device. Below D0, a bridge forwards nothing downstream (PCIe 6.2 section 5.3.1.4).
+    fn passes_requests(&self) -> bool {
+        self.cfg_space.power_state() == PowerState::D0
+            && self
+                .pci_express()
+                .is_none_or(PciExpressCapability::downstream_reachable)
+    }
+
+    /// The device that a request is for and that does not answer, in case it became ready since it was asked last.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn ready_device(&mut self) -> Option<&mut Attached> {
+        if self.unready {
+            self.reach();
+        }
+        self.link.as_mut()
+    }
+
+    /// Whether a request for `bus`, on which nobody answered, was for a device that is not ready yet.
+    pub(crate) fn awaits_device(&mut self, bus: u8) -> bool {
+        self.unready
+            || self
+                .managed()
+                .is_some_and(|device| device.awaits_device(bus))
     }
 
     /// The device behind the port, if its lifecycle is the port's, whether or not it can answer.

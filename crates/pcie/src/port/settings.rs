@@ -25,6 +25,9 @@ pub struct PortOptions {
     pub serial_number: Option<u64>,
     /// Lets the guest turn on ARI forwarding, and reach functions above 7 behind the port.
     pub ari_forwarding: bool,
+    /// Lets the guest turn on Configuration RRS Software Visibility (PCIe 6.2 section 2.3.2), and so see that a device is not ready
+    /// yet. Without, it reads all-ones until then. Only root ports show it.
+    pub retry_visibility: bool,
     /// What a CXL port has beyond its DVSECs.
     pub cxl: CxlPortOptions,
     /// A slot with all that it has; downstream ports only.

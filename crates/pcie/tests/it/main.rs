@@ -14,6 +14,7 @@ mod ecam;
 mod fuzz;
 mod hot_plug;
 mod model;
+mod readiness;
 mod routing;
 mod saving;
 mod slots;

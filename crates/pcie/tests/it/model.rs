@@ -228,6 +228,8 @@ impl Drop for Region {
 pub(crate) struct Scratch {
     id: u32,
     value: u32,
+    /// How often it is asked whether it is ready before it is.
+    pub(crate) unready: u32,
     /// Refuses to be restored, although it says that it would take any state.
     pub(crate) refuses: bool,
     /// What it saw last: secondary bus, target bus, function.
@@ -239,6 +241,7 @@ impl Scratch {
         Self {
             id,
             value: 0,
+            unready: 0,
             refuses: false,
             seen: Arc::default(),
         }
@@ -311,6 +314,12 @@ impl InspectMut for Scratch {
 impl ManagedDevice for Scratch {
     fn reset(&mut self, _kind: reg_table::Reset) {
         self.value = 0;
+    }
+
+    fn is_ready(&mut self) -> bool {
+        let ready = self.unready == 0;
+        self.unready = self.unready.saturating_sub(1);
+        ready
     }
 
     fn save(&mut self) -> Result<SavedStateBlob, SaveError> {

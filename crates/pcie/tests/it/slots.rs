@@ -17,6 +17,7 @@ use pcie::PortOptions;
 use pcie::root::GenericPcieRootComplex;
 use pcie::switch::SwitchConfig;
 use std::sync::Arc;
+use vmcore::save_restore::ProtobufSaveRestore;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SavedStateBlob;
@@ -550,4 +551,37 @@ fn links_say_what_they_can() {
     let upstream = switch.upstream_port().cfg_space();
     upstream.read_u32(0x4c, &mut capabilities).unwrap();
     assert_eq!(capabilities & 0x3ff, 0x84);
+}
+
+#[test]
+fn a_bus_held_in_reset_has_no_link() {
+    let mut root = with_device(full_slot());
+    take_slot_events(&mut root);
+    let link_active = |root: &mut _| half(root, PORT, 0x52) & LINK_ACTIVE != 0;
+    assert!(link_active(&mut root));
+    bus_reset(&mut root, PORT, true);
+    assert!(!link_active(&mut root));
+    assert_eq!(take_slot_events(&mut root), LINK_CHANGED);
+    bus_reset(&mut root, PORT, false);
+    assert!(link_active(&mut root));
+    assert_eq!(take_slot_events(&mut root), LINK_CHANGED);
+
+    // A reset of the port releases the bus, and of a new beginning nobody is told.
+    bus_reset(&mut root, PORT, true);
+    take_slot_events(&mut root);
+    reset(&mut root);
+    assert!(link_active(&mut root));
+    assert_eq!(slot_status(&mut root), PRESENT);
+
+    // A restored port holds its bus as the saved one did.
+    root.number(PORT, 1, 1);
+    bus_reset(&mut root, PORT, true);
+    let saved = ProtobufSaveRestore::save(&mut root).unwrap();
+    let mut root = with_device(full_slot());
+    ProtobufSaveRestore::restore(&mut root, saved).unwrap();
+    assert!(!link_active(&mut root));
+    assert_eq!(root.read(1, 0, 0), u32::MAX);
+    bus_reset(&mut root, PORT, false);
+    assert!(link_active(&mut root));
+    assert_eq!(root.read(1, 0, 0), ID);
 }

@@ -3,7 +3,6 @@
 use super::TestEndpoint;
 use super::function::ComponentRegisters;
 use super::function::EndpointFunction;
-use super::function::FlrRequest;
 use super::function::Msix;
 use super::function::SCRATCH_SIZE;
 use crate::BarKind;
@@ -44,7 +43,6 @@ use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::hwid::HardwareIds;
-use std::sync::Arc;
 
 /// Class code of a device that fits no class.
 const UNASSIGNED_CLASS: u32 = 0xff_0000;
@@ -93,6 +91,8 @@ impl TestEndpoint {
         Ok(Self {
             name: spec.name.as_str().into(),
             functions,
+            retries: spec.retries,
+            retries_left: spec.retries,
         })
     }
 }
@@ -104,7 +104,6 @@ fn compose_function(
     msi_target: &MsiTarget,
     register_mmio: &mut dyn RegisterMmioIntercept,
 ) -> Result<EndpointFunction, EndpointError> {
-    let flr = Arc::new(FlrRequest::default());
     let (port_type, multi_function) = match seat {
         Seat::BehindPort => (DevicePortType::Endpoint, spec.functions > 1),
         Seat::RootBus { multi_function } => (
@@ -112,7 +111,7 @@ fn compose_function(
             multi_function,
         ),
     };
-    let mut pcie = PciExpressCapability::new(port_type, Some(flr.clone()));
+    let mut pcie = PciExpressCapability::new(port_type, None).with_function_level_reset();
     if let Some(link) = spec.link {
         pcie = pcie.with_link(link_config(link))?;
     }
@@ -155,7 +154,6 @@ fn compose_function(
         msix,
         msi,
         cxl,
-        flr,
         doorbell_rings: 0,
     })
 }

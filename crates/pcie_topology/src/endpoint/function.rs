@@ -9,12 +9,8 @@ use chipset_device::pci::ByteEnables;
 use cxl_spec::CxlComponentRegisters;
 use inspect::Inspect;
 use pci_core::capabilities::msix::MsixEmulator;
-use pci_core::capabilities::pci_express::FlrHandler;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use reg_table::Reset;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use vmcore::interrupt::Interrupt;
 
 /// The BAR that begins with the scratch page.
@@ -23,24 +19,6 @@ const SCRATCH_BAR: u8 = 0;
 pub(super) const SCRATCH_SIZE: usize = 0xffc;
 
 const _: () = assert!(SCRATCH_SIZE as u64 == DOORBELL_OFFSET);
-
-/// A function-level reset that the guest asked for and that was not done yet.
-#[derive(Debug, Default, Inspect)]
-pub(super) struct FlrRequest {
-    pending: AtomicBool,
-}
-
-impl FlrHandler for FlrRequest {
-    fn initiate_flr(&self) {
-        self.pending.store(true, Ordering::Relaxed);
-    }
-}
-
-impl FlrRequest {
-    fn take(&self) -> bool {
-        self.pending.swap(false, Ordering::Relaxed)
-    }
-}
 
 /// MSI-X of a function.
 pub(super) struct Msix {
@@ -66,7 +44,6 @@ pub(super) struct EndpointFunction {
     /// MSI's vectors, in order.
     pub(super) msi: Vec<Interrupt>,
     pub(super) cxl: Option<ComponentRegisters>,
-    pub(super) flr: Arc<FlrRequest>,
     /// Writes to the doorbell since it was composed, whether they raised an interrupt or not.
     pub(super) doorbell_rings: u64,
 }
@@ -91,25 +68,25 @@ enum Part {
 }
 
 impl EndpointFunction {
-    /// Writes the configuration space, and does the function-level reset that the write may have asked for.
+    /// Writes the configuration space, and does the reset of the function that the write may have asked for.
     pub(super) fn write_config(
         &mut self,
         offset: u16,
         value: u32,
         enables: ByteEnables,
     ) -> IoResult {
-        let result = match self.cfg_space.write_bytes(offset, value, enables) {
-            Ok(_effects) => IoResult::Ok,
+        match self.cfg_space.write_bytes(offset, value, enables) {
+            Ok(effects) => {
+                if effects.function_reset {
+                    self.reset(Reset::FunctionLevel);
+                }
+                IoResult::Ok
+            }
             Err(error) => IoResult::Err(error),
-        };
-        if self.flr.take() {
-            self.reset(Reset::FunctionLevel);
         }
-        result
     }
 
     pub(super) fn reset(&mut self, kind: Reset) {
-        self.flr.take();
         self.cfg_space.reset_by(kind);
         self.scratch.fill(0);
         // A function-level reset does not touch the CXL.mem side of the device (CXL 3.1 section 9.5).

@@ -20,6 +20,9 @@ mod state {
     pub struct SavedState {
         #[mesh(1)]
         pub functions: Vec<FunctionState>,
+        /// Requests to be retried until it is ready.
+        #[mesh(2)]
+        pub retries_left: Option<u32>,
     }
 
     #[derive(Protobuf)]
@@ -57,6 +60,7 @@ impl SaveRestore for TestEndpoint {
                 .enumerate()
                 .map(save)
                 .collect::<Result<_, _>>()?,
+            retries_left: (self.retries_left != 0).then_some(self.retries_left),
         })
     }
 
@@ -83,6 +87,7 @@ impl SaveRestore for TestEndpoint {
                 .restore(state)
                 .map_err(|error| error.in_child(format!("function {i}")))?;
         }
+        self.retries_left = state.retries_left.unwrap_or(0).min(self.retries);
         Ok(())
     }
 }

@@ -16,8 +16,10 @@ use crate::validate::Above;
 use crate::validate::PortTraits;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use chipset_device::mmio::RegisterMmioIntercept;
+use pci_bus::Acknowledgement;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
+use pci_bus::SlotGoal;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiTarget;
 
@@ -190,6 +192,29 @@ impl Hierarchy {
         self.operate(port_name, |port| port.request_removal())
     }
 
+    /// As [`Self::request_removal`], and says when the guest let go, so that the caller can await it, or wait and time out. Waiting must
+    /// not keep the hierarchy locked: the guest needs it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::request_removal`].
+    pub fn begin_removal(&mut self, port_name: &str) -> Result<Acknowledgement, PlugError> {
+        self.operate(port_name, |port| port.begin_removal())
+    }
+
+    /// Says when the guest took in, or let go, what is plugged into a port.
+    ///
+    /// # Errors
+    ///
+    /// [`PlugError`]: no such port, no hot-plug slot, or slot empty.
+    pub fn acknowledgement(
+        &mut self,
+        port_name: &str,
+        goal: SlotGoal,
+    ) -> Result<Acknowledgement, PlugError> {
+        self.operate(port_name, |port| port.acknowledgement(goal))
+    }
+
     /// Whether the guest let go what is plugged into a port: power is off, the power indicator is dark and the interlock is released, as
     /// far as the slot has these.
     ///
@@ -197,12 +222,7 @@ impl Hierarchy {
     ///
     /// [`PlugError`]: no such port, or no hot-plug slot.
     pub fn removal_permitted(&mut self, port_name: &str) -> Result<bool, PlugError> {
-        let mut permitted = false;
-        self.operate(port_name, |port| {
-            permitted = port.removal_permitted();
-            Ok(())
-        })?;
-        Ok(permitted)
+        self.operate(port_name, |port| Ok(port.removal_permitted()))
     }
 
     /// Presses a slot's attention button: asks the guest to take in what was plugged in, or to let it go.
@@ -232,19 +252,17 @@ impl Hierarchy {
         self.operate(port_name, |port| port.power_fault())
     }
 
-    fn operate(
+    fn operate<T>(
         &mut self,
         port_name: &str,
-        operation: impl FnOnce(&mut dyn HotPlugPort) -> anyhow::Result<()>,
-    ) -> Result<(), PlugError> {
+        operation: impl FnOnce(&mut dyn HotPlugPort) -> anyhow::Result<T>,
+    ) -> Result<T, PlugError> {
         let slot = self.slot(port_name)?;
         let complex = self.nodes.get(slot.index).map_or(0, |node| node.complex);
-        let Some(complex) = self.complexes.get_mut(complex) else {
-            return Ok(());
-        };
-        complex
-            .root
-            .port_named(port_name)
+        self.complexes
+            .get_mut(complex)
+            .ok_or_else(|| anyhow::anyhow!("its root complex is gone"))
+            .and_then(|complex| complex.root.port_named(port_name))
             .and_then(operation)
             .map_err(|error| refused(port_name, &error))
     }

@@ -48,6 +48,9 @@ pub struct EndpointSpec {
     /// Functions, 1 to 256, all alike. More than 8 need ARI forwarding in the port. An integrated endpoint has 1.
     #[serde(default = "one_function")]
     pub functions: u16,
+    /// How many configuration requests it answers with Request Retry Status after it was plugged in or reset, until it is ready.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retries: u32,
     /// BARs of each function.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bar: Vec<BarSpec>,
@@ -106,6 +109,7 @@ impl EndpointSpec {
             subsystem_vendor_id: 0,
             subsystem_id: 0,
             functions: one_function(),
+            retries: 0,
             bar: Vec::new(),
             msix: None,
             msi: None,

@@ -12,4 +12,5 @@ mod drawing;
 mod lspci;
 mod mistakes;
 mod report;
+mod tables;
 mod verification;

@@ -39,6 +39,8 @@ use crate::spec::caps::pci_express::LinkSpeed;
 use crate::spec::caps::pci_express::LinkStatus;
 use crate::spec::caps::pci_express::PciExpressCapabilities;
 use crate::spec::caps::pci_express::PciExpressReg;
+use crate::spec::caps::pci_express::RootCapabilities;
+use crate::spec::caps::pci_express::RootControl;
 use crate::spec::caps::pci_express::SlotCapabilities;
 use crate::spec::caps::pci_express::SlotCapabilities2;
 use crate::spec::caps::pci_express::SlotControl;
@@ -54,6 +56,7 @@ use reg_table::Reset;
 use slot::is_downstream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use vmcore::interrupt::Interrupt;
 
 /// Function Level Reset Capability in Device Capabilities.
@@ -89,6 +92,8 @@ pub struct PciExpressCapability {
     presence_pin: bool,
     /// Target of function-level resets.
     flr_handler: Option<Arc<dyn FlrHandler>>,
+    /// The guest asked for a function-level reset, and the owner does not know yet.
+    flr_requested: AtomicBool,
     machine: Mutex<Machine>,
     /// Whether the link is up, beside the lock: routing asks for each packet.
     link_up: AtomicBool,
@@ -124,6 +129,7 @@ impl PciExpressCapability {
             slot_capabilities: SlotCapabilities::new(),
             presence_pin: false,
             flr_handler,
+            flr_requested: AtomicBool::new(false),
             machine: Mutex::default(),
             link_up: AtomicBool::new(false),
         };
@@ -131,6 +137,28 @@ impl PciExpressCapability {
         this.gate_ari_forwarding();
         this.begin();
         this
+    }
+
+    /// A function that has function-level reset (PCIe 6.2 section 6.6.2). What the guest asks for is an
+    /// [effect](crate::cfg_space_emu::Effects::function_reset) of its write.
+    pub fn with_function_level_reset(mut self) -> Self {
+        let capabilities =
+            DeviceCapabilities::from_bits(self.registers.get(PciExpressReg::DeviceCapabilities));
+        self.registers.init(
+            PciExpressReg::DeviceCapabilities,
+            capabilities.with_function_level_reset(true).into_bits(),
+        );
+        self
+    }
+
+    fn has_function_level_reset(&self) -> bool {
+        DeviceCapabilities::from_bits(self.registers.get(PciExpressReg::DeviceCapabilities))
+            .function_level_reset()
+    }
+
+    /// Whether the guest asked for a function-level reset since the last call.
+    pub fn take_function_level_reset(&self) -> bool {
+        self.flr_requested.swap(false, Ordering::Relaxed)
     }
 
     /// A hot-plug capable slot without button, indicators or power controller: devices come and go by surprise.
@@ -246,6 +274,22 @@ impl PciExpressCapability {
         self
     }
 
+    /// Lets software see, in this root port, that a device below is not ready yet (PCIe 6.2 section 7.5.3.13).
+    pub fn with_crs_software_visibility(mut self) -> Self {
+        let capabilities = RootCapabilities::new().with_crs_software_visibility(true);
+        self.registers
+            .init(PciExpressReg::RootCapabilities, capabilities.into_bits());
+        self
+    }
+
+    /// Whether software asked to see that a device below is not ready yet, in a port that can show it.
+    pub fn crs_software_visible(&self) -> bool {
+        let can =
+            RootCapabilities::from_bits(self.registers.get16(PciExpressReg::RootCapabilities));
+        let control = RootControl::from_bits(self.registers.get16(PciExpressReg::RootControl));
+        can.crs_software_visibility() && control.crs_software_visibility_enable()
+    }
+
     /// ARI Forwarding Enable is hardwired to zero unless forwarding is supported (PCIe 6.2 section 7.5.3.16).
     fn gate_ari_forwarding(&mut self) {
         let supported =
@@ -322,10 +366,11 @@ impl PciExpressCapability {
         use PciExpressReg::*;
         match change.register {
             DeviceControl => {
-                if change.strobes != 0
-                    && let Some(handler) = &self.flr_handler
-                {
-                    handler.initiate_flr();
+                if change.strobes != 0 && self.has_function_level_reset() {
+                    self.flr_requested.store(true, Ordering::Relaxed);
+                    if let Some(handler) = &self.flr_handler {
+                        handler.initiate_flr();
+                    }
                 }
             }
             SlotControl => self.slot_control_written(change),
@@ -382,6 +427,7 @@ impl PciCapability for PciExpressCapability {
     }
 
     fn reset_by(&mut self, kind: Reset) {
+        self.take_function_level_reset();
         self.registers.reset(kind);
         self.after_reset(kind);
     }

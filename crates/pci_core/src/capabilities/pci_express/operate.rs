@@ -110,6 +110,17 @@ impl PciExpressCapability {
         Ok(())
     }
 
+    /// The guest holds the link in hot reset, or lets it go, by Secondary Bus Reset in Bridge Control (PCIe 6.2 section
+    /// 7.5.1.3.13). Meanwhile the link is down.
+    pub fn hold_in_reset(&self, held: bool) {
+        self.act(Cause::Guest, |machine| machine.held_in_reset = held);
+    }
+
+    /// As [`Self::hold_in_reset`], of a bridge whose registers were reset or restored: the "changed" bits stay.
+    pub fn assume_held_in_reset(&self, held: bool) {
+        self.act(Cause::Beginning, |machine| machine.held_in_reset = held);
+    }
+
     /// Hardware changes what the other end of the link can, without the link going down. The guest is told if speed or width
     /// changed, in a port with bandwidth notification. Without anything at the other end, nothing happens.
     pub fn change_bandwidth(&self, rate: LinkRate, why: BandwidthChange) {
