@@ -58,11 +58,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let chosen = choose(&all, options.operands())?;
     let judgements = judge(workspace, &program, &chosen, &kernels(options)?);
     println!();
-    let failed = judge::print(&judgements);
-    if failed > 0 {
-        bail!("{failed} of {} failed", judgements.len());
-    }
-    Ok(())
+    judge::report(judgements)
 }
 
 /// The quick scenarios on one kernel.

@@ -18,7 +18,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "tools",
         holds: "what checks, documents and tests the rest; no shipped code needs it",
-        crates: &["xtask", "register_book", "testkit"],
+        crates: &["xtask", "guest_tests", "register_book", "testkit"],
     },
     Layer {
         name: "programs",

@@ -98,7 +98,6 @@ impl Agent {
             Request::Functions => Reply::Functions(sysfs::functions()?),
             Request::Messages(level) => Reply::Messages(self.log.messages(level)?),
             Request::Reboot => return at_once("reboot -f").map(|()| None),
-            Request::PowerOff => return at_once("poweroff -f").map(|()| None),
         }))
     }
 

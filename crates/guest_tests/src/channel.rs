@@ -23,8 +23,6 @@ pub(crate) enum Request {
     Messages(u8),
     /// Start the machine anew. The answer to it is [`Reply::Ready`].
     Reboot,
-    /// Turn the machine off. There is no answer.
-    PowerOff,
 }
 
 /// What the guest answers.

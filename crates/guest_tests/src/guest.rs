@@ -177,15 +177,6 @@ impl Guest {
         Ok(())
     }
 
-    /// Has the guest turn the machine off.
-    ///
-    /// # Errors
-    ///
-    /// - the channel is closed.
-    pub(crate) fn power_off(&mut self) -> Result<()> {
-        Ok(channel::send(&mut self.to, &Request::PowerOff)?)
-    }
-
     fn ask(&mut self, request: &Request) -> Result<Reply> {
         channel::send(&mut self.to, request)?;
         let reply = self

@@ -28,7 +28,11 @@ pub(crate) const BOOT_TIMEOUT: Duration = Duration::from_secs(90);
 const WARNING: u8 = 4;
 
 /// Warnings that a guest prints because of the processor it runs on, whatever its hierarchy.
-const USUAL_WARNINGS: &[&str] = &["amd_pstate: the _CPC object is not present"];
+const USUAL_WARNINGS: &[&str] = &[
+    "amd_pstate: the _CPC object is not present",
+    // The time stamp counter of an emulated machine.
+    "clocksource: ",
+];
 
 /// Where a machine is saved.
 const STATE: &str = "machine.state";
@@ -242,8 +246,14 @@ pub(crate) fn run(
             let host = host.clone();
             move || {
                 let result = steps(&mut sides);
-                let result = result
-                    .map_err(|error| report::failure(&error, &sides.host, sides.port.as_deref()));
+                let result = result.map_err(|error| {
+                    let said = match sides.guest.try_run(LAST_MESSAGES) {
+                        Ok(ended) => ended.output,
+                        Err(error) => format!("{error:#}\n"),
+                    };
+                    let report = report::failure(&error, &sides.host, sides.port.as_deref());
+                    format!("{report}\nthe guest's kernel said last:\n{said}")
+                });
                 // A watch that has given up has no use for it.
                 let _ = done.send(result);
                 host.stop();

@@ -4,6 +4,7 @@ mod boot_time;
 mod disk;
 mod enumerate;
 mod hot_plug;
+mod msix;
 mod reboot;
 mod resets;
 mod save_restore;
@@ -62,7 +63,7 @@ pub(crate) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "boot_time",
-        summary: "a disk of boot time is removed, and a device of four functions comes in its place",
+        summary: "a disk of boot time is removed; a device of four functions and a whole switch come in its place",
         cpus: 1,
         timeout_s: 180,
         quick: false,
@@ -78,6 +79,16 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: false,
         topology: resets::topology,
         steps: resets::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "msix",
+        summary: "a vector for each queue on two processors, moved under load; both sides count the same interrupts",
+        cpus: 2,
+        timeout_s: 240,
+        quick: false,
+        topology: msix::topology,
+        steps: msix::steps,
         restored: None,
     },
     Scenario {

@@ -168,9 +168,9 @@ fn compare(
     inspected: &Value,
     guest: &Function,
 ) -> Result<()> {
-    let header = inspected
-        .pointer("/cfg_space/header")
-        .context("inspection shows no header")?;
+    // A switch's upstream port is nothing but its configuration space.
+    let space = inspected.get("cfg_space").unwrap_or(inspected);
+    let header = space.get("header").context("inspection shows no header")?;
     let parent = function
         .parent
         .as_deref()
@@ -206,21 +206,21 @@ fn compare(
             guest.bars
         );
         for bar in &guest.bars {
-            compare_bar(inspected, bar)?;
+            compare_bar(space, bar)?;
         }
         Ok(())
     }
 }
 
-fn compare_bar(inspected: &Value, bar: &Bar) -> Result<()> {
-    let number_at = |pointer: &str| number(inspected, pointer);
+fn compare_bar(space: &Value, bar: &Bar) -> Result<()> {
+    let number_at = |pointer: &str| number(space, pointer);
     let index = bar.index;
-    let length = number_at(&format!("/cfg_space/bars/bar{index}/len"))?;
+    let length = number_at(&format!("/bars/bar{index}/len"))?;
     agree("a BAR's length", &length, &(bar.last - bar.start + 1))?;
-    let low = number_at(&format!("/cfg_space/header/bar{index}"))?;
+    let low = number_at(&format!("/header/bar{index}"))?;
     // Bits 2:1 say whether the next one holds the upper half.
     let high = match low & 0b110 {
-        0b100 => number_at(&format!("/cfg_space/header/bar{}", index + 1))?,
+        0b100 => number_at(&format!("/header/bar{}", index + 1))?,
         _ => 0,
     };
     agree("a BAR", &(high << 32 | low & !0xf), &bar.start)
