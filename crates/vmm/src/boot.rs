@@ -155,6 +155,14 @@ pub(crate) struct FirmwareTables {
 }
 
 impl BootSource {
+    /// Says whether the files are there: sooner than when they are loaded.
+    pub(crate) fn check(&self) -> Result<(), BootError> {
+        for path in std::iter::once(&self.kernel).chain(&self.initrd) {
+            open(path)?;
+        }
+        Ok(())
+    }
+
     /// Puts everything into memory.
     pub(crate) fn load(
         &self,

@@ -1,7 +1,7 @@
 //! A small monitor for x86-64 and KVM: the example that the author of another one reads first.
 //!
 //! It puts a hierarchy of `pcie_topology` before an unmodified Linux guest. Everything that a monitor owes the device crates is here
-//! and little else: no disk, no network, no firmware. The way of an access, and the file for each step:
+//! and little else: no network, no firmware, and of devices those of the hierarchy. The way of an access, and the file for each step:
 //!
 //! ```text
 //!   guest          processor (cpu)  ──exit──►  bus  ──►  root complex  ──►  port, switch, endpoint
@@ -20,6 +20,7 @@
 //! | `control` | making processors stand still |
 //! | `bus` | which exit goes where |
 //! | `irq`, `irqchip` | messages, events and lines to the interrupt controllers |
+//! | `doorbell` | writes that become events |
 //! | `serial`, `power`, `absent` | the two devices of its own, and what it does without |
 //! | `snapshot` | the machine in a file |
 //! | `exits` | how often the guest left, and why |
@@ -37,6 +38,7 @@ mod control;
 mod cpu;
 mod cpu_state;
 mod cpuid;
+mod doorbell;
 mod error;
 mod exits;
 mod firmware;

@@ -9,6 +9,7 @@ use crate::cpu::Cpu;
 use crate::cpu::Leave;
 use crate::cpu_state;
 use crate::cpuid::Identity;
+use crate::doorbell::Doorbells;
 use crate::error::Host as _;
 use crate::error::Kvm as _;
 use crate::exits::ExitCounts;
@@ -38,6 +39,8 @@ use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
 use kvm_ioctls::Cap;
 use kvm_ioctls::Kvm;
 use kvm_ioctls::VmFd;
+use nvme::NvmeFactory;
+use nvme::VmMemory;
 use parking_lot::Mutex;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
@@ -79,6 +82,18 @@ pub struct MachineConfig {
     pub hypervisor_bit: bool,
 }
 
+impl MachineConfig {
+    /// Finds what is wrong by itself, whatever the host can do.
+    fn check(&self) -> Result<MemoryLayout, MachineError> {
+        if !(1..=CPUS_MAX).contains(&self.cpus) {
+            return Err(MachineError::Cpus(self.cpus));
+        }
+        self.topology.validate()?;
+        let windows = bus::windows(&self.topology);
+        Ok(MemoryLayout::new(self.memory_mib, &windows)?)
+    }
+}
+
 /// How [`Machine::run`] ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -109,6 +124,7 @@ pub(crate) struct Shared {
     requested: Event,
     stop: Event,
     config: MachineConfig,
+    devices: Mutex<NvmeFactory>,
     /// What was plugged since the hierarchy was composed, by port.
     pub(crate) plugged: Mutex<BTreeMap<String, EndpointSpec>>,
     // The processors must not outlive it.
@@ -127,6 +143,19 @@ impl Shared {
             // A thread that has ended already needs no signal.
             let _ = thread.kill(SIGRTMIN());
         }
+    }
+
+    /// Makes an endpoint and plugs it in.
+    pub(crate) fn plug(
+        &self,
+        hierarchy: &mut Hierarchy,
+        port: &str,
+        endpoint: &EndpointSpec,
+    ) -> Result<(), PlugError> {
+        // The monitor finds BARs by their windows, and so takes no registrations.
+        let mut unregistered = ExternallyManagedMmioIntercepts;
+        let devices = &mut *self.devices.lock();
+        hierarchy.plug_with(&mut unregistered, devices, port, endpoint)
     }
 
     /// Does something while no processor runs.
@@ -183,6 +212,8 @@ impl Machine {
     /// [`MachineError`]: KVM does not run guests here; the description, the memory or the number of processors cannot be; the kernel
     /// cannot be loaded; the host has no room.
     pub fn new(config: MachineConfig) -> Result<Self, MachineError> {
+        config.check()?;
+        config.boot.check()?;
         let machine = Self::without_kernel(config)?;
         machine.load()?;
         Ok(machine)
@@ -190,13 +221,9 @@ impl Machine {
 
     /// Makes a machine with nothing in memory.
     pub(crate) fn without_kernel(config: MachineConfig) -> Result<Self, MachineError> {
-        if !(1..=CPUS_MAX).contains(&config.cpus) {
-            return Err(MachineError::Cpus(config.cpus));
-        }
+        let memory = config.check()?;
         // A signal only has to end a system call; one without a handler would end the process.
         register_signal_handler(SIGRTMIN(), no_op).during("sigaction")?;
-        config.topology.validate()?;
-        let memory = MemoryLayout::new(config.memory_mib, &bus::windows(&config.topology))?;
         let kvm = probe::open_kvm()?;
         let vm = Arc::new(kvm.create_vm().during("KVM_CREATE_VM")?);
         vm.set_tss_address(KVM_TSS).during("KVM_SET_TSS_ADDR")?;
@@ -207,9 +234,12 @@ impl Machine {
         vm.create_irq_chip().during("KVM_CREATE_IRQCHIP")?;
         let interrupts = Interrupts::new(vm.clone()).during("KVM_SET_GSI_ROUTING")?;
         let irqchip = IrqChipState::take(&vm)?;
-        let hierarchy = config.topology.compose(
+        let mut devices = NvmeFactory::new(Arc::new(VmMemory(ram.clone())))
+            .with_doorbell_events(Arc::new(Doorbells(vm.clone())));
+        let hierarchy = config.topology.compose_with(
             &mut ExternallyManagedMmioIntercepts,
             Some(interrupts.clone()),
+            &mut devices,
         )?;
         hierarchy.connect_irqfd(Arc::new(Routes(interrupts.clone())));
         let serial = Com::ALL
@@ -226,6 +256,7 @@ impl Machine {
             requested: Event::try_new().to("an event")?,
             stop: Event::try_new().to("an event")?,
             config,
+            devices: Mutex::new(devices),
             plugged: Mutex::default(),
             ram,
         };
@@ -442,9 +473,9 @@ impl MachineHandle {
     ///
     /// # Errors
     ///
-    /// As [`Hierarchy::plug`].
+    /// As [`Hierarchy::plug_with`].
     pub fn plug(&self, port: &str, endpoint: &EndpointSpec) -> Result<(), PlugError> {
-        self.with_hierarchy(|hierarchy| hierarchy.plug(port, endpoint))?;
+        self.with_hierarchy(|hierarchy| self.0.plug(hierarchy, port, endpoint))?;
         let mut plugged = self.0.plugged.lock();
         plugged.insert(port.to_owned(), endpoint.clone());
         Ok(())

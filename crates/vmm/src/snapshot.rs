@@ -19,6 +19,7 @@ use mesh_protobuf::Protobuf;
 use pcie_topology::EndpointSpec;
 use pcie_topology::FunctionKind;
 use pcie_topology::Hierarchy;
+use pcie_topology::PlugError;
 use pcie_topology::Topology;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -376,13 +377,17 @@ impl Occupancy {
     }
 
     /// Makes a newly composed hierarchy so.
-    fn apply(&self, hierarchy: &mut Hierarchy) -> Result<(), MachineError> {
-        let refused = |error: pcie_topology::PlugError| MachineError::Saved(error.to_string());
+    fn apply(
+        &self,
+        hierarchy: &mut Hierarchy,
+        plug: impl Fn(&mut Hierarchy, &str, &EndpointSpec) -> Result<(), PlugError>,
+    ) -> Result<(), MachineError> {
+        let refused = |error: PlugError| MachineError::Saved(error.to_string());
         for port in &self.vacated {
             hierarchy.unplug(port).map_err(refused)?;
         }
         for (port, endpoint) in &self.plugged {
-            hierarchy.plug(port, endpoint).map_err(refused)?;
+            plug(hierarchy, port, endpoint).map_err(refused)?;
         }
         Ok(())
     }
@@ -445,7 +450,9 @@ fn put(shared: &Shared, state: MachineState) -> Result<(), MachineError> {
             .collect::<Result<_, MachineError>>()?,
     };
     let mut hierarchy = shared.bus.hierarchy.lock();
-    occupancy.apply(&mut hierarchy)?;
+    occupancy.apply(&mut hierarchy, |hierarchy, port, endpoint| {
+        shared.plug(hierarchy, port, endpoint)
+    })?;
     *shared.plugged.lock() = occupancy.plugged;
     for (complex, saved) in hierarchy.complexes.iter_mut().zip(state.complexes) {
         ProtobufSaveRestore::restore(&mut complex.root, saved).map_err(|error| {
@@ -655,7 +662,7 @@ mod tests {
         assert_eq!(occupancy.vacated, ["a", "c"]);
 
         let (_, mut after) = hierarchy();
-        occupancy.apply(&mut after).unwrap();
+        occupancy.apply(&mut after, Hierarchy::plug).unwrap();
         let names = |hierarchy: &Hierarchy| -> Vec<String> {
             let functions = hierarchy.functions();
             functions
