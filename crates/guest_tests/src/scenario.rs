@@ -30,8 +30,10 @@ const WARNING: u8 = 4;
 /// Warnings that a guest prints because of the processor it runs on, whatever its hierarchy.
 const USUAL_WARNINGS: &[&str] = &[
     "amd_pstate: the _CPC object is not present",
-    // The time stamp counter of an emulated machine.
+    // What an emulated machine is: slow, with a time stamp counter that shows it.
     "clocksource: ",
+    "hrtimer: interrupt took",
+    "Unstable clock detected",
 ];
 
 /// Where a machine is saved.

@@ -19,6 +19,9 @@ const TOPOLOGY: &str = r#"
     port = [{ name = "rp-disk", slot = 1 }, { name = "rp-other", slot = 2 }]
 "#;
 
+/// Of the device beside the disk.
+const DEVICE_ID: u16 = 0xabcd;
+
 pub(super) fn topology() -> Result<Topology> {
     Ok(Topology::from_toml(TOPOLOGY)?)
 }
@@ -27,11 +30,15 @@ pub(super) fn steps(sides: &mut Sides) -> Result<()> {
     let disk = Disk::new("disk");
     disk.plug(sides, "rp-disk")?;
     let sum = disk.write(sides)?;
-    let other = EndpointSpec::new("other").with_bar(BarKind::Prefetchable, 1 << 20);
+    let other = EndpointSpec {
+        device_id: DEVICE_ID,
+        ..EndpointSpec::new("other").with_bar(BarKind::Prefetchable, 1 << 20)
+    };
     sides.host.plug("rp-other", &other)?;
-    sides
-        .guest
-        .wait_for("grep -q 0xc1e0 /sys/bus/pci/devices/*/device", 20)?;
+    sides.guest.wait_for(
+        &format!("grep -q {DEVICE_ID:#x} /sys/bus/pci/devices/*/device"),
+        20,
+    )?;
     let before = functions(sides)?;
     sides.no_complaints()?;
     sides.step("rp-disk", "the guest starts anew");
