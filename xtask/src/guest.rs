@@ -63,7 +63,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 /// The quick scenarios on one kernel.
 pub(crate) fn judge_quickly(workspace: &Workspace) -> Result<Vec<Judgement>> {
-    let program = Program::build(workspace, &cache(workspace))?;
+    let program = match Program::build(workspace, &cache(workspace)) {
+        Ok(program) => program,
+        Err(error) => {
+            return Ok(vec![Judgement {
+                name: "guest: the program".into(),
+                outcome: Outcome::Failed(format!("{error:#}")),
+            }]);
+        }
+    };
     let all = program.scenarios()?;
     let quick: Vec<&Scenario> = all.iter().filter(|scenario| scenario.quick).collect();
     Ok(judge(workspace, &program, &quick, &[kernel(QUICK_KERNEL)?]))

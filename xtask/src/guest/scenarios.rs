@@ -2,6 +2,7 @@
 
 use super::LEVEL_ONE_KERNEL;
 use super::debian::Debian;
+use super::debian::KERNELS;
 use super::debian::Kernel;
 use super::job::End;
 use super::job::HostFile;
@@ -108,6 +109,10 @@ impl<'a> Stage<'a> {
     ) -> Result<Self> {
         let userland = cache.join("agent.cpio");
         userland::write(debian, Some(&program.0), &userland)?;
+        // Unpacked here once, so that runs side by side find them.
+        for kernel in KERNELS {
+            kernel::vmlinux(debian, kernel, cache)?;
+        }
         let mut stage = Self {
             cache,
             program,
