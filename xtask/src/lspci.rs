@@ -52,7 +52,8 @@ const COMPLAINT_MARKS: &[&str] = &[
     "Unknown",
 ];
 
-/// Capabilities that lspci prints with a `<?>` because it knows their name and does not decode them.
+/// Capabilities that lspci prints with a `<?>` because it knows their name and does not decode them, or by number because they are newer
+/// than it.
 const NAMED_ONLY: &[&str] = &[
     "Data Link Feature <?>",
     "Hierarchy ID <?>",
@@ -61,6 +62,9 @@ const NAMED_ONLY: &[&str] = &[
     "Physical Layer 32.0 GT/s <?>",
     "Physical Layer 64.0 GT/s <?>",
     "Readiness Time Reporting <?>",
+    // Physical Layer 32.0 GT/s and 64.0 GT/s, of which versions before 3.10 do not know the name either.
+    "Extended Capability ID 0x2a",
+    "Extended Capability ID 0x31",
 ];
 
 /// Slot Control of a slot without indicators: their fields are read-only zero then (PCIe 6.2 section 7.5.3.10), for which lspci
@@ -71,6 +75,9 @@ const PCIUTILS: Package = Package {
     name: "pciutils",
     program: "lspci",
 };
+
+/// Effective Granularity before software sets it: the value 0 stands for an unknown one (PCIe 6.2 section 7.9.15.3).
+const NO_GRANULARITY: &str = "PTMEffectiveGranularity: Unknown";
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     judge::report(judge(workspace, options.has("--update"))?)
@@ -217,7 +224,7 @@ fn complaints_in(shown: &str) -> Vec<String> {
         .lines()
         .filter(|line| COMPLAINT_MARKS.iter().any(|mark| line.contains(mark)))
         .filter(|line| !NAMED_ONLY.iter().any(|name| line.ends_with(name)))
-        .filter(|line| !line.contains(NO_INDICATORS))
+        .filter(|line| !line.contains(NO_INDICATORS) && !line.contains(NO_GRANULARITY))
         .map(|line| line.trim().to_string())
         .collect()
 }

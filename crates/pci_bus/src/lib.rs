@@ -10,6 +10,8 @@ mod acknowledgement;
 mod address;
 mod bus;
 mod device;
+pub mod events;
+mod fabric;
 mod managed;
 mod multi_function;
 
@@ -20,6 +22,8 @@ pub use bus::GenericPciBus;
 pub use bus::PciSlotOccupiedError;
 pub use device::ConfigSpaceDevice;
 pub use device::GenericPciBusDevice;
+pub use fabric::Fabric;
+pub use fabric::RecordErrorError;
 pub use managed::HotPlugPort;
 pub use managed::LinkEnd;
 pub use managed::ManagedDevice;

@@ -1,12 +1,17 @@
 //! What the owner of a device can do with it beyond configuration accesses.
 
 use crate::Acknowledgement;
+use crate::Fabric;
 use crate::GenericPciBusDevice;
+use crate::RecordErrorError;
 use chipset_device::io::IoResult;
 use inspect::InspectMut;
 use pci_spec::caps::pci_express::LinkSpeed;
 use pci_spec::caps::pci_express::LinkWidth;
+use pci_spec::errors::DetectedError;
+use pci_spec::errors::ErrorReport;
 use reg_table::Reset;
+use std::sync::Arc;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SavedStateBlob;
@@ -69,6 +74,53 @@ pub trait ManagedDevice: InspectMut {
     /// The link to the port above came up, or changed, and both ends agreed on this: what the device's Link Status is to show.
     fn link_trained(&mut self, agreed: LinkEnd) {
         let _ = agreed;
+    }
+
+    /// The device became part of a fabric, known there as `name`; `fabric` is where it logs events and announces error messages. A switch
+    /// tells all below.
+    fn joined(&mut self, fabric: &Fabric, name: &Arc<str>) {
+        let _ = (fabric, name);
+    }
+
+    /// Lets function `function` of the device detect an error. Messages that follow are for [`Self::take_error_reports`].
+    ///
+    /// # Errors
+    ///
+    /// [`RecordErrorError`]: there is no such function, or it takes no errors. `name` is what the error calls the device.
+    fn record_error(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Result<(), RecordErrorError> {
+        let _ = (function, error);
+        Err(RecordErrorError::NoErrorReporting {
+            name: name.to_owned(),
+        })
+    }
+
+    /// As [`Self::record_error`], in a port of the device or in something below, by name. `None` if nothing there has this name.
+    fn record_error_below(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Option<Result<(), RecordErrorError>> {
+        let _ = (name, function, error);
+        None
+    }
+
+    /// The error messages that leave the device upstream, its own and those from below, oldest first. `bus` is the bus it is on.
+    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+        let _ = bus;
+        Vec::new()
+    }
+
+    /// The device is a root complex event collector: takes a message of an integrated endpoint on its bus. False if it is none, or not
+    /// the one for that endpoint.
+    fn collect_error(&mut self, report: ErrorReport) -> bool {
+        let _ = report;
+        false
     }
 
     /// Whether the device answers configuration requests. One that is not ready after it was attached or reset is asked again before

@@ -2,13 +2,18 @@
 
 mod save_restore;
 
+use crate::Fabric;
 use crate::GenericPciBusDevice;
 use crate::HotPlugPort;
 use crate::LinkEnd;
 use crate::ManagedDevice;
+use crate::RecordErrorError;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use inspect::InspectMut;
+use pci_spec::Bdf;
+use pci_spec::errors::DetectedError;
+use pci_spec::errors::ErrorReport;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::save_restore::ProtobufSaveRestore;
@@ -245,6 +250,59 @@ impl ManagedDevice for MultiFunctionDevice {
         for function in self.managed_functions() {
             function.link_trained(agreed);
         }
+    }
+
+    fn joined(&mut self, fabric: &Fabric, _name: &Arc<str>) {
+        for Function { name, device } in self.functions.iter_mut().flatten() {
+            if let Some(device) = device.managed() {
+                device.joined(fabric, name);
+            }
+        }
+    }
+
+    fn record_error(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Result<(), RecordErrorError> {
+        let own = || name.to_owned();
+        let Some(device) = self.function(function) else {
+            let name = own();
+            return Err(RecordErrorError::NoFunction { name, function });
+        };
+        match device.managed() {
+            Some(device) => device.record_error(name, 0, error),
+            None => Err(RecordErrorError::NoErrorReporting { name: own() }),
+        }
+    }
+
+    fn record_error_below(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Option<Result<(), RecordErrorError>> {
+        self.managed_functions()
+            .find_map(|below| below.record_error_below(name, function, error))
+    }
+
+    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+        let mut reports = Vec::new();
+        for (number, function) in (0..=u8::MAX).zip(&mut self.functions) {
+            let device = function.as_mut().and_then(|own| own.device.managed());
+            let from = device.map(|device| device.take_error_reports(bus));
+            // A function that was made apart takes itself for function 0. What comes from further below has a bus of its own.
+            reports.extend(from.into_iter().flatten().map(|report| {
+                if report.source == Bdf::from_devfn(bus, 0) {
+                    let source = Bdf::from_devfn(bus, number);
+                    ErrorReport { source, ..report }
+                } else {
+                    report
+                }
+            }));
+        }
+        reports
     }
 
     fn is_ready(&mut self) -> bool {

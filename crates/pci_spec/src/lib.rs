@@ -30,6 +30,7 @@ macro_rules! bit_conversions {
 pub mod bdf;
 pub mod caps;
 pub mod cfg_space;
+pub mod errors;
 pub mod hwid;
 
 pub use bdf::Bdf;
@@ -56,6 +57,7 @@ mod tests {
                 "data_link_feature",
                 "device_serial_number",
                 "dpc",
+                "event_collector_association",
                 "l1_pm_substates",
                 "lane_margining",
                 "ltr",

@@ -10,7 +10,9 @@
 #![forbid(unsafe_code)]
 
 mod compose;
+mod event_collector;
 pub mod its;
+mod messages;
 pub(crate) mod port;
 mod port_set;
 pub mod root;
@@ -27,6 +29,8 @@ pub use port::PortBarSubregionDefinition;
 pub use port::PortBarSubregionKind;
 pub use port::PortError;
 pub use port::PortOptions;
+
+pub use pci_bus::events;
 
 /// The README's examples, compiled.
 #[cfg(doctest)]

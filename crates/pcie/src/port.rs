@@ -2,11 +2,14 @@
 
 mod bar;
 mod definition;
+mod errors;
 mod goals;
 mod hot_plug;
+pub(crate) mod modern;
 mod reach;
 mod save_restore;
 mod settings;
+mod station;
 
 pub(crate) use bar::check_register_access;
 pub(crate) use definition::PortDefinition;
@@ -54,6 +57,7 @@ use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::hwid::HardwareIds;
+use station::Station;
 use std::sync::Arc;
 use vmcore::interrupt::Interrupt;
 
@@ -87,6 +91,11 @@ pub(crate) struct PcieDownstreamPort {
     goals: Goals,
     bar: Option<PortBar>,
     cxl_component_registers: Option<CxlComponentRegisters>,
+    /// It has Downstream Port Containment.
+    #[inspect(skip)]
+    has_containment: bool,
+    #[inspect(with = "|station| &station.counters")]
+    station: Station,
 }
 
 impl PcieDownstreamPort {
@@ -176,15 +185,17 @@ impl PcieDownstreamPort {
         let mut pcie = pci_express(&name, port_type, hotplug_slot_number, &options)?;
         let events = event_interrupt(&msi, msix.as_ref());
         pcie.set_hot_plug_interrupt(events.clone());
-        pcie.set_link_interrupt(events);
+        pcie.set_link_interrupt(events.clone());
 
         let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
         capabilities.extend(msix_capability);
+        capabilities.extend(modern::legacy(&options));
         let component_offset = bar
             .as_ref()
             .filter(|_| is_cxl)
             .and_then(bar::component_registers_offset);
-        let extended = extended_capabilities(&port_type, &settings, &options, component_offset);
+        let mut extended = extended_capabilities(&port_type, &settings, &options, component_offset);
+        extended.extend(modern::extended(port_type, &options, Some(events)));
         let mut bars = DeviceBars::new();
         if let Some(bar) = &bar {
             let Some(register_mmio) = register_mmio else {
@@ -206,7 +217,10 @@ impl PcieDownstreamPort {
                     source,
                 })?
                 .with_multi_function_bit(multi_function);
+        let is_root = port_type == DevicePortType::RootPort;
         Ok(Self {
+            station: Station::new(&name, msi_target, is_root),
+            has_containment: options.dpc,
             name,
             cfg_space,
             link: None,
@@ -290,11 +304,24 @@ impl PcieDownstreamPort {
                 device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
             }
             Some(_) => self.forward_ari_read(secondary, function, offset, value),
-            None => {
-                let (_, device) = self.ready_device()?;
-                device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
-            }
+            None => self.forward_read_once_ready(secondary, bus, function, offset, value),
         }
+    }
+
+    /// Reads a function of a device that did not answer so far.
+    // Out of the way, as below.
+    #[cold]
+    #[inline(never)]
+    fn forward_read_once_ready(
+        &mut self,
+        secondary: u8,
+        bus: u8,
+        function: u8,
+        offset: u16,
+        value: &mut u32,
+    ) -> Option<IoResult> {
+        let (_, device) = self.ready_device()?;
+        device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
     }
 
     /// Reads a function above 7 on the secondary bus.
@@ -309,7 +336,10 @@ impl PcieDownstreamPort {
         value: &mut u32,
     ) -> Option<IoResult> {
         let forwards = self.forwards_ari();
-        let (_, device) = self.link.as_mut().filter(|_| forwards)?;
+        if !forwards {
+            return self.unanswered();
+        }
+        let (_, device) = self.link.as_mut()?;
         device.pci_cfg_read_with_routing(secondary, secondary, function, offset, value)
     }
 
@@ -334,7 +364,9 @@ impl PcieDownstreamPort {
         if self.unready {
             self.ready_device();
         }
-        let (_, device) = self.link.as_mut().filter(|_| passes)?;
+        let Some((_, device)) = self.link.as_mut().filter(|_| passes) else {
+            return self.unanswered();
+        };
         device.pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables)
     }
 
@@ -408,7 +440,11 @@ pub(crate) fn pci_express(
         }
         (None, None) => {}
     }
-    if let Some(link) = options.link {
+    // A link above 5.0 GT/s says whether it is active (PCIe 6.2 section 7.5.3.6), and one that was not described is above.
+    let link = options
+        .link
+        .or(options.physical_layer.then_some(modern::DEFAULT_LINK));
+    if let Some(link) = link {
         pcie = pcie.with_link(link).map_err(|source| PortError::Link {
             port: port(),
             source,
@@ -416,6 +452,12 @@ pub(crate) fn pci_express(
     }
     if options.ari_forwarding {
         pcie = pcie.with_ari_forwarding();
+    }
+    if options.error_reporting {
+        pcie = pcie.with_role_based_error_reporting();
+    }
+    if options.ltr {
+        pcie = pcie.with_ltr();
     }
     if options.retry_visibility && port_type == DevicePortType::RootPort {
         pcie = pcie.with_crs_software_visibility();

@@ -1,6 +1,7 @@
 //! The functions of one bus, and the way to the buses below: what a root complex and a switch have in common.
 
 use crate::MAX_FUNCTIONS_PER_BUS;
+use crate::messages::Operated;
 use crate::port::PcieDownstreamPort;
 use crate::port::PortState;
 use crate::port::PortStateRef;
@@ -63,6 +64,8 @@ pub(crate) struct PortSet {
     by_bus: [Route; 256],
     /// Accesses that nobody answered (PCIe 6.2 section 2.3.1: Unsupported Request).
     unsupported_requests: u64,
+    /// The port that an operator works.
+    pub(crate) operated: Operated,
     /// Accesses for a device that was not ready (PCIe 6.2 section 2.3.1: Request Retry Status).
     request_retries: u64,
 }
@@ -86,6 +89,7 @@ impl PortSet {
                 secondary: 0,
             }; 256],
             unsupported_requests: 0,
+            operated: Operated::default(),
             request_retries: 0,
         }
     }
@@ -124,6 +128,10 @@ impl PortSet {
             index: NOWHERE,
             secondary: 0,
         });
+    }
+
+    pub(crate) fn functions_mut(&mut self) -> &mut [Function] {
+        &mut self.functions
     }
 
     /// The ports, for whoever attaches devices.

@@ -37,11 +37,16 @@ use chipset_device::poll_device::PollDevice;
 use host_bridge::HostBridge;
 use inspect::InspectMut;
 use memory_range::MemoryRange;
+use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
+use pci_bus::RecordErrorError;
+use pci_bus::events::EventKind;
+use pci_bus::events::FabricEvents;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
+use pci_core::spec::errors::DetectedError;
 use reg_table::Reset;
 use std::sync::Arc;
 use std::task::Context;
@@ -127,6 +132,12 @@ pub struct GenericPcieRootComplex {
     /// Sub-dword writes to devices that only take dwords and defer.
     #[inspect(skip)]
     merges: MergeQueue<(Bdf, u16)>,
+    #[inspect(
+        rename = "events_logged",
+        with = "|fabric| fabric.events().next_sequence()"
+    )]
+    fabric: Fabric,
+    name: Arc<str>,
 }
 
 impl GenericPcieRootComplex {
@@ -256,8 +267,45 @@ impl GenericPcieRootComplex {
     /// - no port has this name.
     pub fn port_named(&mut self, name: &str) -> anyhow::Result<&mut dyn HotPlugPort> {
         self.functions
-            .find_port(name)
+            .operate(&self.fabric, self.start_bus, name)
             .ok_or_else(|| anyhow::anyhow!("no port is named '{name}'"))
+    }
+
+    /// What happened in the hierarchy: devices, slots, links, resets, errors.
+    pub fn events(&self) -> &FabricEvents {
+        self.fabric.events()
+    }
+
+    /// Lets a function anywhere in the hierarchy detect an error: it is recorded in the function, and reported, masked or contained as the
+    /// guest set that up (PCIe 6.2 section 6.2). `name` is that of a port, of a device as it was attached, in which `function` counts,
+    /// or of an integrated endpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordErrorError`]: nothing has this name, it has no such function, or the function has no Advanced Error Reporting.
+    pub fn record_error(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Result<(), RecordErrorError> {
+        let found =
+            self.functions
+                .record_error(&self.fabric, self.start_bus, name, function, error);
+        self.route_errors();
+        found.unwrap_or_else(|| {
+            Err(RecordErrorError::UnknownName {
+                name: name.to_owned(),
+            })
+        })
+    }
+
+    /// Routes the error messages that wait, if any do.
+    #[inline]
+    fn route_errors(&mut self) {
+        if self.fabric.take_announcement() {
+            self.functions.route_errors(self.start_bus);
+        }
     }
 
     fn refresh_routes(&mut self) {
@@ -405,6 +453,7 @@ impl GenericPcieRootComplex {
         } else if effects.bars || effects.command {
             self.refresh_overlay();
         }
+        self.route_errors();
         result.unwrap_or(IoResult::Ok)
     }
 
@@ -434,6 +483,9 @@ impl GenericPcieRootComplex {
     }
 
     fn reset_by(&mut self, kind: Reset) {
+        let name = self.name.clone();
+        let events = self.fabric.events();
+        events.push(&name, None, EventKind::Reset(kind), "root complex");
         self.merges.clear();
         self.functions.reset(kind);
         if let Some(bridge) = &mut self.host_bridge {
@@ -490,6 +542,7 @@ impl MmioIntercept for GenericPcieRootComplex {
             return bridge.write(offset, data);
         }
         if let Some(result) = self.functions.mmio_write(addr, data) {
+            self.route_errors();
             return result;
         }
         match self.ecam_offset(addr) {
@@ -506,6 +559,8 @@ impl PollDevice for GenericPcieRootComplex {
             self.write_dword(*bdf, *register, dword, ByteEnables::ALL)
         });
         self.merges = merges;
+        // A device may detect an error on a thread of its own.
+        self.route_errors();
     }
 }
 

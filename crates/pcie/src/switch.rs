@@ -18,6 +18,7 @@ use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::compose::bridge_ids;
 use crate::port;
 use crate::port::PcieDownstreamPort;
+use crate::port::modern;
 use crate::port_set::PortSet;
 use crate::root::DownstreamPortInfo;
 use chipset_device::ChipsetDevice;
@@ -26,10 +27,12 @@ use chipset_device::pci::ByteEnables;
 use chipset_device::pci::PciConfigSpace;
 use inspect::Inspect;
 use inspect::InspectMut;
+use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
+use pci_bus::RecordErrorError;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::PciExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
@@ -39,7 +42,11 @@ use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
+use pci_core::spec::Bdf;
 use pci_core::spec::caps::pci_express::DevicePortType;
+use pci_core::spec::errors::DetectedError;
+use pci_core::spec::errors::ErrorMessage;
+use pci_core::spec::errors::ErrorReport;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::device_state::ChangeDeviceState;
@@ -53,6 +60,9 @@ use vmcore::save_restore::SavedStateBlob;
 pub struct UpstreamSwitchPort {
     #[inspect(flatten)]
     cfg_space: ConfigSpaceType1Emulator,
+    /// Messages of its own that wait to be fetched.
+    #[inspect(skip)]
+    messages: Vec<ErrorMessage>,
 }
 
 impl Default for UpstreamSwitchPort {
@@ -74,6 +84,7 @@ impl UpstreamSwitchPort {
                 capabilities,
                 vec![],
             ),
+            messages: Vec::new(),
         }
     }
 
@@ -85,19 +96,24 @@ impl UpstreamSwitchPort {
     ) -> Result<Self, PortError> {
         let msi = MsiCapability::new(0, true, false, msi_target);
         let link = PortOptions {
-            slot: options.slot.clone(),
-            link: options.link,
-            ..PortOptions::default()
+            ari_forwarding: false,
+            ..options.clone()
         };
         let pcie = port::pci_express(switch, DevicePortType::UpstreamSwitchPort, None, &link)?;
-        let capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
+        let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
+        capabilities.extend(modern::legacy(options));
         let serial = options
             .serial_number
             .map(FixedExtendedCapability::device_serial_number);
-        let extended = serial
+        let mut extended: Vec<_> = serial
             .into_iter()
             .map(|serial| Box::new(serial) as Box<dyn PciExtendedCapability>)
             .collect();
+        extended.extend(modern::extended(
+            DevicePortType::UpstreamSwitchPort,
+            options,
+            None,
+        ));
         let ids = bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID);
         let cfg_space =
             ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())
@@ -105,7 +121,10 @@ impl UpstreamSwitchPort {
                     port: switch.to_owned(),
                     source,
                 })?;
-        Ok(Self { cfg_space })
+        Ok(Self {
+            cfg_space,
+            messages: Vec::new(),
+        })
     }
 
     /// Its configuration space.
@@ -181,6 +200,8 @@ pub struct GenericPcieSwitch {
     upstream_port: UpstreamSwitchPort,
     #[inspect(mut)]
     downstream_ports: PortSet,
+    #[inspect(skip)]
+    fabric: Fabric,
 }
 
 impl GenericPcieSwitch {
@@ -567,5 +588,62 @@ impl ManagedDevice for SwitchDevice {
 
     fn port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
         self.0.downstream_ports.find_port(name)
+    }
+
+    fn joined(&mut self, fabric: &Fabric, _name: &Arc<str>) {
+        self.0.fabric = fabric.clone();
+        self.0.downstream_ports.join(fabric);
+    }
+
+    fn record_error(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Result<(), RecordErrorError> {
+        let port = &mut self.0.upstream_port;
+        let name = || name.to_owned();
+        if function != 0 {
+            let name = name();
+            return Err(RecordErrorError::NoFunction { name, function });
+        }
+        if port.cfg_space.aer_mut().is_none() {
+            return Err(RecordErrorError::NoErrorReporting { name: name() });
+        }
+        let recorded = port.cfg_space.record_error(error);
+        // They are fetched at once; a switch by itself keeps the last error's.
+        port.messages = recorded.messages().collect();
+        Ok(())
+    }
+
+    fn record_error_below(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Option<Result<(), RecordErrorError>> {
+        let (bus, _) = self.0.upstream_port.cfg_space.bus_numbers();
+        let Self(switch) = self;
+        switch
+            .downstream_ports
+            .record_error(&switch.fabric, bus, name, function, error)
+    }
+
+    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+        let port = &mut self.0.upstream_port;
+        let (secondary, _) = port.cfg_space.bus_numbers();
+        let below = self.0.downstream_ports.take_error_reports(secondary);
+        let mut leaving: Vec<_> = below
+            .into_iter()
+            .filter(|report| {
+                // Both are asked: a message that stays is noted as received all the same.
+                port.cfg_space.receive_error_message(report.message)
+                    && port.cfg_space.forward_error_message(report.message)
+            })
+            .collect();
+        let source = Bdf::from_devfn(bus, 0);
+        let own = std::mem::take(&mut port.messages).into_iter();
+        leaving.extend(own.map(|message| ErrorReport { message, source }));
+        leaving
     }
 }

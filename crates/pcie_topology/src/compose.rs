@@ -1,5 +1,6 @@
 //! Composing what a description asks for.
 
+use crate::CapabilitiesSpec;
 use crate::CxlPortSpec;
 use crate::DeviceConnections;
 use crate::DeviceFactory;
@@ -46,6 +47,7 @@ use pcie::PortBarSubregionDefinition;
 use pcie::PortBarSubregionKind;
 use pcie::PortConfig;
 use pcie::PortOptions;
+use pcie::events::FabricEvents;
 use pcie::root::DownstreamPortInfo;
 use pcie::root::GenericPcieRootComplex;
 use pcie::switch::SwitchConfig;
@@ -86,6 +88,7 @@ impl Topology {
         }
         let msi_target = connection.target().clone();
         let mut nodes = Vec::new();
+        let events = FabricEvents::default();
         let mut complexes = Vec::with_capacity(self.root_complex.len());
         for (index, spec) in self.root_complex.iter().enumerate() {
             let composer = Composer {
@@ -94,6 +97,7 @@ impl Topology {
                 msi_target: &msi_target,
                 nodes: &mut nodes,
                 complex: index,
+                events: &events,
                 place: format!("root_complex[{index}]"),
             };
             let root = composer.root_complex(spec)?;
@@ -109,6 +113,7 @@ impl Topology {
             nodes,
             msi_target,
             msi: connection,
+            events,
         })
     }
 }
@@ -123,6 +128,8 @@ struct Composer<'a> {
     msi_target: &'a MsiTarget,
     nodes: &'a mut Vec<Node>,
     complex: usize,
+    /// The log of the whole hierarchy.
+    events: &'a FabricEvents,
     /// The root complex's place in the description, for what validation let pass and composition did not.
     place: String,
 }
@@ -134,7 +141,9 @@ impl Composer<'_> {
             spec.buses.end,
             self.memory(spec.ecam_range())?,
         )
-        .segment(spec.segment);
+        .segment(spec.segment)
+        .name(&*spec.name)
+        .events(self.events.clone());
         if let Some(range) = spec.chbcr_range() {
             builder = builder.host_bridge_registers(self.memory(range)?);
         }
@@ -172,6 +181,19 @@ impl Composer<'_> {
                 devfn: place.devfn(),
                 path: format!("{path}/{}/device", endpoint.name),
                 extent: Extent::of(endpoint),
+            });
+        }
+        if let (Some(collector), Some(place)) = (&spec.event_collector, places.last()) {
+            builder = builder.event_collector(&*collector.name, place.device, place.function);
+            integrated.push(Node {
+                complex: self.complex,
+                name: collector.name.clone(),
+                kind: FunctionKind::EventCollector,
+                parent: None,
+                bus: Bus::Root(spec.buses.start),
+                devfn: place.devfn(),
+                path: format!("{path}/{}/device", collector.name),
+                extent: Extent::Device,
             });
         }
         let built = builder.build(&mut *self.register_mmio, self.msi_target);
@@ -244,7 +266,10 @@ impl Composer<'_> {
             .flatten()
             .collect();
         let mut config = SwitchConfig::new(&*spec.name);
-        config.upstream.serial_number = Some(serial_number(spec.serial_number, &spec.name));
+        config.upstream = PortOptions {
+            serial_number: Some(serial_number(spec.serial_number, &spec.name)),
+            ..port_options(&spec.capabilities)
+        };
         config.ports = spec
             .port
             .iter()
@@ -381,9 +406,37 @@ fn port_config(port: &PortSpec, place: Place) -> PortConfig {
                     link: cxl.link,
                 }),
             slot: port.slot.as_ref().map(slot_config),
-            link: port.link.map(link_config),
+            link: Some(port_link(port)),
+            ..port_options(&port.capabilities)
         },
         ..PortConfig::new(&*port.name, place.device, place.function)
+    }
+}
+
+fn port_options(capabilities: &CapabilitiesSpec) -> PortOptions {
+    PortOptions {
+        power_management: capabilities.power_management,
+        error_reporting: capabilities.error_reporting,
+        physical_layer: capabilities.physical_layer,
+        dpc: capabilities.dpc,
+        ltr: capabilities.ltr,
+        l1_pm_substates: capabilities.l1_pm_substates,
+        ptm: capabilities.ptm,
+        virtual_channel: capabilities.virtual_channel,
+        ..PortOptions::default()
+    }
+}
+
+/// A link that goes down unasked is an error, but where devices may leave without notice (PCIe 6.2 section 3.2.1).
+fn port_link(port: &PortSpec) -> LinkConfig {
+    let link = port.link.map_or(
+        LinkConfig::new(LinkSpeed::Speed32_0GtS, LinkWidth::X16),
+        link_config,
+    );
+    LinkConfig {
+        surprise_down_reporting: port.capabilities.error_reporting
+            && port.slot.as_ref().is_none_or(|slot| !slot.surprise),
+        ..link
     }
 }
 

@@ -15,11 +15,17 @@ use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pci::ByteEnables;
 use function::EndpointFunction;
 use inspect::InspectMut;
+use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
+use pci_bus::RecordErrorError;
+use pci_bus::events::EventKind;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::msi::MsiTarget;
+use pci_core::spec::Bdf;
+use pci_core::spec::errors::DetectedError;
+use pci_core::spec::errors::ErrorReport;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::save_restore::ProtobufSaveRestore;
@@ -66,6 +72,7 @@ pub const DOORBELL_OFFSET: u64 = 0xffc;
 pub struct TestEndpoint {
     name: Arc<str>,
     functions: Vec<EndpointFunction>,
+    fabric: Fabric,
     /// Requests answered with Request Retry Status after each reset.
     retries: u32,
     /// How many of them are left.
@@ -102,6 +109,15 @@ impl TestEndpoint {
     /// How many functions it has.
     pub fn function_count(&self) -> usize {
         self.functions.len()
+    }
+
+    #[cold]
+    fn log_reset(&self, bus: u8, function: u8) {
+        let bdf = (bus != 0).then(|| Bdf::from_devfn(bus, function));
+        let kind = EventKind::Reset(Reset::FunctionLevel);
+        self.fabric
+            .events()
+            .push(&self.name, bdf, kind, "asked for by the guest");
     }
 
     /// The function that a Type 0 cycle is for.
@@ -183,7 +199,13 @@ impl GenericPciBusDevice for TestEndpoint {
         enables: ByteEnables,
     ) -> Option<IoResult> {
         Some(match self.addressed(secondary_bus, target_bus, function) {
-            Some(function) => function.write_config(offset, value, enables),
+            Some(target) => {
+                let (result, was_reset) = target.write_config(offset, value, enables);
+                if was_reset {
+                    self.log_reset(target_bus, function);
+                }
+                result
+            }
             None => IoResult::Ok,
         })
     }
@@ -239,6 +261,43 @@ impl ManagedDevice for TestEndpoint {
                 pcie.insert_card(LinkRate { speed, width });
             }
         }
+    }
+
+    fn joined(&mut self, fabric: &Fabric, _name: &Arc<str>) {
+        self.fabric = fabric.clone();
+    }
+
+    fn record_error(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Result<(), RecordErrorError> {
+        let name = || name.to_owned();
+        let Some(found) = self.functions.get_mut(usize::from(function)) else {
+            let name = name();
+            return Err(RecordErrorError::NoFunction { name, function });
+        };
+        if found.cfg_space.aer_mut().is_none() {
+            return Err(RecordErrorError::NoErrorReporting { name: name() });
+        }
+        let recorded = found.cfg_space.record_error(error);
+        // They are fetched at once; an endpoint by itself keeps the last error's.
+        found.messages = recorded.messages().collect();
+        self.fabric.announce_error_report();
+        Ok(())
+    }
+
+    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+        let reports = |(number, function): (u8, &mut EndpointFunction)| {
+            let source = Bdf::from_devfn(bus, number);
+            let messages = std::mem::take(&mut function.messages).into_iter();
+            messages.map(move |message| ErrorReport { message, source })
+        };
+        (0..=u8::MAX)
+            .zip(&mut self.functions)
+            .flat_map(reports)
+            .collect()
     }
 
     fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {

@@ -11,10 +11,13 @@ use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::mmio::MmioIntercept;
 use inspect::InspectMut;
+use pci_bus::RecordErrorError;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
+use pci_core::spec::errors::DetectedError;
+use pcie::events::FabricEvents;
 use pcie::root::GenericPcieRootComplex;
 use std::sync::Arc;
 use vmcore::irqfd::IrqFd;
@@ -28,6 +31,7 @@ pub struct Hierarchy {
     pub(crate) nodes: Vec<Node>,
     pub(crate) msi_target: MsiTarget,
     pub(crate) msi: MsiConnection,
+    pub(crate) events: FabricEvents,
 }
 
 /// A composed root complex.
@@ -55,6 +59,8 @@ pub enum FunctionKind {
     Endpoint,
     /// An endpoint integrated in a root complex.
     Integrated,
+    /// A root complex event collector.
+    EventCollector,
 }
 
 /// A function, its name, and where it is now.
@@ -200,6 +206,37 @@ impl Hierarchy {
     /// Takes routes for interrupts from `irqfd` from now on: a device can then signal an event where it would send a message.
     pub fn connect_irqfd(&self, irqfd: Arc<dyn IrqFd>) {
         self.msi.connect_irqfd(irqfd);
+    }
+
+    /// What happened in the hierarchy: devices, slots, links, resets, errors. One log of all root complexes.
+    pub fn events(&self) -> &FabricEvents {
+        &self.events
+    }
+
+    /// Lets a function detect an error: it is recorded there, and reported, masked or contained as the guest set that up (PCIe 6.2
+    /// section 6.2). `name` is that of a port, a switch (its upstream port), an endpoint, in which `function` counts, or an event
+    /// collector.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordErrorError`]: nothing has this name, it has no such function, or the function has no Advanced Error Reporting.
+    pub fn record_error(
+        &mut self,
+        name: &str,
+        function: u8,
+        error: DetectedError,
+    ) -> Result<(), RecordErrorError> {
+        let complex = self
+            .nodes
+            .iter()
+            .find(|node| node.name == name)
+            .and_then(|node| self.complexes.get_mut(node.complex));
+        let Some(complex) = complex else {
+            return Err(RecordErrorError::UnknownName {
+                name: name.to_owned(),
+            });
+        };
+        complex.root.record_error(name, function, error)
     }
 
     /// The root complex of this name.

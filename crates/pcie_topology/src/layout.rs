@@ -42,19 +42,26 @@ pub(crate) fn places(
     requests.map(place).collect()
 }
 
-/// The functions of a root bus in order: ports, then integrated endpoints.
+/// The functions of a root bus in order: ports, then integrated endpoints, then the event collector.
 pub(crate) fn root_bus_places(root_complex: &RootComplexSpec) -> Vec<Option<Place>> {
     let ports = root_complex
         .port
         .iter()
         .map(|port| (port.device, port.function));
     places(
-        ports.chain(
-            root_complex
-                .endpoint
-                .iter()
-                .map(|endpoint| (endpoint.device, endpoint.function)),
-        ),
+        ports
+            .chain(
+                root_complex
+                    .endpoint
+                    .iter()
+                    .map(|endpoint| (endpoint.device, endpoint.function)),
+            )
+            .chain(
+                root_complex
+                    .event_collector
+                    .iter()
+                    .map(|collector| (collector.device, collector.function)),
+            ),
     )
 }
 

@@ -1,11 +1,13 @@
 //! The description of a hierarchy: plain data, as it is in the file.
 
+mod capabilities;
 mod endpoint;
 mod port;
 mod quantity;
 mod root_complex;
 mod slot;
 
+pub use capabilities::CapabilitiesSpec;
 pub use endpoint::BarKind;
 pub use endpoint::BarSpec;
 pub use endpoint::CxlDeviceSpec;
@@ -23,6 +25,7 @@ pub use quantity::ParseSerialNumberError;
 pub use quantity::ParseSizeError;
 pub use quantity::SerialNumber;
 pub use quantity::Size;
+pub use root_complex::EventCollectorSpec;
 pub use root_complex::RootComplexSpec;
 pub use root_complex::Topology;
 pub use slot::LinkSpec;

@@ -29,6 +29,7 @@
 //! Threads: one for each processor, and the one that called [`Machine::run`], which waits for serial input and for what the guest or
 //! a [`MachineHandle`] asks for. Nothing polls.
 
+#![deny(unsafe_code)]
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod absent;

@@ -49,7 +49,6 @@ impl Sequence {
 fn every_command_is_completed_once() {
     let mut host = Host::new();
     host.enable();
-    // Completion queues smaller than submission queues stall the controller.
     let mut queues = Vec::new();
     for (id, size) in [(1, 64), (2, 8)] {
         let mut queue = host.create_queue(id, size);
@@ -101,6 +100,33 @@ fn every_command_is_completed_once() {
         assert!(host.take(queue).is_none(), "a completion too many");
     }
     assert!(completed > 1000, "{completed}");
+}
+
+#[test]
+fn a_full_completion_queue_holds_commands_up_and_loses_none() {
+    let mut host = Host::new();
+    host.enable();
+    // Two ends of a pair: three completions fit, and 63 commands.
+    let (mut submission, mut completion) = (Queue::new(3, 64), Queue::new(3, 4));
+    host.clear(completion.completion(), 0x1000);
+    assert_eq!(host.create_completion(&completion, 3), 0);
+    assert_eq!(host.create_submission(&submission), 0);
+    let ids: Vec<_> = (0..63)
+        .map(|lba| host.put(&mut submission, io(IoOpcode::Read, lba, 1, DATA, 0)))
+        .collect();
+    host.ring(&submission);
+    let mut completed = Vec::new();
+    while completed.len() < ids.len() {
+        migrate(&mut host);
+        let before = completed.len();
+        while let Some(entry) = host.take(&mut completion) {
+            completed.push(entry.cid.get());
+        }
+        let taken = completed.len() - before;
+        assert_eq!(taken, 3, "as many as fit, after {before}");
+        host.acknowledge(&completion);
+    }
+    assert_eq!(completed, ids);
 }
 
 #[test]

@@ -390,6 +390,9 @@ plan_subjects! {
     "device serial number" => CapabilitySubject::extended(
         FixedExtendedCapability::device_serial_number(0x0102_0304_0506_0708)
     ),
+    "event collector association" => CapabilitySubject::extended(
+        FixedExtendedCapability::event_collector(0x0000_fffe)
+    ),
     "msi, 32-bit" => msi(0, false, false),
     "msi, 64-bit, 4 vectors" => msi(2, true, false),
     "msi, 32-bit, masked, 8 vectors" => msi(3, false, true),

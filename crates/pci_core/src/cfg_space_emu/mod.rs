@@ -7,6 +7,7 @@
 mod bars;
 mod chain;
 mod common_header;
+mod errors;
 mod header;
 mod intx;
 mod plan_subject;

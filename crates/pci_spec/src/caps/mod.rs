@@ -9,6 +9,7 @@ pub mod data_link_feature;
 pub mod device_serial_number;
 pub mod dpc;
 pub mod dvsec;
+pub mod event_collector;
 pub mod l1_pm_substates;
 pub mod lane_margining;
 pub mod ltr;

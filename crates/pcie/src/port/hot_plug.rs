@@ -4,10 +4,12 @@ use super::Attached;
 use super::PcieDownstreamPort;
 use anyhow::Context as _;
 use pci_bus::Acknowledgement;
+use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
 use pci_bus::LinkEnd;
 use pci_bus::SlotGoal;
+use pci_bus::events::EventKind;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::capabilities::pci_express::SlotError;
@@ -47,6 +49,7 @@ impl PcieDownstreamPort {
         if let Some(pcie) = self.pci_express() {
             pcie.begin_with_card(card);
         }
+        self.introduce();
         self.arrived();
         Ok(())
     }
@@ -94,8 +97,36 @@ impl PcieDownstreamPort {
         if let Some(pcie) = self.pci_express() {
             pcie.insert_card(card);
         }
+        self.introduce();
+        self.station.counters.plugged += 1;
+        self.station.log(EventKind::Plugged, device_name.to_owned());
+        let came_up = self.pci_express().and_then(|pcie| pcie.negotiated_link());
+        if let Some(LinkRate { speed, width }) = came_up {
+            self.station.log(EventKind::LinkUp { speed, width }, "");
+        }
         self.arrived();
         Ok(())
+    }
+
+    /// Makes the device part of the fabric. What is there from the beginning is no event.
+    fn introduce(&mut self) {
+        let Some((name, _)) = self.attached() else {
+            return;
+        };
+        let name = name.clone();
+        let fabric = self.station.fabric().clone();
+        if let Some(device) = self.managed() {
+            device.joined(&fabric, &name);
+        }
+    }
+
+    /// Makes the port, and all below it, part of a fabric.
+    pub(crate) fn join(&mut self, fabric: &Fabric) {
+        self.station.join(fabric);
+        let name = self.attached().map(|(name, _)| name.clone());
+        if let (Some(name), Some(device)) = (name, self.managed()) {
+            device.joined(fabric, &name);
+        }
     }
 
     /// What the device's end of the link can do.
@@ -123,7 +154,15 @@ impl PcieDownstreamPort {
     pub(crate) fn hotplug_remove_device(&mut self) -> anyhow::Result<()> {
         self.ensure_hot_plug_capable()?;
         self.ensure_occupied()?;
+        let kind = if self.removal_is_orderly() {
+            EventKind::Unplugged
+        } else {
+            EventKind::SurpriseRemoval
+        };
+        let device = self.attached().map(|(name, _)| name.to_string());
         self.operate(PciExpressCapability::remove_card)?;
+        self.station.counters.unplugged += 1;
+        self.station.log(kind, device.unwrap_or_default());
         self.link = None;
         self.cut_off = None;
         self.unready = false;
@@ -164,7 +203,9 @@ impl HotPlugPort for PcieDownstreamPort {
     }
 
     fn press_attention_button(&mut self) -> anyhow::Result<()> {
-        self.operate(PciExpressCapability::press_attention_button)
+        self.operate(PciExpressCapability::press_attention_button)?;
+        self.station.log(EventKind::AttentionButton, "");
+        Ok(())
     }
 
     fn request_removal(&mut self) -> anyhow::Result<()> {
@@ -188,6 +229,8 @@ impl HotPlugPort for PcieDownstreamPort {
     }
 
     fn power_fault(&mut self) -> anyhow::Result<()> {
-        self.operate(PciExpressCapability::power_fault)
+        self.operate(PciExpressCapability::power_fault)?;
+        self.station.log(EventKind::PowerFault, "");
+        Ok(())
     }
 }

@@ -9,8 +9,10 @@ use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
+use pci_bus::events::EventKind;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::capabilities::pci_express::PciExpressCapability;
+use pci_core::capabilities::pci_express::PortEvents;
 use pci_core::cfg_space_emu::Effects;
 use pci_core::spec::caps::power_management::PowerState;
 use reg_table::Reset;
@@ -23,6 +25,7 @@ impl PcieDownstreamPort {
         value: u32,
         enables: ByteEnables,
     ) -> Result<Effects, IoError> {
+        let buses = self.bus_range().bus_range();
         let mut effects = self.cfg_space.write_bytes(offset, value, enables)?;
         if effects.bridge_control {
             let held = self.cfg_space.secondary_bus_reset();
@@ -34,6 +37,12 @@ impl PcieDownstreamPort {
             self.reset_registers(Reset::FunctionLevel);
             (effects.bus_numbers, effects.windows) = (true, true);
         }
+        if effects.bus_numbers {
+            self.renumbered(buses);
+        }
+        if self.has_containment {
+            self.follow_containment();
+        }
         self.follow();
         Ok(effects)
     }
@@ -41,7 +50,9 @@ impl PcieDownstreamPort {
     /// Resets the port and the device behind it.
     pub(crate) fn reset(&mut self, kind: Reset) {
         self.reset_registers(kind);
-        self.reset_below(kind);
+        if let Some(device) = self.managed() {
+            device.reset(kind);
+        }
         self.train();
         self.ignore_events();
     }
@@ -51,14 +62,15 @@ impl PcieDownstreamPort {
         if let Some(registers) = &mut self.cxl_component_registers {
             registers.reset_by(kind);
         }
-        self.assume_held_in_reset();
+        self.begin_link();
     }
 
-    /// What Bridge Control says of the link after a reset or a restore.
-    pub(super) fn assume_held_in_reset(&self) {
+    /// What Bridge Control and containment say of the link after a reset or a restore.
+    pub(super) fn begin_link(&self) {
         let held = self.cfg_space.secondary_bus_reset();
         if let Some(pcie) = self.pci_express() {
             pcie.assume_held_in_reset(held);
+            pcie.begin_contained(self.cfg_space.dpc().is_some_and(|dpc| dpc.contained()));
         }
     }
 
@@ -68,15 +80,21 @@ impl PcieDownstreamPort {
             .pci_express()
             .map(PciExpressCapability::take_events)
             .unwrap_or_default();
+        if !events.is_empty() {
+            self.log_events(&events);
+        }
         if events.power_changed {
-            self.reset_below(Reset::Cold);
+            self.reset_below(Reset::Cold, "slot power");
         } else if events.link_went_down {
-            self.reset_below(Reset::Hot);
+            self.reset_below(Reset::Hot, "link went down");
         }
         if events.link_came_up || events.link_rate_changed {
             self.train();
         }
         self.reach();
+        if events.surprise_down {
+            self.surprise_down();
+        }
     }
 
     /// Tells the device what the link trained to.
@@ -127,6 +145,9 @@ impl PcieDownstreamPort {
         if self.unready {
             self.reach();
         }
+        if self.link.is_none() {
+            return self.unanswered();
+        }
         self.link.as_mut()
     }
 
@@ -144,9 +165,57 @@ impl PcieDownstreamPort {
         device.managed()
     }
 
-    fn reset_below(&mut self, kind: Reset) {
+    fn reset_below(&mut self, kind: Reset, cause: &'static str) {
+        if self.attached().is_some() {
+            self.station.counters.resets_below += 1;
+            self.station.log(EventKind::Reset(kind), cause);
+        }
         if let Some(device) = self.managed() {
             device.reset(kind);
+        }
+    }
+
+    fn renumbered(&self, before: (u8, u8)) {
+        let (secondary, subordinate) = self.bus_range().bus_range();
+        if (secondary, subordinate) != before {
+            let kind = EventKind::BusesRenumbered {
+                secondary,
+                subordinate,
+            };
+            self.station.log(kind, "");
+        }
+    }
+
+    /// Logs what happened to slot and link.
+    fn log_events(&self, events: &PortEvents) {
+        let Some(pcie) = self.pci_express() else {
+            return;
+        };
+        if events.power_changed {
+            let on = pcie.slot_powered();
+            let kind = if on {
+                EventKind::PowerOn
+            } else {
+                EventKind::PowerOff
+            };
+            self.station.log(kind, "");
+        }
+        if events.link_went_down {
+            let kind = if pcie.link_disabled() {
+                EventKind::LinkDisabled
+            } else {
+                EventKind::LinkDown
+            };
+            self.station.log(kind, "");
+        }
+        let Some(LinkRate { speed, width }) = pcie.negotiated_link() else {
+            return;
+        };
+        if events.link_came_up {
+            self.station.log(EventKind::LinkUp { speed, width }, "");
+        } else if events.link_rate_changed {
+            self.station
+                .log(EventKind::LinkRetrained { speed, width }, "");
         }
     }
 }

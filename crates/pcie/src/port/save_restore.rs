@@ -84,7 +84,7 @@ impl PcieDownstreamPort {
         cxl: Option<CxlState>,
     ) -> Result<(), RestoreError> {
         let restored = self.cfg_space.restore(cfg_space);
-        self.assume_held_in_reset();
+        self.begin_link();
         self.ignore_events();
         restored?;
         self.restore_cxl_component_registers_state(cxl)

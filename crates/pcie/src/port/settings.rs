@@ -35,6 +35,45 @@ pub struct PortOptions {
     pub slot: Option<SlotConfig>,
     /// What the port's link can do. `None` for 32 GT/s and 16 lanes.
     pub link: Option<LinkConfig>,
+    /// Power Management, which PCI Express asks of every function (PCIe 6.2 section 5.3).
+    pub power_management: bool,
+    /// Advanced Error Reporting, and role-based error reporting in Device Capabilities.
+    pub error_reporting: bool,
+    /// What the speed of the link asks for: Secondary PCI Express, Data Link Feature, the physical layers up to that speed, and lane
+    /// margining; and, in a downstream port, that Link Status says whether the link is active.
+    pub physical_layer: bool,
+    /// Downstream Port Containment (PCIe 6.2 section 6.2.11); downstream ports only.
+    pub dpc: bool,
+    /// Latency Tolerance Reporting.
+    pub ltr: bool,
+    /// L1 PM Substates: L1.1, and with [`Self::ltr`] L1.2.
+    pub l1_pm_substates: bool,
+    /// Precision Time Measurement; not in a switch's downstream ports, which the upstream port speaks for.
+    pub ptm: bool,
+    /// The Virtual Channel capability, with VC0 only.
+    pub virtual_channel: bool,
+}
+
+impl PortOptions {
+    /// What a port of these days has: power management, error reporting, and what the speed of its link asks for. [`Self::default`] is a
+    /// port with none of these.
+    pub fn standard() -> Self {
+        Self {
+            power_management: true,
+            error_reporting: true,
+            physical_layer: true,
+            ..Self::default()
+        }
+    }
+
+    /// With Downstream Port Containment, and the error reporting that goes with it.
+    pub fn with_dpc(self) -> Self {
+        Self {
+            dpc: true,
+            error_reporting: true,
+            ..self
+        }
+    }
 }
 
 /// The component registers of a CXL port. They are in the port's BAR.

@@ -9,6 +9,7 @@ use crate::PortConfig;
 use crate::ROOT_PORT_DEVICE_ID;
 use crate::compose::check_places;
 use crate::compose::compose_ports;
+use crate::event_collector::EventCollector;
 use crate::port_set::Function;
 use crate::port_set::Occupant;
 use crate::port_set::PortSet;
@@ -19,7 +20,9 @@ use cxl_spec::component_registers::CxlHdmDecoderCapability;
 use cxl_spec::component_registers::CxlHdmDecoderCapabilityOptions;
 use cxl_spec::spec::CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES;
 use memory_range::MemoryRange;
+use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
+use pci_bus::events::FabricEvents;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
@@ -58,6 +61,15 @@ pub struct RootComplexBuilder {
     host_bridge_range: Option<MemoryRange>,
     ports: Vec<PortConfig>,
     integrated: Vec<Integrated>,
+    collector: Option<Collector>,
+    name: Option<Arc<str>>,
+    events: Option<FabricEvents>,
+}
+
+struct Collector {
+    name: Arc<str>,
+    device: u8,
+    function: u8,
 }
 
 struct Integrated {
@@ -77,6 +89,9 @@ impl RootComplexBuilder {
             host_bridge_range: None,
             ports: Vec::new(),
             integrated: Vec::new(),
+            collector: None,
+            name: None,
+            events: None,
         }
     }
 
@@ -128,6 +143,35 @@ impl RootComplexBuilder {
         self
     }
 
+    /// Adds an event collector: a function on the root bus that takes the error messages of the integrated endpoints there, as root ports
+    /// take those of what is below them (PCIe 6.2 section 1.3.4). A root complex has one at most; a second takes its place.
+    pub fn event_collector(self, name: impl Into<Arc<str>>, device: u8, function: u8) -> Self {
+        Self {
+            collector: Some(Collector {
+                name: name.into(),
+                device,
+                function,
+            }),
+            ..self
+        }
+    }
+
+    /// Logs what happens to `events`, which may be the log of several root complexes. Unless said, it has a log of its own.
+    pub fn events(self, events: FabricEvents) -> Self {
+        Self {
+            events: Some(events),
+            ..self
+        }
+    }
+
+    /// The name of the root complex in events; unless said, "root-complex".
+    pub fn name(self, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: Some(name.into()),
+            ..self
+        }
+    }
+
     /// Composes the root complex: registers and maps its MMIO, and gives each port an MSI target of its own.
     ///
     /// # Errors
@@ -158,6 +202,28 @@ impl RootComplexBuilder {
                 device: integrated.endpoint,
             },
         }));
+        if let Some(Collector {
+            name,
+            device,
+            function,
+        }) = self.collector
+        {
+            let devfn = (device << 3) | function;
+            let endpoints = functions
+                .iter()
+                .filter(|f| matches!(f.occupant, Occupant::Integrated { .. }))
+                .fold(0, |devices, f| devices | (1u32 << (f.devfn >> 3)));
+            let target = msi_target.with_bus_range(root_bus.clone(), devfn);
+            let is_multi = places.iter().any(|(_, d, f)| *d == device && *f != 0);
+            let collector = EventCollector::new(&name, devfn, endpoints, is_multi, &target)?;
+            functions.push(Function {
+                devfn,
+                occupant: Occupant::Integrated {
+                    name,
+                    device: Box::new(collector),
+                },
+            });
+        }
         let root_ports = functions
             .iter()
             .filter(|f| matches!(f.occupant, Occupant::Port(_)))
@@ -179,7 +245,10 @@ impl RootComplexBuilder {
             host_bridge,
             functions: PortSet::new(functions),
             merges: MergeQueue::new(),
+            fabric: Fabric::new(self.events.unwrap_or_default()),
+            name: self.name.unwrap_or_else(|| "root-complex".into()),
         };
+        root.functions.join(&root.fabric);
         root.refresh_routes();
         Ok(root)
     }
@@ -194,6 +263,11 @@ impl RootComplexBuilder {
                 self.integrated
                     .iter()
                     .map(|i| (i.name.clone(), i.device, i.function)),
+            )
+            .chain(
+                self.collector
+                    .iter()
+                    .map(|c| (c.name.clone(), c.device, c.function)),
             )
             .collect()
     }

@@ -10,6 +10,7 @@ use crate::compose::check_places;
 use crate::compose::compose_ports;
 use crate::port_set::PortSet;
 use chipset_device::mmio::RegisterMmioIntercept;
+use pci_bus::Fabric;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use std::sync::Arc;
@@ -82,6 +83,7 @@ impl SwitchConfig {
             name: self.name,
             upstream_port,
             downstream_ports: PortSet::new(functions),
+            fabric: Fabric::default(),
         })
     }
 

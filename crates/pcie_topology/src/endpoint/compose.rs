@@ -27,21 +27,32 @@ use cxl_spec::pci_registers::spec::cxl_device_dvsec::CxlDeviceDvsecMemoryActiveT
 use cxl_spec::pci_registers::spec::cxl_device_dvsec::CxlDeviceDvsecMemoryClass;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBir;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBlockIdentifier;
+use pci_bus::Fabric;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::PciExtendedCapability;
+use pci_core::capabilities::extended::aer::AerExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
+use pci_core::capabilities::extended::link_speed::link_speed_capabilities;
+use pci_core::capabilities::extended::table::TableExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
 use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::capabilities::msix::MsixLayoutError;
 use pci_core::capabilities::pci_express::LinkError;
 use pci_core::capabilities::pci_express::PciExpressCapability;
+use pci_core::capabilities::power_management::PowerManagementCapability;
 use pci_core::cfg_space_emu;
 use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::cfg_space_emu::ConfigSpaceError;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
+use pci_core::spec::caps::aer::UncorrectableErrors;
+use pci_core::spec::caps::l1_pm_substates::L1PmSubstatesCapabilities;
 use pci_core::spec::caps::pci_express::DevicePortType;
+use pci_core::spec::caps::pci_express::LinkSpeed;
+use pci_core::spec::caps::pci_express::LinkWidth;
+use pci_core::spec::caps::power_management::PowerManagementCapabilities;
+use pci_core::spec::caps::ptm::PtmCapability;
 use pci_core::spec::hwid::HardwareIds;
 
 /// Class code of a device that fits no class.
@@ -91,6 +102,7 @@ impl TestEndpoint {
         Ok(Self {
             name: spec.name.as_str().into(),
             functions,
+            fabric: Fabric::default(),
             retries: spec.retries,
             retries_left: spec.retries,
         })
@@ -111,7 +123,14 @@ fn compose_function(
             multi_function,
         ),
     };
+    let has = &spec.capabilities;
     let mut pcie = PciExpressCapability::new(port_type, None).with_function_level_reset();
+    if has.error_reporting {
+        pcie = pcie.with_role_based_error_reporting();
+    }
+    if has.ltr && matches!(seat, Seat::BehindPort) {
+        pcie = pcie.with_ltr();
+    }
     if let Some(link) = spec.link {
         pcie = pcie.with_link(link_config(link))?;
     }
@@ -138,12 +157,20 @@ fn compose_function(
             emulator,
         });
     }
+    if has.power_management {
+        // The state survives D3hot.
+        capabilities.push(Box::new(PowerManagementCapability::new(
+            PowerManagementCapabilities::new(),
+            true,
+        )));
+    }
     let cxl = spec.cxl.as_ref().filter(|_| number == 0);
     let cxl = cxl
         .map(|cxl| component_registers(spec, cxl))
         .transpose()?
         .flatten();
-    let extended = extended_capabilities(spec, number)?;
+    let mut extended = extended_capabilities(spec, number)?;
+    extended.extend(modern_capabilities(spec, port_type, number));
     let bars = device_bars(spec, number, register_mmio);
     let cfg_space =
         ConfigSpaceType0Emulator::try_new(hardware_ids(spec), capabilities, extended, bars)?
@@ -155,6 +182,7 @@ fn compose_function(
         msi,
         cxl,
         doorbell_rings: 0,
+        messages: Vec::new(),
     })
 }
 
@@ -248,6 +276,52 @@ fn extended_capabilities(
         }
     }
     Ok(extended)
+}
+
+/// Error reporting, and what the link asks for. These come after all others, so that a guest that was saved on a version without them
+/// finds what it knows where it was. What is the link's or the device's is in function 0 alone.
+fn modern_capabilities(
+    spec: &EndpointSpec,
+    port_type: DevicePortType,
+    number: u8,
+) -> Vec<Box<dyn PciExtendedCapability>> {
+    let has = &spec.capabilities;
+    let mut extended: Vec<Box<dyn PciExtendedCapability>> = Vec::new();
+    if has.error_reporting {
+        let errors = UncorrectableErrors::from_bits(u32::MAX).with_surprise_down(false);
+        extended.push(Box::new(
+            AerExtendedCapability::new().with_uncorrectable_errors(errors),
+        ));
+    }
+    if has.virtual_channel && number == 0 {
+        extended.push(Box::new(TableExtendedCapability::virtual_channel()));
+    }
+    if port_type != DevicePortType::Endpoint || number != 0 {
+        return extended;
+    }
+    if has.physical_layer {
+        let link = spec.link.map(link_config);
+        let (speed, width) = link.map_or((LinkSpeed::Speed32_0GtS, LinkWidth::X16), |link| {
+            (link.max_speed, link.max_width)
+        });
+        extended.extend(link_speed_capabilities(port_type, speed, width));
+    }
+    if has.l1_pm_substates {
+        let substates = L1PmSubstatesCapabilities::new()
+            .with_pci_pm_l1_1_supported(true)
+            .with_pci_pm_l1_2_supported(has.ltr);
+        extended.push(Box::new(TableExtendedCapability::l1_pm_substates(
+            substates, port_type,
+        )));
+    }
+    if has.ltr {
+        extended.push(Box::new(TableExtendedCapability::ltr()));
+    }
+    if has.ptm {
+        let requester = PtmCapability::new().with_requester_capable(true);
+        extended.push(Box::new(TableExtendedCapability::ptm(requester)));
+    }
+    extended
 }
 
 fn register_bir(bar: u8) -> CxlRegisterLocatorRegisterBir {

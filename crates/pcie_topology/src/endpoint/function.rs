@@ -10,6 +10,7 @@ use cxl_spec::CxlComponentRegisters;
 use inspect::Inspect;
 use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
+use pci_core::spec::errors::ErrorMessage;
 use reg_table::Reset;
 use vmcore::interrupt::Interrupt;
 
@@ -46,6 +47,8 @@ pub(super) struct EndpointFunction {
     pub(super) cxl: Option<ComponentRegisters>,
     /// Writes to the doorbell since it was composed, whether they raised an interrupt or not.
     pub(super) doorbell_rings: u64,
+    /// Error messages that wait to be fetched.
+    pub(super) messages: Vec<ErrorMessage>,
 }
 
 impl Inspect for EndpointFunction {
@@ -68,21 +71,21 @@ enum Part {
 }
 
 impl EndpointFunction {
-    /// Writes the configuration space, and does the reset of the function that the write may have asked for.
+    /// Writes the configuration space, and does the reset of the function that the write may have asked for; true if it did.
     pub(super) fn write_config(
         &mut self,
         offset: u16,
         value: u32,
         enables: ByteEnables,
-    ) -> IoResult {
+    ) -> (IoResult, bool) {
         match self.cfg_space.write_bytes(offset, value, enables) {
             Ok(effects) => {
                 if effects.function_reset {
                     self.reset(Reset::FunctionLevel);
                 }
-                IoResult::Ok
+                (IoResult::Ok, effects.function_reset)
             }
-            Err(error) => IoResult::Err(error),
+            Err(error) => (IoResult::Err(error), false),
         }
     }
 

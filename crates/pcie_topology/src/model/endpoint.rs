@@ -1,5 +1,6 @@
 //! Endpoints.
 
+use super::CapabilitiesSpec;
 use super::LinkSpec;
 use super::SerialNumber;
 use super::Size;
@@ -66,6 +67,9 @@ pub struct EndpointSpec {
     /// What its link can do, behind a port; 32 GT/s and 16 lanes unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<LinkSpec>,
+    /// The optional capabilities of each function.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub capabilities: CapabilitiesSpec,
     /// Makes function 0 a CXL Type 3 device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cxl: Option<CxlDeviceSpec>,
@@ -115,6 +119,7 @@ impl EndpointSpec {
             msi: None,
             serial_number: None,
             link: None,
+            capabilities: CapabilitiesSpec::default(),
             cxl: None,
             options: DeviceOptions::default(),
         }

@@ -1,5 +1,6 @@
 //! Ports and switches.
 
+use super::CapabilitiesSpec;
 use super::EndpointSpec;
 use super::LinkSpec;
 use super::MsixSpec;
@@ -39,6 +40,9 @@ pub struct PortSpec {
     /// The serial number; derived from the name unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<SerialNumber>,
+    /// Its optional capabilities.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub capabilities: CapabilitiesSpec,
     /// Makes it a CXL port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cxl: Option<CxlPortSpec>,
@@ -65,6 +69,7 @@ impl PortSpec {
             acs: None,
             ari_forwarding: false,
             serial_number: None,
+            capabilities: CapabilitiesSpec::default(),
             cxl: None,
             bar: None,
             switch: None,
@@ -159,6 +164,9 @@ pub struct SwitchSpec {
     /// The serial number of its upstream port; derived from the name unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<SerialNumber>,
+    /// The optional capabilities of its upstream port.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub capabilities: CapabilitiesSpec,
     /// Its downstream ports.
     #[serde(default, skip_serializing_if = "is_default")]
     pub port: Vec<PortSpec>,
@@ -170,6 +178,7 @@ impl SwitchSpec {
         Self {
             name: name.into(),
             serial_number: None,
+            capabilities: CapabilitiesSpec::default(),
             port: Vec::new(),
         }
     }

@@ -74,6 +74,23 @@ pub struct RootComplexSpec {
     /// Root-complex-integrated endpoints, one function each.
     #[serde(default, skip_serializing_if = "is_default")]
     pub endpoint: Vec<EndpointSpec>,
+    /// A function that collects the errors of the integrated endpoints. Without it, nobody hears of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_collector: Option<EventCollectorSpec>,
+}
+
+/// A root complex event collector (PCIe 6.2 section 1.3.4), a function of the root bus.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventCollectorSpec {
+    /// Its name.
+    pub name: String,
+    /// Device number, 0 to 31. Without it, the next device number that no other function of the bus asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<u8>,
+    /// Function number, 0 to 7; 0 unless said.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub function: u8,
 }
 
 impl RootComplexSpec {
@@ -90,6 +107,7 @@ impl RootComplexSpec {
             io: None,
             port: Vec::new(),
             endpoint: Vec::new(),
+            event_collector: None,
         }
     }
 

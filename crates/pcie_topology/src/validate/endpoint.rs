@@ -40,6 +40,7 @@ impl Checker {
             );
         }
         self.kind(place, endpoint);
+        self.no_containment(place, &endpoint.capabilities);
         self.functions(place, endpoint, above);
         if !endpoint.is_test() {
             if let (Some(link), Above::Port(_)) = (&endpoint.link, above) {

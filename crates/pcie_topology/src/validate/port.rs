@@ -4,6 +4,7 @@ use super::Above;
 use super::Checker;
 use super::PortTraits;
 use super::root_complex::port_tenants;
+use crate::CapabilitiesSpec;
 use crate::LinkSpec;
 use crate::MsixSpec;
 use crate::PortBarSpec;
@@ -39,6 +40,13 @@ impl Checker {
             );
             self.problem(place, "acs", message);
         }
+        if port.capabilities.dpc && !port.capabilities.error_reporting {
+            self.problem(
+                place,
+                "capabilities.dpc",
+                "containment needs `error_reporting` in the same port",
+            );
+        }
         if let Some(cxl) = &port.cxl {
             if !is_cxl {
                 self.problem(place, "cxl", "a CXL port needs `chbcr` in its root complex");
@@ -71,12 +79,24 @@ impl Checker {
 
     fn switch(&mut self, place: &str, switch: &SwitchSpec, is_cxl: bool) {
         self.name(place, &switch.name);
+        self.no_containment(place, &switch.capabilities);
         self.tenants(
             &port_tenants(place, &switch.port),
             &layout::port_places(&switch.port),
         );
         for (i, port) in switch.port.iter().enumerate() {
             self.port(&format!("{place}.port[{i}]"), port, is_cxl);
+        }
+    }
+
+    /// Only what has a link below contains it.
+    pub(super) fn no_containment(&mut self, place: &str, capabilities: &CapabilitiesSpec) {
+        if capabilities.dpc {
+            self.problem(
+                place,
+                "capabilities.dpc",
+                "only root ports and downstream ports contain errors",
+            );
         }
     }
 

@@ -55,6 +55,16 @@ impl Checker {
                     name: &endpoint.name,
                 }),
         );
+        if let Some(collector) = &root_complex.event_collector {
+            let place = format!("{place}.event_collector");
+            self.name(&place, &collector.name);
+            tenants.push(Tenant {
+                place,
+                device: collector.device,
+                function: collector.function,
+                name: &collector.name,
+            });
+        }
         self.tenants(&tenants, &layout::root_bus_places(root_complex));
         for (i, port) in root_complex.port.iter().enumerate() {
             self.port(

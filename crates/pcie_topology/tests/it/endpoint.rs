@@ -154,7 +154,8 @@ fn function_0_is_the_cxl_device() {
         0x4000_0003,
         "1 GiB, valid and active"
     );
-    let locator = machine.extended_capabilities("ep0", 0).last().unwrap().1;
+    let mut extended = machine.extended_capabilities("ep0", 0).into_iter();
+    let (_, locator) = extended.rfind(|(id, _)| *id == 0x23).unwrap();
     assert_eq!(
         machine.config("ep0", 0, locator + 0x0c),
         0x0001_0100,

@@ -53,6 +53,7 @@ fn names_follow_the_bus_numbers() {
         0a:00.0 gpu0 Endpoint below switch1-port0
         09:01.0 switch1-port1 DownstreamPort below switch1
         00:01.0 iommu0 Integrated
+        00:05.0 collector0 EventCollector
         80:00.0 cxl-port0 RootPort
         81:00.0 mem0 Endpoint below cxl-port0
         80:01.0 cxl-port1 RootPort
@@ -104,6 +105,7 @@ fn every_function_answers_where_its_name_says() {
             DownstreamPort => 0xc032_1414,
             Endpoint if function.name == "nic0" => 0xc1e4_1414,
             Endpoint | Integrated => 0xc1e0_1414,
+            EventCollector => 0xc033_1414,
         };
         assert_eq!(vendor_device, expected, "{function:?}");
         let bridge = matches!(function.kind, RootPort | UpstreamPort | DownstreamPort);
@@ -150,8 +152,10 @@ fn every_function_has_pci_express_and_an_extended_capability() {
             "{function:?}"
         );
         let extended = machine.extended_capabilities(&function.name, nth);
+        // An event collector is part of the root complex.
+        let device = function.kind != pcie_topology::FunctionKind::EventCollector;
         assert!(
-            extended.iter().any(|(id, _)| *id == 0x0003),
+            extended.iter().any(|(id, _)| *id == 0x0003) == device,
             "{function:?}: no serial number in {extended:?}"
         );
     }

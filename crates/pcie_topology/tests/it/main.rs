@@ -8,6 +8,7 @@
 )]
 
 mod endpoint;
+mod errors;
 mod hierarchy;
 mod machine;
 mod mistakes;

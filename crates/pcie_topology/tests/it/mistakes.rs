@@ -42,7 +42,7 @@ fn syntax_and_types() {
     check(
         "[[root_complex]]\nname = \"rc0\"\necam = 0\ncolour = 1",
         expect![
-            "line 4, column 1: unknown field `colour`, expected one of `name`, `segment`, `buses`, `ecam`, `chbcr`, `mmio32`, `mmio64`, `io`, `port`, `endpoint`"
+            "line 4, column 1: unknown field `colour`, expected one of `name`, `segment`, `buses`, `ecam`, `chbcr`, `mmio32`, `mmio64`, `io`, `port`, `endpoint`, `event_collector`"
         ],
     );
     check(

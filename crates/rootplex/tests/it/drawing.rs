@@ -85,6 +85,7 @@ fn everything_of_the_demo_is_drawn_where_nothing_else_is() {
             "nvme0",
             "nic0",
             "gpu0",
+            "collector0",
             "mem0",
             "mem1",
             "accelerator0"

@@ -43,7 +43,7 @@ fn the_dump_reads_back_as_the_bytes_of_every_function() {
             )
         })
         .collect();
-    assert_eq!(live.len(), 42, "the functions of the demo");
+    assert_eq!(live.len(), 43, "the functions of the demo");
     assert!(live.iter().all(|(_, _, bytes)| bytes.len() == 4096));
     let dumped = parse(&print(&["demo", "--lspci", "-"]));
     assert!(dumped == live, "the dump differs from the live functions");

@@ -53,7 +53,7 @@ fn a_field_that_does_not_exist() {
         "[[root_complex]]\nname = \"rc0\"\necam = 0xe000_0000\nlanes = 16\n",
         &[
             "line 4, column 1: unknown field `lanes`, expected one of `name`, `segment`, `buses`, `ecam`, `chbcr`, `mmio32`, \
-             `mmio64`, `io`, `port`, `endpoint`",
+             `mmio64`, `io`, `port`, `endpoint`, `event_collector`",
         ],
     );
 }

@@ -8,7 +8,7 @@ const DEMO: &str = include_str!("../../examples/demo.toml");
 fn the_demo_survives_save_and_restore_again_and_again() {
     let mut session = Session::compose(DEMO).unwrap();
     let first = session.verify().unwrap();
-    assert_eq!(first.functions, 42);
+    assert_eq!(first.functions, 43);
     assert_eq!(session.verify().unwrap(), first);
 }
 

@@ -7,6 +7,7 @@ use crate::spec::caps::ExtendedCapabilityId;
 use crate::spec::caps::ari::AriCapability;
 use crate::spec::caps::ari::AriReg;
 use crate::spec::caps::device_serial_number::DeviceSerialNumberReg;
+use crate::spec::caps::event_collector::EventCollectorReg;
 use inspect::Inspect;
 use reg_table::BlockRegister;
 use reg_table::RegisterFile;
@@ -59,6 +60,19 @@ impl FixedExtendedCapability<AriReg> {
     }
 }
 
+impl FixedExtendedCapability<EventCollectorReg> {
+    /// Root Complex Event Collector Endpoint Association (PCIe 6.2 section 7.9.10) with the endpoints whose device numbers on the
+    /// collector's bus are the bits of `devices`.
+    pub fn event_collector(devices: u32) -> Self {
+        let mut registers = RegisterFile::new(EventCollectorReg::Header);
+        registers.init(EventCollectorReg::AssociationBitmap, devices);
+        Self {
+            registers,
+            id: ExtendedCapabilityId::ROOT_COMPLEX_EVENT_COLLECTOR,
+        }
+    }
+}
+
 impl<R: BlockRegister> PciExtendedCapability for FixedExtendedCapability<R> {
     fn label(&self) -> &str {
         self.registers.block().name
@@ -69,7 +83,9 @@ impl<R: BlockRegister> PciExtendedCapability for FixedExtendedCapability<R> {
     }
 
     fn capability_version(&self) -> u8 {
-        1
+        // The header says so.
+        let [_, _, version, _] = self.registers.read(0).to_le_bytes();
+        version & 0xf
     }
 
     fn len(&self) -> usize {

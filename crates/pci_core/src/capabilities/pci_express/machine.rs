@@ -36,6 +36,8 @@ pub(super) struct Machine {
     pub(super) mrl_open: bool,
     /// The power controller's latch: a fault took the power away.
     pub(super) power_fault: bool,
+    /// Downstream Port Containment holds the link down.
+    pub(super) contained: bool,
     /// The guest holds the link in hot reset, by a register of the bridge (PCIe 6.2 section 7.5.1.3.13).
     pub(super) held_in_reset: bool,
     pub(super) powered: bool,
@@ -54,6 +56,7 @@ impl Default for Machine {
             presence_pin: true,
             mrl_open: false,
             power_fault: false,
+            contained: false,
             held_in_reset: false,
             powered: true,
             link: None,
@@ -211,7 +214,8 @@ impl PciExpressCapability {
         let disabled = self.is_downstream() && self.link_control().link_disable();
         let card = machine
             .card
-            .filter(|_| machine.powered && !disabled && !machine.held_in_reset)?;
+            .filter(|_| machine.powered && !disabled)
+            .filter(|_| !machine.held_in_reset && !machine.contained)?;
         let mut own = self.link_rate();
         // 64.0 GT/s is Flit Mode only (PCIe 6.2 section 4.2.3).
         if self.link_control().flit_mode_disable() {

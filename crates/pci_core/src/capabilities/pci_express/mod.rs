@@ -6,6 +6,7 @@
 //!
 //! Not emulated: link retraining and slot commands take no time; no Set_Slot_Power_Limit messages.
 
+mod errors;
 mod events;
 mod inspection;
 mod link;

@@ -46,7 +46,7 @@ register_block! {
     pub PHYSICAL_LAYER_64GT: PhysicalLayer64GtReg = "physical_layer_64gt" {
         title: "Physical Layer 64.0 GT/s extended capability",
         section: "PCIe 6.2 section 7.7.7",
-        bytes: 0x20,
+        bytes: 0x30,
     }
     0x00 header: u32 as ExtendedCapabilityHeader = 0x0001_0031, "PCIe 6.2 section 7.7.7.1" {
         ro: [capability_id, capability_version, next_offset],
@@ -61,22 +61,26 @@ register_block! {
         rw1cs: [link_equalization_request],
         ro: [transmitter_precoding_on, transmitter_precode_request, no_equalization_needed_received],
     }
-    0x10 lane_0: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x11 lane_1: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x12 lane_2: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x13 lane_3: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x14 lane_4: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x15 lane_5: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x16 lane_6: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x17 lane_7: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x18 lane_8: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x19 lane_9: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x1a lane_10: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x1b lane_11: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x1c lane_12: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x1d lane_13: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x1e lane_14: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
-    0x1f lane_15: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x10 reserved_0: u32 as () = 0, "PCIe 6.2 section 7.7.7" {}
+    0x14 reserved_1: u32 as () = 0, "PCIe 6.2 section 7.7.7" {}
+    0x18 reserved_2: u32 as () = 0, "PCIe 6.2 section 7.7.7" {}
+    0x1c reserved_3: u32 as () = 0, "PCIe 6.2 section 7.7.7" {}
+    0x20 lane_0: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x21 lane_1: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x22 lane_2: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x23 lane_3: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x24 lane_4: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x25 lane_5: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x26 lane_6: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x27 lane_7: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x28 lane_8: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x29 lane_9: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x2a lane_10: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x2b lane_11: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x2c lane_12: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x2d lane_13: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x2e lane_14: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
+    0x2f lane_15: u8 as LaneEqualizationControl = 0, "PCIe 6.2 section 7.7.7.5" { hwinit: [downstream_port_transmitter_preset, upstream_port_transmitter_preset] }
 }
 
 #[cfg(test)]
@@ -84,12 +88,12 @@ mod tests {
     use super::*;
     use reg_table::BlockRegister;
 
-    /// The kernel headers of the day stop at 16.0 GT/s; these are PCIe 6.2's own numbers.
+    /// Kernel headers before 6.16 stop at 16.0 GT/s; later ones have the lanes at PCI_PL_64GT_LE_CTRL, 0x20, as at lower speeds.
     #[test]
     fn bits_lie_where_the_specification_puts_them() {
         assert_eq!(PhysicalLayer64GtReg::Header.register().reset & 0xffff, 0x31);
         assert_eq!(PhysicalLayer64GtReg::Status.register().offset, 0x0c);
-        assert_eq!(PhysicalLayer64GtReg::Lane0.register().offset, 0x10);
+        assert_eq!(PhysicalLayer64GtReg::Lane0.register().offset, 0x20);
         assert_eq!(
             Status64Gt::new()
                 .with_no_equalization_needed_received(true)

@@ -11,7 +11,7 @@
 mod root;
 mod save_restore;
 
-pub use root::ErrorMessage;
+pub use crate::spec::errors::ErrorMessage;
 
 use super::PciExtendedCapability;
 use crate::capabilities::CapabilityRegisters;
@@ -163,6 +163,18 @@ impl AerExtendedCapability {
             self.leave(register, errors.into_bits());
         }
         self
+    }
+
+    /// Whether software made the error fatal: the bit of Uncorrectable Error Severity.
+    pub fn is_fatal(&self, error: UncorrectableErrorBit) -> bool {
+        let bit = 1u32.checked_shl(error.0.into()).unwrap_or(0);
+        self.registers.get(AerReg::UncorrectableSeverity) & bit != 0
+    }
+
+    /// Whether software masked the error: it is logged by its status bit only.
+    pub fn is_masked(&self, error: UncorrectableErrorBit) -> bool {
+        let bit = 1u32.checked_shl(error.0.into()).unwrap_or(0);
+        self.registers.get(AerReg::UncorrectableMask) & bit != 0
     }
 
     fn leave(&mut self, register: AerReg, bits: u32) {

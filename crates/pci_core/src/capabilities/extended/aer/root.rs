@@ -6,18 +6,8 @@ use crate::spec::caps::aer::AerReg;
 use crate::spec::caps::aer::ErrorSource;
 use crate::spec::caps::aer::RootErrorCommand;
 use crate::spec::caps::aer::RootErrorStatus;
+use crate::spec::errors::ErrorMessage;
 use vmcore::interrupt::Interrupt;
-
-/// An error message (PCIe 6.2 section 2.2.8.3).
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum ErrorMessage {
-    /// ERR_COR.
-    Correctable,
-    /// ERR_NONFATAL.
-    NonFatal,
-    /// ERR_FATAL.
-    Fatal,
-}
 
 impl AerExtendedCapability {
     /// The capability of a root port or root complex event collector, whose interrupt is vector `interrupt_message_number` of
