@@ -39,8 +39,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A line that is news, not output.
 const PROGRESS_MARK: &str = "progress: ";
 
-/// How much of a failure's output is shown.
-const OUTPUT_LINES: usize = 400;
+/// How much of a failure's output is shown: why it failed, and what the port looked like.
+const FIRST_LINES: usize = 200;
+const LAST_LINES: usize = 200;
 
 /// A scenario, as `guest_tests list` has it.
 #[derive(Debug)]
@@ -240,9 +241,13 @@ impl<'a> Stage<'a> {
                 level_one::console_tail(&folder)
             ));
         }
-        let skipped = output.len().saturating_sub(OUTPUT_LINES);
-        let shown = output.get(skipped..).unwrap_or_default().join("\n");
-        Ok(Outcome::Failed(format!("{why}\n{shown}")))
+        let file = folder.join("output");
+        std::fs::write(&file, output.join("\n"))?;
+        Ok(Outcome::Failed(format!(
+            "{why}\n{}\n  all of it: {}",
+            both_ends(&output).join("\n"),
+            file.display()
+        )))
     }
 
     /// The program's command line for a kernel, and the files that it names.
@@ -263,6 +268,19 @@ impl<'a> Stage<'a> {
     }
 }
 
+/// The lines, without the middle of many.
+fn both_ends(lines: &[String]) -> Vec<&str> {
+    let left_out = lines.len().saturating_sub(FIRST_LINES + LAST_LINES);
+    let first = lines.iter().take(FIRST_LINES);
+    let last = lines.iter().skip(FIRST_LINES + left_out);
+    let mark = (left_out > 0).then_some("  …");
+    first
+        .map(String::as_str)
+        .chain(mark)
+        .chain(last.map(String::as_str))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,5 +294,15 @@ mod tests {
         assert_eq!(scenario.timeout, Duration::from_secs(120));
         assert!(scenario.quick);
         assert!(super::scenario(r#"{"name":"enumerate"}"#).is_none());
+    }
+
+    #[test]
+    fn the_middle_of_a_long_output_is_left_out() {
+        let lines: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        let shown = both_ends(&lines);
+        assert_eq!(shown.len(), FIRST_LINES + 1 + LAST_LINES);
+        assert_eq!((shown[0], shown[FIRST_LINES]), ("0", "  …"));
+        assert_eq!(shown.last(), Some(&"999"));
+        assert_eq!(both_ends(&lines[..400]).len(), 400);
     }
 }
