@@ -77,7 +77,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci`, `tables` and quick guest scenarios; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, `lspci`, `tables`, `promtool`, quick guest scenarios; ends with: N passed, N failed, N skipped",
         operands: None,
         options: &[],
         run: crate::test::run,
@@ -132,6 +132,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         operands: None,
         options: &[],
         run: crate::tables::run,
+    },
+    Command {
+        word: "promtool",
+        summary: "has Prometheus's promtool judge the metrics of the demo hierarchy",
+        operands: None,
+        options: &[],
+        run: crate::promtool::run,
     },
     Command {
         word: "bench",

@@ -23,7 +23,7 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "programs",
         holds: "wiring, input and output, the user interface",
-        crates: &["rootplex", "vmm"],
+        crates: &["rootplex", "vmm", "inspect_service"],
     },
     Layer {
         name: "endpoints",

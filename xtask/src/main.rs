@@ -17,6 +17,7 @@ mod lint;
 mod lspci;
 mod markdown;
 mod process;
+mod promtool;
 mod registers;
 mod tables;
 mod tally;

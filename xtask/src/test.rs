@@ -6,6 +6,7 @@ use crate::guest;
 use crate::judge;
 use crate::lspci;
 use crate::process;
+use crate::promtool;
 use crate::tables;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -31,6 +32,7 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     }
     judge::count(lspci::judge(workspace, false)?, &mut tally, &mut notes);
     judge::count(tables::judge(workspace)?, &mut tally, &mut notes);
+    judge::count(promtool::judge(workspace)?, &mut tally, &mut notes);
     judge::count(guest::judge_quickly(workspace)?, &mut tally, &mut notes);
     println!();
     for note in notes {

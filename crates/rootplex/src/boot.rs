@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
 fn new_machine(options: &Options, kernel: &Path) -> Result<Machine, Failure> {
     let (source, description) = match &options.topology {
         None => ("demo".to_string(), crate::DEMO.to_string()),
-        Some(file) => (file.display().to_string(), crate::read(file)?),
+        Some(file) => (file.display().to_string(), crate::output::read_text(file)?),
     };
     let topology = Topology::from_toml(&description)
         .map_err(|problems| Failure::mistakes(&source, &problems))?;

@@ -1,14 +1,17 @@
-//! The `rootplex` command: composes a hierarchy, enumerates it, shows it and checks that it survives save and restore.
+//! The `rootplex` command: composes a hierarchy, enumerates it, shows it and checks that it survives save and restore; serves one, and
+//! asks and operates one that is served.
 
 #![forbid(unsafe_code)]
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod boot;
+mod live;
 mod output;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod terminal;
 
 use clap::Args;
+use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 use output::Failure;
@@ -25,13 +28,15 @@ const DEMO: &str = include_str!("../examples/demo.toml");
 
 const EXIT_STATUS: &str = "\
 Exit status:
-  0  the hierarchy was composed, enumerated and verified
-  1  a file could not be read or written, or the hierarchy was not as before after restore
+  0  what was asked for was done; by demo and run: the hierarchy was composed, enumerated and verified
+  1  a file could not be read or written, a server refused, or the hierarchy was not as before after restore
   2  the command line, the file or a name in it is wrong; each mistake is a line on standard error
+  3  no server answers
 
 Where OUT is - the output goes to standard output, and the report is left out.";
 
-/// Composes a PCI Express and CXL hierarchy, enumerates it as firmware does, shows it, and verifies save and restore.
+/// Composes a PCI Express and CXL hierarchy, enumerates it as firmware does, shows it, and verifies save and restore; or looks into one
+/// that runs.
 #[derive(Parser)]
 #[command(name = "rootplex", version, after_help = EXIT_STATUS)]
 struct CommandLine {
@@ -65,6 +70,8 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
+    #[command(flatten)]
+    Live(live::Command),
     /// Boots a Linux kernel on KVM before a hierarchy; the terminal is its console. Ctrl-A x stops it.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     #[command(after_help = boot::EXIT_STATUS)]
@@ -112,6 +119,7 @@ impl Options {
 }
 
 fn main() -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(CommandLine::command).complete();
     match run(CommandLine::parse().command) {
         Ok(status) => status,
         Err(failure) => failure.report(),
@@ -124,21 +132,21 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Boot(options) => return boot::run(&options),
         Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
         Command::Run { file, options } => show(
-            Session::compose(&read(&file)?),
+            Session::compose(&output::read_text(&file)?),
             &file.display().to_string(),
             &options,
         ),
         Command::Tables { topology, out } => match topology {
             None => write_tables(DEMO, "demo", &out),
-            Some(file) => write_tables(&read(&file)?, &file.display().to_string(), &out),
+            Some(file) => write_tables(
+                &output::read_text(&file)?,
+                &file.display().to_string(),
+                &out,
+            ),
         },
+        Command::Live(command) => live::run(command),
     }?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn read(file: &Path) -> Result<String, Failure> {
-    let bytes = std::fs::read(file).map_err(|error| Failure::io(file, error))?;
-    String::from_utf8(bytes).map_err(|error| Failure::not_text(file, &error))
 }
 
 fn write_tables(description: &str, source: &str, out: &Path) -> Result<(), Failure> {

@@ -1,8 +1,5 @@
 //! A composed and enumerated hierarchy, and what can be asked of it.
 
-use crate::drawing::Drawing;
-use crate::lspci::ConfigSpace;
-use crate::lspci::Dump;
 use crate::outline::Complex;
 use crate::outline::Label;
 use crate::outline::Labels;
@@ -14,6 +11,10 @@ use crate::verification::Verified;
 use crate::verification::VerifyError;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use inspect::Node as Inspected;
+use inspect_service::lspci::ConfigSpace;
+use inspect_service::lspci::Dump;
+use inspect_service::topology;
+use inspect_service::topology::Drawing;
 use pci_core::spec::caps::ExtendedCapabilityId;
 use pci_enumerate::Apertures;
 use pci_enumerate::ConfigAccess;
@@ -168,8 +169,8 @@ impl Session {
     }
 
     /// The hierarchy as SVG: see [`Drawing`].
-    pub fn drawing(&self) -> String {
-        Drawing(&self.outline()).to_string()
+    pub fn drawing(&mut self) -> String {
+        Drawing(&topology::read(&mut self.hierarchy)).to_string()
     }
 
     /// All configuration spaces as `lspci -F` reads them: see [`Dump`].
@@ -213,6 +214,11 @@ impl Session {
     /// Something could not be saved or restored, or is not what it was; what is wrong is left as it is.
     pub fn verify(&mut self) -> Result<Verified, VerifyError> {
         verification::verify(&mut self.hierarchy.complexes, &self.found)
+    }
+
+    /// The hierarchy itself, for serving it.
+    pub fn into_hierarchy(self) -> Hierarchy {
+        self.hierarchy
     }
 
     /// The port `name`.

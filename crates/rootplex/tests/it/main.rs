@@ -9,6 +9,8 @@
 
 mod command;
 mod drawing;
+mod guide;
+mod live;
 mod lspci;
 mod mistakes;
 mod report;
