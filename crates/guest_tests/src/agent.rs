@@ -31,7 +31,6 @@ const PREPARATIONS: &[&str] = &[
     "mount -t proc proc /proc",
     "mount -t sysfs sysfs /sys",
     "mount -t devtmpfs dev /dev",
-    "mount -t tmpfs tmp /tmp",
     // Characters must arrive as they are sent.
     "stty -F /dev/ttyS1 raw -echo",
 ];

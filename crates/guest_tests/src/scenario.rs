@@ -130,11 +130,9 @@ impl Sides {
         self.step(port, "the load begins");
         // Reads and writes that were completed are the first and fifth number.
         let completed = "$(awk '{print $1 + $5}' /sys/block/nvme0n1/stat)";
-        self.guest.run(&format!("echo {completed} >/tmp/before"))?;
-        self.guest.wait_for(
-            &format!("[ {completed} -gt $(($(cat /tmp/before) + 8)) ]"),
-            30,
-        )
+        self.guest.run(&format!("echo {completed} >before"))?;
+        self.guest
+            .wait_for(&format!("[ {completed} -gt $(($(cat before) + 8)) ]"), 30)
     }
 
     /// The guest's kernel has not complained since the last time.

@@ -69,9 +69,9 @@ impl Disk {
     pub(super) fn write(&self, sides: &mut Sides) -> Result<String> {
         let device = self.device();
         sides.guest.run(&format!(
-            "dd if=/dev/urandom of=/tmp/data bs=64k count={BLOCKS} && dd if=/tmp/data of={device} bs=64k conv=fsync"
+            "dd if=/dev/urandom of=data bs=64k count={BLOCKS} && dd if=data of={device} bs=64k conv=fsync"
         ))?;
-        let sum = sides.guest.run("md5sum </tmp/data")?;
+        let sum = sides.guest.run("md5sum <data")?;
         sum.split_whitespace()
             .next()
             .map(str::to_string)

@@ -31,13 +31,13 @@ const PORT: &str = "sw-slot";
 
 const ROUNDS: u32 = 40;
 
-/// Writes something new in each round and reads it back from the disk. `/tmp/round` says how far it is.
+/// Writes something new in each round and reads it back from the disk. `round` says how far it is.
 const LOAD: &str = "for round in $(seq 40); do
-    dd if=/dev/urandom of=/tmp/load bs=64k count=8 2>/dev/null
-    dd if=/tmp/load of=/dev/nvme0n1 bs=64k seek=64 conv=fsync 2>/dev/null || exit 5
+    dd if=/dev/urandom of=load bs=64k count=8 2>/dev/null
+    dd if=load of=/dev/nvme0n1 bs=64k seek=64 conv=fsync 2>/dev/null || exit 5
     echo 3 >/proc/sys/vm/drop_caches
-    dd if=/dev/nvme0n1 bs=64k skip=64 count=8 2>/dev/null | cmp - /tmp/load || exit 6
-    echo $round >/tmp/round
+    dd if=/dev/nvme0n1 bs=64k skip=64 count=8 2>/dev/null | cmp - load || exit 6
+    echo $round >round
 done; echo done";
 
 pub(super) fn topology() -> Result<Topology> {
@@ -48,7 +48,7 @@ pub(super) fn steps(sides: &mut Sides) -> Result<()> {
     let disk = Disk::new("disk");
     disk.plug(sides, PORT)?;
     let sum = disk.write(sides)?;
-    sides.guest.run(&format!("echo {sum} >/tmp/sum"))?;
+    sides.guest.run(&format!("echo {sum} >sum"))?;
     sides.no_complaints()?;
     sides.step(PORT, "the load begins");
     let job = sides.guest.start(LOAD)?;
@@ -56,14 +56,14 @@ pub(super) fn steps(sides: &mut Sides) -> Result<()> {
         job == Job::first(LOAD),
         "another command was started before: {job:?}"
     );
-    sides.guest.wait_for("[ $(cat /tmp/round) -ge 2 ]", 60)
+    sides.guest.wait_for("[ $(cat round) -ge 2 ]", 60)
 }
 
 pub(super) fn restored(sides: &mut Sides) -> Result<()> {
     sides.step(PORT, "the guest goes on");
     let round: u32 = sides
         .guest
-        .run("cat /tmp/round")?
+        .run("cat round")?
         .trim()
         .parse()
         .context("the round is no number")?;
@@ -75,7 +75,7 @@ pub(super) fn restored(sides: &mut Sides) -> Result<()> {
     ensure!(said == "done\n", "the load says {said}");
     let disk = Disk::new("disk");
     disk.wait_up(sides, PORT)?;
-    let sum = sides.guest.run("cat /tmp/sum")?;
+    let sum = sides.guest.run("cat sum")?;
     disk.check(sides, sum.trim())?;
     sides.no_complaints()?;
     sides.step(PORT, "the restored disk is taken out and plugged in again");
