@@ -2,6 +2,7 @@
 
 use crate::commands::Options;
 use crate::commands::Reported;
+use crate::guest;
 use crate::judge;
 use crate::lspci;
 use crate::process;
@@ -34,6 +35,7 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     judge::count(tables::judge(workspace)?, &mut tally, &mut notes);
     judge::count(promtool::judge(workspace)?, &mut tally, &mut notes);
     judge::count(vec![schema::judge(workspace)?], &mut tally, &mut notes);
+    judge::count(guest::judge_quickly(workspace)?, &mut tally, &mut notes);
     println!();
     for note in notes {
         println!("{note}");
