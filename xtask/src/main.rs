@@ -20,6 +20,7 @@ mod page;
 mod process;
 mod promtool;
 mod registers;
+mod schema;
 mod tables;
 mod tally;
 mod test;
