@@ -62,9 +62,9 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     )]
     pub(super) extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
     #[inspect(with = "inspect_bars")]
-    bars: [Option<Bar>; N],
+    pub(super) bars: [Option<Bar>; N],
     #[inspect(skip)]
-    bar_masks: [u32; N],
+    pub(super) bar_masks: [u32; N],
     /// What the BAR registers read, as of the last change.
     #[inspect(skip)]
     base_addresses: [u32; N],
@@ -159,6 +159,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             gates_messages: false,
             bus_master_above: true,
         };
+        emulator.begin_resizable()?;
         emulator.place_bars();
         Ok(emulator)
     }
@@ -267,6 +268,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         for capability in &mut self.extended_capabilities {
             capability.reset_by(kind);
         }
+        self.follow_resized();
         if let Some(intx) = &self.intx {
             intx.set_level(false);
         }
@@ -432,6 +434,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                     if let Some(capability) = self.extended_capabilities.get_mut(i) {
                         capability.write_bytes(relative, value, enables);
                     }
+                    if self.follow_resized() {
+                        self.place_bars();
+                        return Ok(Effects {
+                            bars: true,
+                            ..Effects::default()
+                        });
+                    }
                 }
             }
         }
@@ -449,13 +458,18 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         let Some(capability) = self.capabilities.get_mut(index) else {
             return effects;
         };
+        let pme_enabled = capability
+            .as_power_management()
+            .map(PowerManagementCapability::pme_enabled);
         capability.write_bytes(offset, value, enables);
         effects.function_reset = capability
             .as_pci_express()
             .is_some_and(PciExpressCapability::take_function_level_reset);
-        let transition = capability
-            .as_power_management_mut()
-            .and_then(PowerManagementCapability::take_transition);
+        let power = capability.as_power_management_mut();
+        effects.pme = power
+            .as_ref()
+            .is_some_and(|power| power.pme_is_due() || pme_enabled != Some(power.pme_enabled()));
+        let transition = power.and_then(PowerManagementCapability::take_transition);
         if let Some(transition) = transition {
             effects.power_state = true;
             effects.function_reset |= transition.soft_reset;
@@ -575,7 +589,8 @@ fn compose_bars<const N: usize>(
 ) -> Result<Bars<N>, ConfigSpaceError> {
     let mut bars = [const { None }; N];
     let mut registers = [(0, 0); N];
-    for (index, definition) in definitions.slots.into_iter().enumerate().take(N) {
+    let DeviceBars { slots, other_sizes } = definitions;
+    for (index, definition) in slots.into_iter().enumerate().take(N) {
         let Some(definition): Option<BarDefinition> = definition else {
             continue;
         };
@@ -598,6 +613,11 @@ fn compose_bars<const N: usize>(
         }
         if let Some(slot) = bars.get_mut(index) {
             *slot = Some(bar);
+        }
+    }
+    for (index, len, memory) in other_sizes {
+        if let Some(Some(bar)) = bars.get_mut(index) {
+            bar.add_size(len, memory);
         }
     }
     for (index, &(writable, encoding)) in registers.iter().enumerate() {

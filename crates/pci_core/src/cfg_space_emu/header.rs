@@ -104,6 +104,14 @@ impl Header {
         }
     }
 
+    /// One BAR register.
+    pub(super) fn bar(&self, index: usize) -> u32 {
+        match self {
+            Self::Type0(file) => TYPE0_BARS.get(index).map_or(0, |&bar| file.get(bar)),
+            Self::Type1(file) => TYPE1_BARS.get(index).map_or(0, |&bar| file.get(bar)),
+        }
+    }
+
     /// Sets the software-writable bits of one BAR register.
     pub(super) fn set_bar(&self, index: usize, value: u32) {
         // The caller places the BARs afterwards.

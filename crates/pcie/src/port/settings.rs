@@ -52,6 +52,8 @@ pub struct PortOptions {
     pub ptm: bool,
     /// The Virtual Channel capability, with VC0 only.
     pub virtual_channel: bool,
+    /// Max_Read_Request_Size is 512 bytes after a reset (PCIe 6.2 section 7.5.3.4); 128 without.
+    pub read_requests_of_512: bool,
 }
 
 impl PortOptions {
@@ -62,6 +64,7 @@ impl PortOptions {
             power_management: true,
             error_reporting: true,
             physical_layer: true,
+            read_requests_of_512: true,
             ..Self::default()
         }
     }

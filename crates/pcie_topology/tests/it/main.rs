@@ -13,4 +13,6 @@ mod hierarchy;
 mod machine;
 mod mistakes;
 mod properties;
+mod resizable_bar;
 mod versions;
+mod wake;

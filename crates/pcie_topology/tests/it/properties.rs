@@ -31,10 +31,22 @@ fn bar_kind() -> impl Strategy<Value = BarKind> {
 }
 
 fn bar() -> impl Strategy<Value = BarSpec> {
-    (option::weighted(0.1, 0..7_u8), bar_kind(), size()).prop_map(|(index, kind, size)| BarSpec {
+    let other = (20..26_u32).prop_map(|shift| Size(1 << shift));
+    let parts = (
+        option::weighted(0.1, 0..7_u8),
+        bar_kind(),
+        size(),
+        vec(other, 0..3),
+    );
+    parts.prop_map(|(index, kind, size, mut resizable)| BarSpec {
         index,
         kind,
         size,
+        resizable: {
+            // A BAR of less cannot be resizable.
+            resizable.retain(|_| size.0 >= 1 << 20);
+            resizable
+        },
     })
 }
 

@@ -21,6 +21,9 @@ pub struct PortEvents {
     pub power_changed: bool,
     /// The guest set the attention or the power indicator.
     pub indicators_changed: bool,
+    /// A slot event that the guest enabled came while slot events are told by PME; see
+    /// [`set_wakes`](super::PciExpressCapability::set_wakes).
+    pub woke: bool,
     /// The guest engaged or released the electromechanical interlock.
     pub interlock_changed: bool,
 }
