@@ -5,6 +5,7 @@ use crate::commands::Reported;
 use crate::judge;
 use crate::lspci;
 use crate::process;
+use crate::promtool;
 use crate::tables;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -30,6 +31,7 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     }
     judge::count(lspci::judge(workspace, false)?, &mut tally, &mut notes);
     judge::count(tables::judge(workspace)?, &mut tally, &mut notes);
+    judge::count(promtool::judge(workspace)?, &mut tally, &mut notes);
     println!();
     for note in notes {
         println!("{note}");

@@ -6,8 +6,8 @@
 //! | what | where |
 //! | --- | --- |
 //! | a tree with names, buses and windows | [`tree::Tree`] |
-//! | a drawing | [`drawing::Drawing`] |
-//! | configuration spaces for `lspci -F` | [`lspci::Dump`] |
+//! | a drawing | [`inspect_service::topology::Drawing`] |
+//! | configuration spaces for `lspci -F` | [`inspect_service::lspci::Dump`] |
 //! | ACPI tables and a device tree | [`tables`] |
 //! | live state | [`session::Session::inspect`] |
 //! | proof that save and restore bring all back | [`session::Session::verify`] |
@@ -33,8 +33,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod drawing;
-pub mod lspci;
 pub mod outline;
 pub mod session;
 pub mod tables;

@@ -36,20 +36,26 @@ impl Target {
             Self::File(path) => {
                 std::fs::write(path, text).map_err(|error| Failure::io(path, error))
             }
-            Self::StandardOutput => {
-                let mut stdout = std::io::stdout().lock();
-                match stdout
-                    .write_all(text.as_bytes())
-                    .and_then(|()| stdout.flush())
-                {
-                    Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                        Err(Failure::io(Path::new("standard output"), error))
-                    }
-                    Ok(()) | Err(_) => Ok(()),
-                }
-            }
+            Self::StandardOutput => show(text.as_bytes()).map(|_| ()),
         }
     }
+}
+
+/// Writes to standard output, without colour where that is no terminal. Whether its reader wants more; one who has seen enough is no
+/// error.
+pub(crate) fn show(text: &[u8]) -> Result<bool, Failure> {
+    let mut stdout = anstream::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::io(Path::new("standard output"), error)),
+    }
+}
+
+/// A file that is to be TOML.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::io(path, error))?;
+    String::from_utf8(bytes).map_err(|error| Failure::not_text(path, &error))
 }
 
 /// Why the program gives up, in lines for standard error.
@@ -62,6 +68,8 @@ pub(crate) struct Failure {
 const MISTAKE: u8 = 2;
 /// Anything else.
 const FAILED: u8 = 1;
+/// No server answers.
+const NO_SERVER: u8 = 3;
 
 impl Failure {
     pub(crate) fn mistake(text: impl fmt::Display) -> Self {
@@ -85,7 +93,7 @@ impl Failure {
     }
 
     /// A file that is no UTF-8, as TOML is.
-    pub(crate) fn not_text(path: &Path, error: &FromUtf8Error) -> Self {
+    fn not_text(path: &Path, error: &FromUtf8Error) -> Self {
         let good = error
             .as_bytes()
             .get(..error.utf8_error().valid_up_to())
@@ -101,6 +109,22 @@ impl Failure {
         Self {
             lines: vec![text.to_string()],
             status: FAILED,
+        }
+    }
+
+    pub(crate) fn no_server(text: impl fmt::Display) -> Self {
+        Self {
+            lines: vec![text.to_string()],
+            status: NO_SERVER,
+        }
+    }
+
+    /// A failure with an exit status of its own.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) fn with_status(status: u8, text: impl fmt::Display) -> Self {
+        Self {
+            status,
+            ..Self::other(text)
         }
     }
 

@@ -1,8 +1,5 @@
 //! A composed and enumerated hierarchy, and what can be asked of it.
 
-use crate::drawing::Drawing;
-use crate::lspci::ConfigSpace;
-use crate::lspci::Dump;
 use crate::outline::Complex;
 use crate::outline::Label;
 use crate::outline::Labels;
@@ -14,6 +11,10 @@ use crate::verification::Verified;
 use crate::verification::VerifyError;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use inspect::Node as Inspected;
+use inspect_service::lspci::ConfigSpace;
+use inspect_service::lspci::Dump;
+use inspect_service::topology;
+use inspect_service::topology::Drawing;
 use pci_core::spec::caps::ExtendedCapabilityId;
 use pci_enumerate::Apertures;
 use pci_enumerate::ConfigAccess;
@@ -28,6 +29,8 @@ use pcie_topology::Hierarchy;
 use pcie_topology::Problems;
 use pcie_topology::RootComplexSpec;
 use pcie_topology::Topology;
+use recording::RecordedAccess;
+use recording::Recorder;
 use std::fmt;
 
 /// The vendor ID in a DVSEC of CXL (CXL 3.1 section 8.1.1).
@@ -98,12 +101,25 @@ impl Session {
     /// - the description is malformed, or describes what cannot be;
     /// - the bus numbers or apertures of a root complex contradict each other.
     pub fn compose(description: &str) -> Result<Self, SessionError> {
+        Self::compose_recorded(description, None)
+    }
+
+    /// As [`Self::compose`]; what the enumeration reads and writes is taken down.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compose`].
+    pub fn compose_recorded(
+        description: &str,
+        mut recorder: Option<&mut Recorder>,
+    ) -> Result<Self, SessionError> {
         let topology = Topology::from_toml(description)?;
         let mut hierarchy = topology.compose(&mut ExternallyManagedMmioIntercepts, None)?;
         let mut found = Vec::new();
         for complex in &mut hierarchy.complexes {
             let host_bridge = host_bridge(&complex.spec);
-            let enumerated = pci_enumerate::enumerate(&mut ecam(&mut complex.root), &host_bridge);
+            let mut access = RecordedAccess::new(ecam(&mut complex.root), recorder.as_deref_mut());
+            let enumerated = pci_enumerate::enumerate(&mut access, &host_bridge);
             found.push(enumerated.map_err(|source| SessionError::Apertures {
                 complex: complex.name.clone(),
                 source,
@@ -168,8 +184,8 @@ impl Session {
     }
 
     /// The hierarchy as SVG: see [`Drawing`].
-    pub fn drawing(&self) -> String {
-        Drawing(&self.outline()).to_string()
+    pub fn drawing(&mut self) -> String {
+        Drawing(&topology::read(&mut self.hierarchy)).to_string()
     }
 
     /// All configuration spaces as `lspci -F` reads them: see [`Dump`].
@@ -213,6 +229,11 @@ impl Session {
     /// Something could not be saved or restored, or is not what it was; what is wrong is left as it is.
     pub fn verify(&mut self) -> Result<Verified, VerifyError> {
         verification::verify(&mut self.hierarchy.complexes, &self.found)
+    }
+
+    /// The hierarchy itself, for serving it.
+    pub fn into_hierarchy(self) -> Hierarchy {
+        self.hierarchy
     }
 
     /// The port `name`.

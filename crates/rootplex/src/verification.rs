@@ -4,9 +4,9 @@
 //! reads them; and the saved state itself. In between it is checked that the reset was one, since else nothing would be
 //! proven: no port forwards configuration accesses any more.
 
-use crate::lspci::CONFIG_SPACE_BYTES;
-use crate::lspci::ConfigSpace;
 use crate::session::ecam;
+use inspect_service::lspci::CONFIG_SPACE_BYTES;
+use inspect_service::lspci::ConfigSpace;
 use pci_core::spec::SegmentedBdf;
 use pci_enumerate::Bdf;
 use pci_enumerate::ConfigAccess;

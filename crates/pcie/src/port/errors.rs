@@ -178,6 +178,7 @@ impl PcieDownstreamPort {
         for kind in errors.chain(pme) {
             self.pass_on(Message { kind, source }, &mut leaving);
         }
+        self.update_intx();
         leaving
     }
 

@@ -18,17 +18,22 @@ impl PcieDownstreamPort {
         if effects.pme {
             self.station.announce();
         }
-        let wakes = self.wakes();
+        let asleep = self.is_asleep();
         if let Some(pcie) = self.pci_express() {
-            pcie.set_wakes(wakes);
+            pcie.set_asleep(asleep);
         }
     }
 
-    /// Whether slot events are told by PME: below D0, where it is enabled (PCIe 6.2 section 6.7.3.4).
-    pub(super) fn wakes(&self) -> bool {
+    pub(super) fn is_asleep(&self) -> bool {
+        self.cfg_space.power_state() != PowerState::D0
+    }
+
+    /// A slot event came while the port was below D0.
+    pub(super) fn slot_woke(&mut self) {
         let power = self.cfg_space.power_management();
-        power.is_some_and(PowerManagementCapability::pme_enabled)
-            && self.cfg_space.power_state() != PowerState::D0
+        if power.is_some_and(PowerManagementCapability::pme_enabled) {
+            self.wake("slot");
+        }
     }
 
     /// Signals a power management event of the port. False if it cannot.

@@ -47,6 +47,9 @@ impl PcieDownstreamPort {
             self.follow_containment();
         }
         self.follow();
+        if effects.command || effects.windows || effects.bridge_control || effects.power_state {
+            self.hand_down();
+        }
         Ok(effects)
     }
 
@@ -74,7 +77,7 @@ impl PcieDownstreamPort {
         if let Some(pcie) = self.pci_express() {
             pcie.assume_held_in_reset(held);
             pcie.begin_contained(self.cfg_space.dpc().is_some_and(|dpc| dpc.contained()));
-            pcie.assume_wakes(self.wakes());
+            pcie.assume_asleep(self.is_asleep());
         }
     }
 
@@ -100,7 +103,7 @@ impl PcieDownstreamPort {
             self.retransmit_pme_below();
         }
         if events.woke {
-            self.wake("slot");
+            self.slot_woke();
         }
         if events.surprise_down {
             self.surprise_down();
@@ -123,6 +126,7 @@ impl PcieDownstreamPort {
             pcie.take_events();
         }
         self.reach();
+        self.hand_down();
     }
 
     /// Puts the device where it belongs, and tells those who wait for it.
@@ -130,13 +134,15 @@ impl PcieDownstreamPort {
         let passes = self.passes_requests();
         // A device is asked only when nothing else keeps the request from it.
         let reachable = passes && self.managed().is_none_or(|device| device.is_ready());
-        let attached = self.link.take().or_else(|| self.cut_off.take());
-        self.unready = passes && !reachable && attached.is_some();
-        if reachable {
-            self.link = attached;
-        } else {
-            self.cut_off = attached;
+        self.unready = passes && !reachable && self.attached().is_some();
+        if reachable && self.cut_off.is_some() {
+            self.link = self.cut_off.take();
+            self.hand_down();
+        } else if !reachable && self.link.is_some() {
+            self.cut_off = self.link.take();
+            self.hand_down();
         }
+        self.update_intx();
         self.settle_goals();
     }
 

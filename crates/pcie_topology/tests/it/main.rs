@@ -14,5 +14,7 @@ mod machine;
 mod mistakes;
 mod properties;
 mod resizable_bar;
+mod routing;
+mod routing_model;
 mod versions;
 mod wake;

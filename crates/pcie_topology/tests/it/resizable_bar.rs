@@ -135,6 +135,8 @@ fn mistakes_are_named() {
             .unwrap_err()
             .to_string()
     };
+    let message = "root_complex[0].port[0].endpoint.bar[0].resizable: an I/O BAR has one size";
+    assert!(problems(r#"{ kind = "io", size = "16", resizable = ["1M"] }"#).contains(message));
     let place = "root_complex[0].port[0].endpoint.bar[0].resizable";
     assert_eq!(
         problems(r#"{ size = "4K", resizable = ["1M"] }"#),

@@ -304,7 +304,7 @@ fn a_switch_port_wakes_for_its_slot_through_the_root_port() {
     // Presence Detect Changed Enable, no interrupt.
     machine.set_pcie("dsp0", SLOT_CONTROL, 0x08);
     machine.set_power("dsp0", 0, ENABLE | D3HOT);
-    machine.hierarchy.unplug("ep0").unwrap();
+    machine.hierarchy.unplug("dsp0").unwrap();
     assert_eq!(machine.pcie("rp0", ROOT_STATUS), PME | u32::from(DSP0));
     assert_eq!(machine.serve("rp0"), [DSP0]);
 }
@@ -376,7 +376,10 @@ fn a_system_error_is_an_event() {
     let error = DetectedError::Correctable(CorrectableErrors::new().with_bad_tlp(true));
     let mut machine = driven();
     for (name, root) in [("ep1", "rp1"), ("integrated0", "collector0")] {
-        // Correctable Error Reporting Enable.
+        // Correctable Error Reporting Enable; SERR# Enable in Bridge Control.
+        if root == "rp1" {
+            machine.set_config(root, 0, 0x3e, &[0x02, 0]);
+        }
         machine.set_pcie(name, 0x08, 1);
         machine.hierarchy.record_error(name, 0, error).unwrap();
         let system_error = EventKind::SystemError(ErrorMessage::Correctable);

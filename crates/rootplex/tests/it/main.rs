@@ -9,8 +9,11 @@
 
 mod command;
 mod drawing;
+mod guide;
+mod live;
 mod lspci;
 mod mistakes;
+mod replay;
 mod report;
 mod tables;
 mod verification;

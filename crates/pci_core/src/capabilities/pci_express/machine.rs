@@ -53,8 +53,8 @@ pub(super) struct Machine {
     pub(super) pending_pmes: VecDeque<Bdf>,
     /// Interrupts sent for power management events.
     pub(super) pme_interrupts: u64,
-    /// Slot events are told by PME, not by the interrupt.
-    pub(super) wakes: bool,
+    /// The port is below D0: slot and link do not interrupt.
+    pub(super) asleep: bool,
 }
 
 impl Default for Machine {
@@ -76,7 +76,7 @@ impl Default for Machine {
             pme: EdgeInterrupt::default(),
             pending_pmes: VecDeque::new(),
             pme_interrupts: 0,
-            wakes: false,
+            asleep: false,
         }
     }
 }
@@ -112,7 +112,7 @@ impl PciExpressCapability {
         self.settle(machine_ref, cause);
         self.evaluate(machine_ref);
         let fresh = self.enabled_slot_events() & !before.into_bits() != 0;
-        machine_ref.events.woke |= machine_ref.wakes && fresh;
+        machine_ref.events.woke |= machine_ref.asleep && fresh;
         let counters = &mut machine_ref.counters;
         let due = [
             machine_ref
@@ -195,23 +195,28 @@ impl PciExpressCapability {
         machine.powered = self.power_good(machine);
         machine.link = self.trained(machine);
         machine.events = PortEvents::default();
-        machine.bandwidth.assume(self.link_bandwidth_event());
-        self.assume_slot_events(machine);
         self.show_pme(machine);
-        machine.pme.assume(self.pme_event());
+        self.assume_events(machine);
         self.link_up
             .store(machine.link.is_some(), Ordering::Relaxed);
     }
 
-    pub(super) fn assume_slot_events(&self, machine: &mut Machine) {
-        let due = self.hot_plug_event() && !machine.wakes;
-        machine.hot_plug.assume(due);
+    /// Takes what is pending for what was told.
+    pub(super) fn assume_events(&self, machine: &mut Machine) {
+        let awake = !machine.asleep;
+        machine.hot_plug.assume(awake && self.hot_plug_event());
+        machine
+            .bandwidth
+            .assume(awake && self.link_bandwidth_event());
+        machine.pme.assume(self.pme_event());
     }
 
     fn evaluate(&self, machine: &mut Machine) {
-        let due = self.hot_plug_event() && !machine.wakes;
-        machine.hot_plug.evaluate(due);
-        machine.bandwidth.evaluate(self.link_bandwidth_event());
+        let awake = !machine.asleep;
+        machine.hot_plug.evaluate(awake && self.hot_plug_event());
+        machine
+            .bandwidth
+            .evaluate(awake && self.link_bandwidth_event());
         machine.pme.evaluate(self.pme_event());
     }
 

@@ -232,20 +232,20 @@ impl PciExpressCapability {
         self.slot_status().into_bits() & enabled.into_bits()
     }
 
-    /// Says whether slot events are told by PME, as in a port below D0 whose PME messages are enabled, rather than by the interrupt
-    /// (PCIe 6.2 section 6.7.3.4). An event that software enabled is then [`PortEvents::woke`]; one that is still pending when this ends
-    /// interrupts.
-    pub fn set_wakes(&self, wakes: bool) {
-        if self.machine.lock().wakes != wakes {
-            self.act(Cause::Guest, |machine| machine.wakes = wakes);
+    /// Says whether the port is below D0. Then slot and link do not interrupt; a slot event that software enabled is
+    /// [`PortEvents::woke`], for the owner to signal by PME (PCIe 6.2 section 6.7.3.4). One that is still pending when the port is back
+    /// interrupts then.
+    pub fn set_asleep(&self, asleep: bool) {
+        if self.machine.lock().asleep != asleep {
+            self.act(Cause::Guest, |machine| machine.asleep = asleep);
         }
     }
 
-    /// As [`Self::set_wakes`], of a port whose registers were reset or restored: nothing interrupts.
-    pub fn assume_wakes(&self, wakes: bool) {
+    /// As [`Self::set_asleep`], of a port whose registers were reset or restored: nothing interrupts.
+    pub fn assume_asleep(&self, asleep: bool) {
         let mut machine = self.machine.lock();
-        machine.wakes = wakes;
-        self.assume_slot_events(&mut machine);
+        machine.asleep = asleep;
+        self.assume_events(&mut machine);
     }
 
     /// Whether a bandwidth change is pending that the guest enabled (PCIe 6.2 section 7.5.3.7); as [`Self::hot_plug_event`].

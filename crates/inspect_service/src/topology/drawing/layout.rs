@@ -1,10 +1,8 @@
 //! What goes where on the sheet, in pixels from its top left corner.
 
-use crate::outline::Buses;
-use crate::outline::Complex;
-use crate::outline::Node;
-use crate::outline::Role;
-use crate::outline::Span;
+use crate::topology::Complex;
+use crate::topology::Function;
+use crate::topology::Kind as FunctionKind;
 
 /// Around everything.
 const MARGIN: usize = 24;
@@ -103,7 +101,7 @@ pub(super) struct Sheet {
 }
 
 impl Sheet {
-    pub(super) fn new(complexes: &[Complex<'_>]) -> Self {
+    pub(super) fn new(complexes: &[Complex]) -> Self {
         let longest = complexes
             .iter()
             .flat_map(|complex| devices(&complex.functions))
@@ -166,16 +164,15 @@ impl Sheet {
     }
 
     /// Draws a root complex with its top at `y`, and says where its bottom is.
-    fn complex(&mut self, complex: &Complex<'_>, y: usize) -> usize {
-        let (first, last) = complex.found.buses.clone().into_inner();
+    fn complex(&mut self, complex: &Complex, y: usize) -> usize {
+        let (first, last) = complex.buses;
         let lines = vec![
-            complex.name.to_string(),
+            complex.name.clone(),
             format!(
-                "segment {:04x}, buses {}",
-                complex.found.segment,
-                Buses(first, last)
+                "segment {:04x}, buses {first:02x}-{last:02x}",
+                complex.segment
             ),
-            format!("ECAM {}", Span::of(complex.ecam)),
+            format!("ECAM {:x}-{:x}", complex.ecam.0, complex.ecam.1),
         ];
         let mut bottom = y + FRAME_HEADER;
         for device in devices(&complex.functions) {
@@ -194,13 +191,13 @@ impl Sheet {
     }
 
     /// Draws a device, and all below its first function, with its top at `y`, and says where the next row is.
-    fn device(&mut self, device: &[Node<'_>], column: usize, y: usize) -> usize {
+    fn device(&mut self, device: &[Function], column: usize, y: usize) -> usize {
         let Some(node) = device.first() else {
             return y;
         };
         self.columns = self.columns.max(column + 1);
         let area = self.area(column, y);
-        let kind = if node.function.bridge.is_some() {
+        let kind = if node.is_downstream_port() || node.kind == FunctionKind::UpstreamPort {
             Kind::Port
         } else {
             Kind::Device
@@ -214,7 +211,7 @@ impl Sheet {
         }
         let next = next.max(y + ROW);
         let subtree_height = next - ROW_GAP - y;
-        if node.is_upstream_port() {
+        if node.kind == FunctionKind::UpstreamPort {
             let width = if node.below.is_empty() {
                 area.width
             } else {
@@ -234,7 +231,7 @@ impl Sheet {
             let holds_switch = node
                 .below
                 .iter()
-                .any(|below| below.is_upstream_port() && !below.below.is_empty());
+                .any(|below| below.kind == FunctionKind::UpstreamPort && !below.below.is_empty());
             let width = if holds_switch {
                 2 * inside.width + COLUMN_GAP
             } else {
@@ -258,7 +255,7 @@ impl Sheet {
                 );
             }
         }
-        let shape = self.shape(kind, area, lines(device), node.is_cxl);
+        let shape = self.shape(kind, area, lines(device), node.cxl);
         self.boxes.push(shape);
         next
     }
@@ -274,31 +271,31 @@ impl Sheet {
 }
 
 /// The functions of a bus, those of one endpoint together: they are alike and have one name.
-fn devices<'a, 'b>(functions: &'a [Node<'b>]) -> impl Iterator<Item = &'a [Node<'b>]> {
-    functions.chunk_by(|a, b| !a.name.is_empty() && a.name == b.name && a.function.bridge.is_none())
+fn devices(functions: &[Function]) -> impl Iterator<Item = &[Function]> {
+    functions.chunk_by(|a, b| a.name == b.name)
 }
 
 /// The three lines in a device's box.
-fn lines(device: &[Node<'_>]) -> Vec<String> {
+fn lines(device: &[Function]) -> Vec<String> {
     let [node, others @ ..] = device else {
         return Vec::new();
     };
-    let mut address = node.bdf().to_string();
-    let mut role = Role(node).to_string();
+    let mut address = node.short_address().to_string();
+    let mut role = node.role();
     if let Some((secondary, subordinate)) = node.buses() {
-        address.push_str(&format!("  buses {}", Buses(secondary, subordinate)));
+        address.push_str(&format!("  buses {secondary:02x}-{subordinate:02x}"));
     }
-    if let Some(slot) = node.function.slot {
+    if let Some(slot) = &node.slot {
         role.push_str(&format!(", slot {}", slot.number));
     }
     if let Some(last) = others.last() {
-        address.push_str(&format!(" to {}", last.bdf()));
+        address.push_str(&format!(" to {}", last.short_address()));
         role.push_str(&format!(", {} functions", device.len()));
     }
-    vec![node.name.to_string(), address, role]
+    vec![node.name.clone(), address, role]
 }
 
-fn longest_line(device: &[Node<'_>]) -> usize {
+fn longest_line(device: &[Function]) -> usize {
     let own = lines(device).iter().map(|line| line.chars().count()).max();
     let below = device
         .iter()

@@ -1,6 +1,6 @@
 //! Configuration spaces in the hex format that `lspci -F` reads.
 
-use pci_core::spec::SegmentedBdf;
+use pci_spec::SegmentedBdf;
 use std::fmt;
 
 /// Bytes of a function's configuration space.

@@ -6,7 +6,7 @@
 mod layout;
 mod markup;
 
-use crate::outline::Complex;
+use super::Topology;
 use layout::Sheet;
 use std::fmt;
 
@@ -14,10 +14,10 @@ use std::fmt;
 ///
 /// Dashed frames are hot-plug slots, filled or not; functions with CXL are marked. Text that is too long for its box is
 /// cut, and is whole in the box's tooltip.
-pub struct Drawing<'a>(pub &'a [Complex<'a>]);
+pub struct Drawing<'a>(pub &'a Topology);
 
 impl fmt::Display for Drawing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        markup::write(f, &Sheet::new(self.0))
+        markup::write(f, &Sheet::new(&self.0.complexes))
     }
 }
