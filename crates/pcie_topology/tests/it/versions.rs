@@ -26,6 +26,13 @@ fn work(machine: &mut Machine) {
     machine.place_bar("nic0", 2, 0, 0x40_0000_0000);
     machine.write(0, 0x40_0000_0010, 0x1122_3344, 4).unwrap();
     machine.set_config("gpu0", 0, 0x3c, &[11]);
+    for function in [0, 1] {
+        let power = machine
+            .capability("nic0", function.into(), 0x01)
+            .unwrap();
+        machine.set_config("nic0", function.into(), power + 4, &[0x03, 0x01]);
+        machine.hierarchy.wake("nic0", function).unwrap();
+    }
     machine.set_config("nvme-port0", 0, 0x58, &0x1028u16.to_le_bytes());
     machine.hierarchy.unplug("nvme-port0").unwrap();
 }
@@ -60,6 +67,15 @@ fn states_of_earlier_versions_load() {
         machine.open_windows();
         assert_eq!(machine.read(0, 0x40_0000_0010, 4), Ok(0x1122_3344));
         assert_eq!(machine.config("gpu0", 0, 0x3c) & 0xff, 11);
+        // From version 2 on, one power management event shows in Root Status, and one waits.
+        let version: u32 = folder.file_name().unwrap().to_str().unwrap().parse().unwrap();
+        let nic0 = u32::from(machine.function("nic0", 0).bdf.unwrap().bits());
+        let pcie = machine.capability("nic-port", 0, 0x10).unwrap();
+        let shown = if version < 2 { 0 } else { 0x3_0000 | nic0 };
+        assert_eq!(machine.config("nic-port", 0, pcie + 0x20), shown);
+        machine.set_config("nic-port", 0, pcie + 0x20, &[0, 0, 1, 0]);
+        let next = if version < 2 { 0 } else { 0x1_0000 | (nic0 + 1) };
+        assert_eq!(machine.config("nic-port", 0, pcie + 0x20), next);
         // Slot Control as written; Slot Status: presence and link state changed, nothing present.
         assert_eq!(machine.config("nvme-port0", 0, 0x58), 0x0108_1028);
         versions += 1;
