@@ -4,6 +4,8 @@
 //! `config_reads` of `pcie` performs a number of the reads that the bench of group `config_read` times; the difference between
 //! two runs of different length, divided by the difference in length, is the cost of one read without start-up and composition.
 
+mod size;
+
 use crate::commands::Options;
 use crate::generated;
 use crate::process;
@@ -37,9 +39,18 @@ struct Row {
     uncertainty: Option<f64>,
 }
 
-pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
-    let mut text = machine()?;
-    let times = time(workspace)?;
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let machine = machine()?;
+    let only_sizes = options.has("--sizes");
+    let (sizes, times): (Vec<_>, _) = time(workspace, only_sizes)?
+        .into_iter()
+        .partition(|row| size::bound(&row.name).is_some());
+    let sizes = format!("{machine}{}", size::section(workspace, &sizes)?);
+    generated::rewrite_one(workspace, PAGE, "sizes", &sizes)?;
+    if only_sizes {
+        return Ok(());
+    }
+    let mut text = machine;
     let _ = write!(
         text,
         "\n## Time\n\nMean of criterion's samples with its 95 % confidence interval, release build with thin LTO.\n\n{}",
@@ -61,13 +72,14 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
 }
 
 /// Runs every bench and collects what criterion wrote meanwhile.
-fn time(workspace: &Workspace) -> Result<Vec<Row>> {
+fn time(workspace: &Workspace, only_sizes: bool) -> Result<Vec<Row>> {
     let start = SystemTime::now();
     for package in &workspace.packages {
         for target in package
             .targets
             .iter()
             .filter(|t| t.kinds.iter().any(|k| k == "bench"))
+            .filter(|_| !only_sizes || package.name == size::PACKAGE)
         {
             process::run(process::cargo().current_dir(&workspace.root).args([
                 "bench",

@@ -13,6 +13,8 @@ const STEPS: &[(&str, &[&str])] = &[
     ("test", &[]),
     ("docs", &[]),
     ("registers", &["--check"]),
+    ("schema", &["--check"]),
+    ("guest", &[]),
 ];
 
 pub(crate) fn run(_: &Workspace, _: &Options) -> Result<()> {

@@ -18,7 +18,14 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "tools",
         holds: "what checks, documents and tests the rest; no shipped code needs it",
-        crates: &["xtask", "register_book", "testkit"],
+        crates: &[
+            "xtask",
+            "guest_tests",
+            "register_book",
+            "state_schema",
+            "fuzz_bodies",
+            "testkit",
+        ],
     },
     Layer {
         name: "programs",
@@ -86,7 +93,13 @@ pub(crate) const LAYERS: &[Layer] = &[
 ];
 
 /// Registry crates that only tests, benches and the tools layer may use.
-const TEST_ONLY: &[&str] = &["criterion", "expect-test", "proptest"];
+const TEST_ONLY: &[&str] = &[
+    "arbitrary",
+    "criterion",
+    "expect-test",
+    "libfuzzer-sys",
+    "proptest",
+];
 
 /// Members that run where there is no standard library.
 pub(crate) const NO_STD: &[&str] = &["inspect", "pci_spec", "reg_table"];

@@ -19,6 +19,7 @@ mod markdown;
 mod process;
 mod promtool;
 mod registers;
+mod schema;
 mod tables;
 mod tally;
 mod test;

@@ -108,9 +108,7 @@ impl Subject for LocatorEntrySubject {
     }
 
     fn masks(&self) -> Vec<WordMask> {
-        RegisterFile::new(CxlRegisterLocatorEntryReg::OffsetLow)
-            .masks()
-            .to_vec()
+        RegisterFile::new(CxlRegisterLocatorEntryReg::OffsetLow).masks()
     }
 
     fn read(&self, offset: u16) -> u32 {

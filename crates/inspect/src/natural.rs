@@ -6,6 +6,18 @@ use core::cmp::Ordering;
 ///
 /// A total order: names that differ only in leading zeros are ordered as text.
 pub(crate) fn compare(a: &str, b: &str) -> Ordering {
+    let same = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    // Where no digit is involved, the first difference decides, as in any text. Most names are of this kind.
+    match (a.as_bytes().get(same), b.as_bytes().get(same)) {
+        (l, r) if !l.is_some_and(u8::is_ascii_digit) && !r.is_some_and(u8::is_ascii_digit) => {
+            l.cmp(&r)
+        }
+        _ => compare_numbers(a, b),
+    }
+}
+
+/// Compares run by run.
+fn compare_numbers(a: &str, b: &str) -> Ordering {
     let (mut left, mut right) = (a, b);
     loop {
         let ((text_l, rest_l), (text_r, rest_r)) = (split_at(left, true), split_at(right, true));
@@ -81,6 +93,7 @@ mod tests {
         for a in names {
             for b in names {
                 assert_eq!(compare(a, b), compare(b, a).reverse(), "{a} {b}");
+                assert_eq!(compare(a, b), compare_numbers(a, b), "{a} {b}");
                 assert_eq!(compare(a, b) == Ordering::Equal, a == b, "{a} {b}");
                 for c in names {
                     if compare(a, b).is_lt() && compare(b, c).is_lt() {

@@ -158,6 +158,9 @@ fn collect(children: Vec<Child>, entries: &mut Vec<Entry>) {
 /// Sorts the entries and merges directories of the same name.
 fn tidy(mut entries: Vec<Entry>) -> Vec<Entry> {
     entries.sort_by(|a, b| natural::compare(&a.name, &b.name));
+    if entries.is_sorted_by(|a, b| a.name != b.name) {
+        return entries;
+    }
     let mut tidied: Vec<Entry> = Vec::with_capacity(entries.len());
     for entry in entries {
         let namesakes = tidied

@@ -34,13 +34,19 @@ use core::fmt::Display;
 pub struct Response<'a> {
     /// The scope of the directory itself.
     scope: Scope<'a>,
+    /// The child that the path names, and what is left of the path below it.
+    wanted: Option<(&'a str, &'a str)>,
     /// Where the children go; `None` if none is asked for.
     children: Option<&'a mut Vec<Child>>,
 }
 
 impl<'a> Response<'a> {
     pub(crate) fn new(scope: Scope<'a>, children: Option<&'a mut Vec<Child>>) -> Self {
-        Self { scope, children }
+        Self {
+            wanted: split_path(scope.path),
+            scope,
+            children,
+        }
     }
 
     /// The level of the directory itself.
@@ -301,11 +307,13 @@ impl<'a> Response<'a> {
             own: level,
             ..self.scope
         };
-        let Some((first, rest)) = split_path(name) else {
+        // Of a directory's many children most are passed over: a plain name is compared as it is.
+        let plain = !name.is_empty() && !name.as_bytes().contains(&b'/');
+        let Some((first, rest)) = plain.then_some((name, "")).or_else(|| split_path(name)) else {
             merge_into(children, scope, answer);
             return;
         };
-        match split_path(scope.path) {
+        match self.wanted {
             Some((wanted, below)) if wanted == first => scope.path = below,
             Some(_) => return,
             None => scope.levels = scope.levels.map(|levels| levels.saturating_sub(1)),

@@ -27,7 +27,13 @@ impl ProtobufAny {
     /// Encodes a message.
     pub fn new<T: DescribedProtobuf>(message: T) -> Self {
         Self {
-            type_url: format!("{TYPE_URL_PREFIX}{}", T::DESCRIPTION.full_name()),
+            type_url: [
+                TYPE_URL_PREFIX,
+                T::DESCRIPTION.package,
+                ".",
+                T::DESCRIPTION.name,
+            ]
+            .concat(),
             value: encode(message),
         }
     }

@@ -90,6 +90,15 @@ impl<'a> MessageDescription<'a> {
         self.fields.iter().find(|field| field.number == number)
     }
 
+    /// Whether a message without any field decodes.
+    fn may_be_empty(&self) -> bool {
+        !self.one_of
+            && self
+                .fields
+                .iter()
+                .all(|field| field.field_type.may_be_absent())
+    }
+
     /// The description of the fields of the variant `number`, for the derive's enums.
     #[doc(hidden)]
     pub fn variant(&'a self, number: u32) -> &'a MessageDescription<'a> {
@@ -150,6 +159,24 @@ impl<'a> FieldType<'a> {
         Self {
             optional: true,
             ..self
+        }
+    }
+
+    /// Whether a message that lacks the field decodes: with the default value, with none, or with an empty sequence.
+    ///
+    /// A field that is added to a message must be such a one, or the states of before would no longer load.
+    pub fn may_be_absent(&self) -> bool {
+        if self.optional {
+            return true;
+        }
+        match (self.repeat, self.value) {
+            (Repeat::Any, _) => true,
+            (Repeat::Exactly(count), _) | (Repeat::Once, ValueType::FixedBytes(count)) => {
+                count == 0
+            }
+            (Repeat::Once, ValueType::Message(description)) => description().may_be_empty(),
+            (Repeat::Once, ValueType::Variant(description)) => description.may_be_empty(),
+            (Repeat::Once, _) => true,
         }
     }
 

@@ -102,6 +102,7 @@ pub use mesh_derive::Protobuf;
 pub use message::DescribedProtobuf;
 pub use message::Message;
 pub use proto_text::to_proto;
+pub use proto_text::to_proto_files;
 pub use protobuf::Encoding;
 pub use protobuf::Presence;
 pub use protobuf::Protobuf;

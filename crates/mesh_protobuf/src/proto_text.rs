@@ -6,6 +6,7 @@ use crate::Repeat;
 use crate::ValueType;
 use crate::reachable_messages;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Writes `roots`, and every message that they are made of, as one `proto3` file.
 ///
@@ -25,6 +26,72 @@ pub fn to_proto(roots: &[&'static MessageDescription<'static>]) -> String {
     text.line("syntax = \"proto3\";");
     packages.write(&mut text);
     text.0
+}
+
+/// Writes `roots`, and every message that they are made of, as `proto3` files, one a package: each file's name, which is
+/// the package's with `.proto` behind it, and its text.
+///
+/// Messages without a package come in a file `unnamed.proto`, which declares no package.
+pub fn to_proto_files(roots: &[&'static MessageDescription<'static>]) -> BTreeMap<String, String> {
+    let mut packages: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    for message in reachable_messages(roots.iter().copied()) {
+        packages.entry(message.package).or_default().push(message);
+    }
+    packages
+        .into_iter()
+        .map(|(package, messages)| (file_name(package), package_text(package, &messages)))
+        .collect()
+}
+
+fn file_name(package: &str) -> String {
+    match package {
+        "" => "unnamed.proto".to_owned(),
+        package => format!("{package}.proto"),
+    }
+}
+
+fn package_text(package: &str, messages: &[&'static MessageDescription<'static>]) -> String {
+    let mut text = Text::default();
+    text.line("syntax = \"proto3\";");
+    if !package.is_empty() {
+        text.line("");
+        text.line(&format!("package {package};"));
+    }
+    let mut imports = BTreeSet::new();
+    for message in messages {
+        collect_packages(message, &mut imports);
+    }
+    imports.remove(package);
+    if !imports.is_empty() {
+        text.line("");
+    }
+    for import in imports {
+        text.line(&format!("import \"{}\";", file_name(import)));
+    }
+    for message in messages {
+        text.line("");
+        text.open(&format!("message {}", message.name));
+        text.fields(message);
+        text.close();
+    }
+    text.0
+}
+
+/// Adds the packages of the named messages that the fields of `message` are made of.
+fn collect_packages<'a>(message: &MessageDescription<'a>, packages: &mut BTreeSet<&'a str>) {
+    for field in message.fields {
+        let nested = match field.field_type.value {
+            ValueType::Message(description) => description(),
+            ValueType::Variant(description) => description,
+            _ => continue,
+        };
+        match unnamed_message(field) {
+            Some(unnamed) => collect_packages(unnamed, packages),
+            None => {
+                packages.insert(nested.package);
+            }
+        }
+    }
 }
 
 /// A name's meaning: a package, a message, or both.
@@ -52,7 +119,9 @@ struct Text(String, usize);
 
 impl Text {
     fn line(&mut self, line: &str) {
-        self.0 += &"  ".repeat(self.1);
+        if !line.is_empty() {
+            self.0 += &"  ".repeat(self.1);
+        }
         self.0 += line;
         self.0 += "\n";
     }

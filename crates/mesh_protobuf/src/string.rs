@@ -9,6 +9,7 @@ use crate::Protobuf;
 use crate::Reader;
 use crate::ValueType;
 use crate::Writer;
+use std::borrow::Cow;
 
 impl Protobuf for String {
     type Draft = String;
@@ -16,7 +17,9 @@ impl Protobuf for String {
     const TYPE: FieldType<'static> = FieldType::once(ValueType::String);
 
     fn write(&self, number: u32, presence: Presence, writer: &mut Writer) {
-        writer.length_delimited(number, presence, |writer| writer.raw(self.bytes()));
+        writer.length_delimited(number, presence, |writer| {
+            writer.raw_slice(self.as_bytes());
+        });
     }
 
     fn read(draft: &mut Self::Draft, key: Key, reader: &mut Reader<'_>) -> Result<(), Error> {
@@ -27,5 +30,26 @@ impl Protobuf for String {
 
     fn finish(draft: Self::Draft) -> Result<Self, Error> {
         Ok(draft)
+    }
+}
+
+/// Text that is mostly a constant of the program; the same on the wire as a `String`.
+impl Protobuf for Cow<'static, str> {
+    type Draft = String;
+
+    const TYPE: FieldType<'static> = String::TYPE;
+
+    fn write(&self, number: u32, presence: Presence, writer: &mut Writer) {
+        writer.length_delimited(number, presence, |writer| {
+            writer.raw_slice(self.as_bytes());
+        });
+    }
+
+    fn read(draft: &mut Self::Draft, key: Key, reader: &mut Reader<'_>) -> Result<(), Error> {
+        String::read(draft, key, reader)
+    }
+
+    fn finish(draft: Self::Draft) -> Result<Self, Error> {
+        Ok(Cow::Owned(draft))
     }
 }

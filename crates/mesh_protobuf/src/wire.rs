@@ -68,6 +68,11 @@ impl Writer {
         encoding::encode_varint(value, &mut self.bytes);
     }
 
+    /// As [`Self::raw`], of bytes that lie together.
+    pub(crate) fn raw_slice(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Writes bytes without key or length, as the body of a length-delimited field.
     pub(crate) fn raw(&mut self, bytes: impl Iterator<Item = u8>) {
         self.bytes.extend(bytes);
@@ -83,6 +88,8 @@ impl Writer {
     ) {
         let field_start = self.bytes.len();
         encoding::encode_key(number, WireType::LengthDelimited, &mut self.bytes);
+        let length_at = self.bytes.len();
+        self.bytes.push(0);
         let body_start = self.bytes.len();
         body(self);
         let length = self.bytes.len() - body_start;
@@ -90,11 +97,20 @@ impl Writer {
             self.bytes.truncate(field_start);
             return;
         }
-        // The length is known only now. Moving the body by the one to five bytes of its length is cheaper than
-        // working out every length twice.
-        let mut prefix = Vec::with_capacity(encoding::encoded_len_varint(length as u64));
-        encoding::encode_varint(length as u64, &mut prefix);
-        self.bytes.splice(body_start..body_start, prefix);
+        // The length is known only now. Nearly all fit into the byte that was left for it; moving the others' bodies is
+        // cheaper than working out every length twice.
+        match u8::try_from(length) {
+            Ok(short @ ..0x80) => {
+                if let Some(byte) = self.bytes.get_mut(length_at) {
+                    *byte = short;
+                }
+            }
+            _ => {
+                let mut prefix = Vec::with_capacity(encoding::encoded_len_varint(length as u64));
+                encoding::encode_varint(length as u64, &mut prefix);
+                self.bytes.splice(length_at..body_start, prefix);
+            }
+        }
     }
 }
 

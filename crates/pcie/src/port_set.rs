@@ -392,20 +392,21 @@ impl InspectMut for PortSet {
         resp.counter("unsupported_requests", self.unsupported_requests);
         resp.counter("request_retries", self.request_retries);
         for function in &mut self.functions {
-            let place = format!("{:02x}.{}", function.devfn >> 3, function.devfn & 7);
+            let devfn = function.devfn;
+            let place = || format!("{:02x}.{}", devfn >> 3, devfn & 7);
             match &mut function.occupant {
                 Occupant::Port(port) => {
                     let name = port.name.clone();
                     resp.child(&name, |req| {
                         let mut resp = req.respond();
-                        resp.field("device_function", place);
+                        resp.field_with("device_function", place);
                         resp.merge(port);
                     });
                 }
                 Occupant::Integrated { name, device } => {
                     resp.child(name, |req| {
                         let mut resp = req.respond();
-                        resp.field("device_function", place);
+                        resp.field_with("device_function", place);
                         if let Some(device) = device.managed() {
                             resp.child("device", |req| device.inspect_mut(req));
                         }

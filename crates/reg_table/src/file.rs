@@ -7,7 +7,6 @@ use crate::Register;
 use crate::Reset;
 use crate::WordMask;
 use crate::image::Words;
-use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -22,10 +21,34 @@ use core::sync::atomic::Ordering;
 /// need it hold the lock of the device.
 pub struct RegisterFile<R> {
     words: Words,
-    masks: Cow<'static, [WordMask]>,
+    /// Where this instance differs from the table, in order of the dwords: most blocks of a kind differ in few, and a machine may have
+    /// a million of them.
+    differences: Vec<Difference>,
     /// Bits of word 0 that belong to whoever chains capabilities: neither shown, written, reset nor saved here.
     link: u32,
     _registers: PhantomData<fn() -> R>,
+}
+
+/// One dword of an instance that is not as in the table.
+struct Difference {
+    index: u16,
+    /// Bits that software cannot change here.
+    narrowed: u32,
+    /// Value after reset.
+    reset: u32,
+}
+
+impl Difference {
+    fn apply(&self, table: &WordMask) -> WordMask {
+        WordMask {
+            rw: table.rw & !self.narrowed,
+            rw1c: table.rw1c & !self.narrowed,
+            rw1s: table.rw1s & !self.narrowed,
+            strobe: table.strobe & !self.narrowed,
+            reset: self.reset,
+            ..*table
+        }
+    }
 }
 
 impl<R> fmt::Debug for RegisterFile<R> {
@@ -59,7 +82,7 @@ impl<R: BlockRegister> RegisterFile<R> {
     pub fn new(_any: R) -> Self {
         Self {
             words: Words::own(R::BLOCK.masks.iter().map(|mask| mask.reset)),
-            masks: Cow::Borrowed(R::BLOCK.masks),
+            differences: Vec::new(),
             link: 0,
             _registers: PhantomData,
         }
@@ -71,8 +94,52 @@ impl<R: BlockRegister> RegisterFile<R> {
     }
 
     /// The access masks of this instance, a dword each: the table's, less what [`Self::narrow`] took away.
-    pub fn masks(&self) -> &[WordMask] {
-        &self.masks
+    pub fn masks(&self) -> Vec<WordMask> {
+        (0..self.len())
+            .filter_map(|index| self.mask(index))
+            .collect()
+    }
+
+    /// The access masks of one dword of this instance: see [`Self::masks`].
+    #[inline]
+    pub fn mask(&self, index: usize) -> Option<WordMask> {
+        let table = R::BLOCK.masks.get(index)?;
+        Some(match self.difference(index) {
+            Ok(at) => self.differences.get(at)?.apply(table),
+            Err(_) => *table,
+        })
+    }
+
+    /// Dwords of the block.
+    pub const fn len(&self) -> usize {
+        R::BLOCK.masks.len()
+    }
+
+    /// Whether the block has no dword, which no block is.
+    pub const fn is_empty(&self) -> bool {
+        R::BLOCK.masks.is_empty()
+    }
+
+    /// The place of a dword's difference, or where it would be.
+    fn difference(&self, index: usize) -> Result<usize, usize> {
+        self.differences
+            .binary_search_by_key(&index, |difference| difference.index.into())
+    }
+
+    /// A dword's difference, made if there is none.
+    fn difference_mut(&mut self, index: usize) -> Option<&mut Difference> {
+        let table = R::BLOCK.masks.get(index)?;
+        let at = self.difference(index).unwrap_or_else(|at| {
+            let difference = Difference {
+                // A block has at most 64 KiB.
+                index: u16::try_from(index).unwrap_or(u16::MAX),
+                narrowed: 0,
+                reset: table.reset,
+            };
+            self.differences.insert(at, difference);
+            at
+        });
+        self.differences.get_mut(at)
     }
 
     /// The hardware's side of the values where they lie now.
@@ -85,9 +152,10 @@ impl<R: BlockRegister> RegisterFile<R> {
     /// changed, if the block sticks out of the page.
     #[must_use]
     pub fn attach(&mut self, page: &Arc<Page>, first: usize, link: u32) -> bool {
-        let Some(words) = Words::in_page(page.clone(), first, self.masks.len()) else {
+        let Some(words) = Words::in_page(page.clone(), first, self.len()) else {
             return false;
         };
+        self.differences.shrink_to_fit();
         for (i, (to, from)) in words
             .as_slice()
             .iter()
@@ -115,25 +183,15 @@ impl<R: BlockRegister> RegisterFile<R> {
         let register = register.register();
         let all = register.mask() << register.shift();
         let kept = (register.mask() & writable) << register.shift();
-        let Some(table) = R::BLOCK.masks.get(register.word()) else {
-            return;
-        };
-        if let Some(mask) = self.masks.to_mut().get_mut(register.word()) {
-            for (bits, table) in [
-                (&mut mask.rw, table.rw),
-                (&mut mask.rw1c, table.rw1c),
-                (&mut mask.rw1s, table.rw1s),
-                (&mut mask.strobe, table.strobe),
-            ] {
-                *bits = (*bits & !all) | (table & kept);
-            }
+        if let Some(difference) = self.difference_mut(register.word()) {
+            difference.narrowed = (difference.narrowed & !all) | (all & !kept);
         }
     }
 
     /// The bits of a register that software can change in any way, in this instance.
     pub fn writable(&self, register: R) -> u32 {
         let register = register.register();
-        self.masks.get(register.word()).map_or(0, |mask| {
+        self.mask(register.word()).map_or(0, |mask| {
             (mask.writable() >> register.shift()) & register.mask()
         })
     }
@@ -149,9 +207,10 @@ impl<R: BlockRegister> RegisterFile<R> {
         let value = value.into();
         self.set(register, value);
         let register = register.register();
-        if let Some(mask) = self.masks.to_mut().get_mut(register.word()) {
-            mask.reset = (mask.reset & !(register.mask() << register.shift()))
-                | ((value & register.mask()) << register.shift());
+        let all = register.mask() << register.shift();
+        let shifted = (value & register.mask()) << register.shift();
+        if let Some(difference) = self.difference_mut(register.word()) {
+            difference.reset = (difference.reset & !all) | shifted;
         }
     }
 
@@ -218,8 +277,7 @@ impl<R: BlockRegister> RegisterFile<R> {
     /// each register; beyond the block, nothing.
     pub fn write(&self, offset: u16, value: u32, lanes: u32) -> Written<R> {
         let index = offset as usize / 4;
-        let (Some(word), Some(mask)) = (self.words.as_slice().get(index), self.masks.get(index))
-        else {
+        let (Some(word), Some(mask)) = (self.words.as_slice().get(index), self.mask(index)) else {
             return Written::nothing();
         };
         let lanes = lanes & !if index == 0 { self.link } else { 0 };
@@ -241,13 +299,10 @@ impl<R: BlockRegister> RegisterFile<R> {
 
     /// Resets every register as its access rights say.
     pub fn reset(&self, kind: Reset) {
-        for (i, (word, mask)) in self
-            .words
-            .as_slice()
-            .iter()
-            .zip(self.masks.iter())
-            .enumerate()
-        {
+        for (i, word) in self.words.as_slice().iter().enumerate() {
+            let Some(mask) = self.mask(i) else {
+                continue;
+            };
             let link = if i == 0 { self.link } else { 0 };
             let reset = |old| (mask.reset(old, kind) & !link) | (old & link);
             // The closure always answers, so this cannot fail.
@@ -277,10 +332,10 @@ impl<R: BlockRegister> RegisterFile<R> {
     /// The first dword in which `saved` cannot have come from an instance composed like this one: `Err` with its
     /// index, the bits of it that never change, and what they should be.
     pub fn check(&self, saved: &[u32]) -> Result<(), RestoreMismatch> {
-        if saved.len() != self.masks.len() {
+        if saved.len() != self.len() {
             return Err(RestoreMismatch::Length {
                 block: R::BLOCK.name,
-                expected: self.masks.len(),
+                expected: self.len(),
                 found: saved.len(),
             });
         }

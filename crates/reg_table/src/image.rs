@@ -8,10 +8,16 @@ use core::sync::atomic::Ordering;
 /// Dwords of a [`Page`].
 pub const PAGE_WORDS: usize = 1024;
 
-/// 4 KiB of registers, page-aligned: the configuration space of one function. Any word may be read without a lock, and no
-/// value exists only on read, so that a monitor may map the page read-only into its guest.
-#[repr(C, align(4096))]
+/// 4 KiB of registers: the configuration space of one function, in the order in which the guest reads it. Any word may be read
+/// without a lock, and no value exists only on read, so that a monitor may map images read-only into its guest.
+///
+/// It begins with a cache line, not with a page: were all images of a segment page-aligned, the words that every scan reads would
+/// compete for one set of each cache, and the counters before each would take another page. A monitor that maps them asks for
+/// pages here, which changes nothing else.
+#[repr(C, align(64))]
 pub struct Page([AtomicU32; PAGE_WORDS]);
+
+const _: () = assert!(size_of::<Page>() == 4096);
 
 impl core::fmt::Debug for Page {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -75,8 +81,8 @@ pub(crate) enum Words {
     Own(Arc<[AtomicU32]>),
     Page {
         page: Arc<Page>,
-        first: usize,
-        len: usize,
+        first: u16,
+        len: u16,
     },
 }
 
@@ -88,6 +94,7 @@ impl Words {
     /// A run of a page; `None` if it sticks out.
     pub(crate) fn in_page(page: Arc<Page>, first: usize, len: usize) -> Option<Self> {
         page.0.get(first..first.checked_add(len)?)?;
+        let (first, len) = (u16::try_from(first).ok()?, u16::try_from(len).ok()?);
         Some(Self::Page { page, first, len })
     }
 
@@ -96,7 +103,10 @@ impl Words {
         match self {
             Self::Own(words) => words,
             Self::Page { page, first, len } => {
-                page.0.get(*first..*first + *len).unwrap_or_default()
+                let first = usize::from(*first);
+                page.0
+                    .get(first..first + usize::from(*len))
+                    .unwrap_or_default()
             }
         }
     }

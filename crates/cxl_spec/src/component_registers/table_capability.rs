@@ -92,7 +92,7 @@ impl CxlSnoopFilterCapability {
 impl<R: BlockRegister> CxlTableCapability<R> {
     /// The access masks of this instance.
     pub(crate) fn masks(&self) -> Vec<WordMask> {
-        self.registers.masks().to_vec()
+        self.registers.masks()
     }
 
     /// For events that set bits.
@@ -137,8 +137,7 @@ impl<R: BlockRegister> CxlComponentRegister for CxlTableCapability<R> {
 
     fn accepts_write(&self, offset: u16) -> bool {
         self.registers
-            .masks()
-            .get(usize::from(offset) / 4)
+            .mask(usize::from(offset) / 4)
             .is_some_and(|mask| mask.writable() != 0)
     }
 

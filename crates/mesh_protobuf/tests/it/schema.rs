@@ -7,6 +7,7 @@ use mesh_protobuf::Protobuf;
 use mesh_protobuf::ProtobufAny;
 use mesh_protobuf::reachable_messages;
 use mesh_protobuf::to_proto;
+use mesh_protobuf::to_proto_files;
 
 #[derive(Protobuf)]
 #[mesh(package = "test.deep")]
@@ -131,4 +132,59 @@ fn descriptions_are_valid_proto_text() {
         }
     "#]]
     .assert_eq(&to_proto(&[Root::DESCRIPTION]));
+}
+
+#[test]
+fn a_file_declares_one_package_and_imports_the_others() {
+    let files = to_proto_files(&[Root::DESCRIPTION]);
+    let names: Vec<_> = files.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["google.protobuf.proto", "test.deep.proto", "test.proto"]
+    );
+    expect![[r#"
+        syntax = "proto3";
+
+        package test.deep;
+
+        import "google.protobuf.proto";
+        import "test.proto";
+
+        message Root {
+          message CapabilitiesItem {
+            string item_1 = 1; // String
+            .google.protobuf.Any item_2 = 2; // google.protobuf.Any
+          }
+          repeated .test.Options options = 3; // Vec<test.Options>
+          repeated CapabilitiesItem capabilities = 1; // Vec<(String, google.protobuf.Any)>
+          .test.Event event = 2; // test.Event
+          bytes type = 9; // [u8; 4]
+          repeated uint32 base_addresses = 10; // [u32; 6]
+          optional .test.Tree tree = 11; // Option<test.Tree>
+          repeated uint32 vectors = 12; // Vec<u16>
+        }
+    "#]]
+    .assert_eq(&files["test.deep.proto"]);
+}
+
+/// What the description says of absence is what the decoder does, type by type.
+#[test]
+fn a_field_that_may_be_absent_decodes_from_nothing() {
+    fn check<T: Protobuf>() {
+        let absent = mesh_protobuf::decode::<(T, u8)>(&[]);
+        assert_eq!(T::TYPE.may_be_absent(), absent.is_ok(), "{}", T::TYPE);
+    }
+    check::<u32>();
+    check::<String>();
+    check::<Vec<u8>>();
+    check::<[u8; 4]>();
+    check::<[u32; 2]>();
+    check::<Option<[u32; 2]>>();
+    check::<Vec<(String, ProtobufAny)>>();
+    check::<(u8, [u16; 3])>();
+    check::<Options>();
+    check::<Tree>();
+    check::<Option<Tree>>();
+    check::<Event>();
+    check::<Option<Event>>();
 }

@@ -21,7 +21,7 @@ impl<R: BlockRegister> From<&RegisterFile<R>> for CapabilityRegisters {
     fn from(file: &RegisterFile<R>) -> Self {
         Self {
             block: file.block(),
-            masks: file.masks().to_vec(),
+            masks: file.masks(),
             hardware: file.hardware_side(),
         }
     }

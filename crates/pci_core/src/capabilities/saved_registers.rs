@@ -10,6 +10,7 @@ pub(super) use state::SavedState;
 
 mod state {
     use mesh_protobuf::Protobuf;
+    use std::borrow::Cow;
     use vmcore::save_restore::SavedStateRoot;
 
     /// One register.
@@ -18,7 +19,7 @@ mod state {
     pub struct SavedRegister {
         /// Its name in the table.
         #[mesh(1)]
-        pub name: String,
+        pub name: Cow<'static, str>,
         /// Its bits that can change.
         #[mesh(2)]
         pub value: u32,
@@ -55,7 +56,7 @@ pub(super) fn save<R: BlockRegister>(
         .iter()
         .filter(|&&register| changeable(register) != 0)
         .map(|&register| SavedRegister {
-            name: register.register().name.to_string(),
+            name: register.register().name.into(),
             value: file.get(register) & changeable(register),
         })
         .collect()
@@ -79,7 +80,9 @@ pub(super) fn check<R: BlockRegister>(
         .find(|saved| find(&saved.name, &changeable).is_none())
     {
         None => Ok(()),
-        Some(saved) => Err(RestoreError::UnknownEntryId(saved.name.clone())),
+        Some(saved) => Err(RestoreError::UnknownEntryId(
+            saved.name.clone().into_owned(),
+        )),
     }
 }
 
@@ -92,8 +95,7 @@ pub(super) fn value<R: BlockRegister>(
 ) -> u32 {
     let entry = register.register();
     let reset = file
-        .masks()
-        .get(entry.word())
+        .mask(entry.word())
         .map_or(0, |mask| mask.reset >> entry.shift());
     // As with any field of a message, the last one counts.
     let value = saved.iter().rev().find(|saved| saved.name == entry.name);

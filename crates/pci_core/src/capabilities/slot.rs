@@ -35,8 +35,7 @@ impl ConfigSlot {
     pub fn attach_at<R: BlockRegister>(&self, offset: u16, file: &mut RegisterFile<R>) -> bool {
         let first = usize::from(offset) / 4;
         let link = if first == 0 { self.link } else { 0 };
-        first + file.masks().len() <= self.words
-            && file.attach(&self.page, self.first + first, link)
+        first + file.len() <= self.words && file.attach(&self.page, self.first + first, link)
     }
 
     /// Fills the slot with words that never change.

@@ -139,7 +139,7 @@ mod tests {
 
     fn saved(registers: &[(&str, u32)]) -> SavedState {
         let registers = registers.iter().map(|&(name, value)| SavedRegister {
-            name: name.to_string(),
+            name: name.to_string().into(),
             value,
         });
         SavedState {
@@ -168,7 +168,7 @@ mod tests {
         let found: Vec<_> = state
             .registers
             .iter()
-            .map(|r| (r.name.as_str(), r.value))
+            .map(|r| (&*r.name, r.value))
             .collect();
         assert_eq!(found, [("chassis_number", 0xff)]);
         let mut subsystem = TableCapability::subsystem_id(1, 2);

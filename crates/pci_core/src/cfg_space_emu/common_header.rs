@@ -51,9 +51,8 @@ const PORTS: RangeInclusive<u64> = 0..=0xffff;
 /// [`ConfigSpaceType1Emulator`](super::ConfigSpaceType1Emulator) (`N` = 2) are built on.
 #[derive(Inspect)]
 pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
-    /// The whole configuration space, registers and pointers as the guest reads them.
     #[inspect(skip)]
-    page: Arc<Page>,
+    image: Image,
     /// First offset that does not exist: 0x1000, or 0x100 for a function that is not PCI Express.
     #[inspect(hex)]
     limit: u16,
@@ -93,6 +92,14 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     /// Whether they would go out.
     #[inspect(skip)]
     sends_messages: bool,
+}
+
+/// What a read needs, and nothing else: one cache line of a function, however many functions there are.
+struct Image {
+    /// The whole configuration space, registers and pointers as the guest reads them.
+    page: Arc<Page>,
+    /// First offset that is not read from the page alone: the limit, or 0 where a capability is reached by calls.
+    end: u16,
 }
 
 /// The common part of a Type 0 header.
@@ -157,9 +164,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         let is_pcie = capabilities
             .iter()
             .any(|c| c.capability_id() == CapabilityId::PCI_EXPRESS);
+        let limit = if is_pcie { EXT_CAP_END } else { EXT_CAP_START };
         let mut emulator = Self {
-            page,
-            limit: if is_pcie { EXT_CAP_END } else { EXT_CAP_START },
+            image: Image {
+                page,
+                end: if chain.foreign { 0 } else { limit },
+            },
+            limit,
             header,
             chain,
             hardware_ids,
@@ -302,7 +313,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         each!(&mut self.header, (file, Reg) => file.init(Reg::InterruptPin, pin as u8 + 1));
         let intx = Arc::new(IntxInterrupt::new(
             line,
-            self.page.clone(),
+            self.image.page.clone(),
             self.command().intx_disable(),
         ));
         self.intx = Some(intx.clone());
@@ -392,7 +403,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
 
     /// The page that holds the configuration space. It may be read at any time, and mapped read-only for the guest to read.
     pub fn page(&self) -> &Arc<Page> {
-        &self.page
+        &self.image.page
     }
 
     /// Whether both header types have the register at `offset`.
@@ -430,21 +441,21 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Reads any dword.
     #[inline]
     pub(super) fn read(&self, offset: u16) -> Result<u32, IoError> {
+        if offset >= self.image.end || !offset.is_multiple_of(4) {
+            return self.read_elsewhere(offset);
+        }
+        Ok(self.image.page.load(offset))
+    }
+
+    /// Reads a dword that may belong to a capability outside of the page, or not exist.
+    #[cold]
+    fn read_elsewhere(&self, offset: u16) -> Result<u32, IoError> {
         if offset >= self.limit || !offset.is_multiple_of(4) {
             return Err(IoError::InvalidRegister);
         }
-        if self.chain.foreign {
-            return Ok(self.read_foreign(offset));
-        }
-        Ok(self.page.load(offset))
-    }
-
-    /// Reads a dword that may belong to a capability outside of the page.
-    #[cold]
-    fn read_foreign(&self, offset: u16) -> u32 {
-        let stored = self.page.load(offset);
+        let stored = self.image.page.load(offset);
         let Some(place) = self.chain.find_foreign(offset) else {
-            return stored;
+            return Ok(stored);
         };
         let (relative, link) = (offset - place.offset, place.link_bits(offset));
         let value = match place.owner {
@@ -454,7 +465,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                 .get(i)
                 .map(|c| c.read_u32(relative)),
         };
-        value.map_or(stored, |value| (value & !link) | (stored & link))
+        Ok(value.map_or(stored, |value| (value & !link) | (stored & link)))
     }
 
     /// Writes the enabled bytes of any dword, and lets the common part of the effects happen.
@@ -592,7 +603,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Maps what decodes under `command` and can be reached, and unmaps the rest.
     fn place_bars_if(&mut self, command: Command) {
         for (value, offset) in self.base_addresses.iter_mut().zip((BAR0..).step_by(4)) {
-            *value = self.page.load(offset);
+            *value = self.image.page.load(offset);
         }
         let (mut addresses, mut masks) = ([0; TYPE0_BAR_COUNT], [0; TYPE0_BAR_COUNT]);
         let slots = addresses.iter_mut().zip(&mut masks);

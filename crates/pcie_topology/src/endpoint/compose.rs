@@ -4,7 +4,6 @@ use super::TestEndpoint;
 use super::function::ComponentRegisters;
 use super::function::EndpointFunction;
 use super::function::Msix;
-use super::function::SCRATCH_SIZE;
 use super::rom;
 use crate::BarKind;
 use crate::CxlDeviceSpec;
@@ -202,7 +201,7 @@ fn compose_function(
     });
     Ok(EndpointFunction {
         cfg_space,
-        scratch: vec![0; SCRATCH_SIZE].into_boxed_slice(),
+        scratch: Vec::new(),
         msix,
         msi,
         cxl,

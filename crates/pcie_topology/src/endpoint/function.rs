@@ -45,8 +45,8 @@ pub(super) struct ComponentRegisters {
 /// A function.
 pub(super) struct EndpointFunction {
     pub(super) cfg_space: ConfigSpaceType0Emulator,
-    /// `SCRATCH_SIZE` bytes.
-    pub(super) scratch: Box<[u8]>,
+    /// `SCRATCH_SIZE` bytes, or nothing while all of them are zero since the last reset.
+    pub(super) scratch: Vec<u8>,
     pub(super) msix: Option<Msix>,
     pub(super) msi: Option<MsiCapability>,
     pub(super) cxl: Option<ComponentRegisters>,
@@ -166,7 +166,7 @@ impl EndpointFunction {
 
     pub(super) fn reset(&mut self, kind: Reset) {
         self.cfg_space.reset_by(kind);
-        self.scratch.fill(0);
+        self.scratch = Vec::new();
         // A function-level reset does not touch the CXL.mem side of the device (CXL 3.1 section 9.5).
         if let Some(cxl) = &mut self.cxl
             && kind != Reset::FunctionLevel
@@ -276,6 +276,10 @@ impl EndpointFunction {
     }
 
     fn write_scratch(&mut self, offset: usize, data: &[u8]) {
+        // The doorbell alone needs no memory.
+        if self.scratch.is_empty() && offset < SCRATCH_SIZE {
+            self.scratch = vec![0; SCRATCH_SIZE];
+        }
         for (byte, value) in self.scratch.iter_mut().skip(offset).zip(data) {
             *byte = *value;
         }

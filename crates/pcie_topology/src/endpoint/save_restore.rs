@@ -140,9 +140,9 @@ impl EndpointFunction {
         if let (Some(saved), Some(cxl)) = (state.cxl_component_registers, &mut self.cxl) {
             cxl.registers.restore(saved)?;
         }
-        self.scratch.fill(0);
-        for (byte, saved) in self.scratch.iter_mut().zip(state.scratch) {
-            *byte = saved;
+        self.scratch = state.scratch;
+        if !self.scratch.is_empty() {
+            self.scratch.resize(SCRATCH_SIZE, 0);
         }
         Ok(())
     }

@@ -238,7 +238,7 @@ impl Subject for ZooSubject {
         self.file.block()
     }
     fn masks(&self) -> Vec<WordMask> {
-        self.file.masks().to_vec()
+        self.file.masks()
     }
     fn read(&self, offset: u16) -> u32 {
         self.file.read(offset)

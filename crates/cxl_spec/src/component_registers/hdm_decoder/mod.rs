@@ -398,27 +398,23 @@ impl CxlHdmDecoderCapability {
         ))
     }
 
-    fn masks_at(&self, offset: u16) -> Option<&WordMask> {
+    fn masks_at(&self, offset: u16) -> Option<WordMask> {
         match Self::locate(offset) {
-            Some((index, within)) => self
-                .decoders
-                .get(index)?
-                .masks()
-                .get(usize::from(within) / 4),
-            None => self.header.masks().get(usize::from(offset) / 4),
+            Some((index, within)) => self.decoders.get(index)?.mask(usize::from(within) / 4),
+            None => self.header.mask(usize::from(offset) / 4),
         }
     }
 
     /// The access masks of what precedes the decoders.
     pub(crate) fn header_masks(&self) -> Vec<WordMask> {
-        self.header.masks().to_vec()
+        self.header.masks()
     }
 
     /// The access masks of a decoder.
     pub(crate) fn decoder_masks(&self, index: usize) -> Vec<WordMask> {
         self.decoders
             .get(index)
-            .map(|decoder| decoder.masks().to_vec())
+            .map(|decoder| decoder.masks())
             .unwrap_or_default()
     }
 }
