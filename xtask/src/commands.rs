@@ -141,6 +141,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: crate::promtool::run,
     },
     Command {
+        word: "page",
+        summary: "tests the page for browsers in a headless Chromium; pictures are kept in target/page-screenshots",
+        operands: None,
+        options: &[],
+        run: crate::page::run,
+    },
+    Command {
         word: "bench",
         summary: "times the hot paths, counts their instructions, and writes docs/performance.md",
         operands: None,

@@ -5,6 +5,7 @@ use crate::commands::Reported;
 use crate::guest;
 use crate::judge;
 use crate::lspci;
+use crate::page;
 use crate::process;
 use crate::promtool;
 use crate::schema;
@@ -36,6 +37,7 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     judge::count(promtool::judge(workspace)?, &mut tally, &mut notes);
     judge::count(vec![schema::judge(workspace)?], &mut tally, &mut notes);
     judge::count(guest::judge_quickly(workspace)?, &mut tally, &mut notes);
+    page::count(workspace, &mut tally, &mut notes)?;
     println!();
     for note in notes {
         println!("{note}");
