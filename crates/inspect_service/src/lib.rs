@@ -68,7 +68,7 @@
 //! | a web page sends requests to the TCP port | `Host` must name a loopback address, `Origin` the server itself |
 //! | many clients, slow clients | [`Limits`]: connections, followers, times for head, body, answer and each write |
 //! | a huge body, answer or depth | [`Limits`], before anything is allocated |
-//! | a client polls the whole tree | a tree is copied directory by directory, each under the lock for itself, with four times as long in between as it took |
+//! | a client polls the whole tree | a tree is copied directory by directory, each under the lock for itself, with four times as long in between as it took, up to a millisecond |
 //!
 //! Left to the embedder: a TCP port is open to every user of the machine, and whoever connects may change what can be changed. Restoring a
 //! state while the guest runs confuses the guest; stop it first.

@@ -36,7 +36,7 @@ impl Default for Limits {
             followers: 16,
             refusals: 256,
             request: Duration::from_secs(5),
-            answer: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
             stall: Duration::from_secs(10),
             connection: Duration::from_secs(60),
             depth: inspect::DEPTH_DEFAULT,

@@ -145,7 +145,7 @@ impl Drop for Claim {
 }
 
 /// The folder in which servers put their sockets unless told otherwise: `rootplex` in `$XDG_RUNTIME_DIR`, or else
-/// `/tmp/rootplex-UID`.
+/// `rootplex-UID` in the folder for temporary files.
 pub fn socket_folder() -> PathBuf {
     match std::env::var_os("XDG_RUNTIME_DIR") {
         Some(folder) if Path::new(&folder).is_absolute() => Path::new(&folder).join("rootplex"),

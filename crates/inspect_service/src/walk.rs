@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// For each unit of time that a question took, and may have held a lock for, this many pass before the next.
 const REST: u32 = 4;
+/// A question that took longer has waited for a lock and not held it: its thread is not made to rest for that.
+const REST_MAX: Duration = Duration::from_millis(1);
 /// Rests shorter than this are put together: a thread cannot sleep for less with any precision.
 const REST_MIN: Duration = Duration::from_micros(200);
 /// What an entry takes beside its name and value, in bytes.
@@ -65,7 +67,7 @@ impl Walk<'_> {
         )]
         let start = std::time::Instant::now();
         let node = self.source.inspect(path, 0);
-        self.rest += start.elapsed() * REST;
+        self.rest += (start.elapsed() * REST).min(REST_MAX);
         if self.rest >= REST_MIN {
             #[expect(
                 clippy::disallowed_methods,

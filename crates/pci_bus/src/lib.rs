@@ -12,8 +12,10 @@ mod bus;
 mod device;
 pub mod events;
 mod fabric;
+mod intx;
 mod managed;
 mod multi_function;
+mod upstream;
 
 pub use acknowledgement::Acknowledgement;
 pub use acknowledgement::Acknowledger;
@@ -24,12 +26,15 @@ pub use device::ConfigSpaceDevice;
 pub use device::GenericPciBusDevice;
 pub use fabric::Fabric;
 pub use fabric::RecordErrorError;
+pub use intx::IntxLines;
 pub use managed::HotPlugPort;
 pub use managed::LinkEnd;
 pub use managed::ManagedDevice;
 pub use managed::SlotGoal;
 pub use multi_function::MultiFunctionDevice;
 pub use multi_function::MultiFunctionError;
+pub use upstream::AddressRanges;
+pub use upstream::Upstream;
 
 /// The ports of configuration mechanism #1 on a PC.
 pub mod standard_x86_io_ports {

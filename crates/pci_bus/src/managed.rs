@@ -3,7 +3,9 @@
 use crate::Acknowledgement;
 use crate::Fabric;
 use crate::GenericPciBusDevice;
+use crate::IntxLines;
 use crate::RecordErrorError;
+use crate::Upstream;
 use chipset_device::io::IoResult;
 use inspect::InspectMut;
 use pci_spec::caps::pci_express::LinkSpeed;
@@ -64,6 +66,31 @@ pub trait ManagedDevice: InspectMut {
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         let _ = (address, data);
         None
+    }
+
+    /// Reads from I/O ports that the device, or one below it, claims; `None` when none does.
+    fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        let _ = (port, data);
+        None
+    }
+
+    /// Writes to I/O ports that the device, or one below it, claims; `None` when none does.
+    fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        let _ = (port, data);
+        None
+    }
+
+    /// What the bridges above let through is `upstream` from now on. Called when the device is attached, and whenever it changes; until
+    /// the first call, everything comes through. The device hands it to its emulator, which maps the BARs that can be reached
+    /// and no others; a device that ignores it answers at addresses that no bridge forwards.
+    fn upstream_changed(&mut self, upstream: &Upstream) {
+        let _ = upstream;
+    }
+
+    /// INTx of the device, and of all below it, ends at `lines`. Called when the device is attached, where the root complex has
+    /// INTx lines.
+    fn wire_intx(&mut self, lines: &IntxLines) {
+        let _ = lines;
     }
 
     /// What the device's end of its link can do. `None` for whatever the port above can.

@@ -5,9 +5,11 @@ mod save_restore;
 use crate::Fabric;
 use crate::GenericPciBusDevice;
 use crate::HotPlugPort;
+use crate::IntxLines;
 use crate::LinkEnd;
 use crate::ManagedDevice;
 use crate::RecordErrorError;
+use crate::Upstream;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use inspect::InspectMut;
@@ -240,6 +242,28 @@ impl ManagedDevice for MultiFunctionDevice {
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         self.managed_functions()
             .find_map(|function| function.mmio_write(address, data))
+    }
+
+    fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        self.managed_functions()
+            .find_map(|function| function.io_read(port, data))
+    }
+
+    fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        self.managed_functions()
+            .find_map(|function| function.io_write(port, data))
+    }
+
+    fn upstream_changed(&mut self, upstream: &Upstream) {
+        for function in self.managed_functions() {
+            function.upstream_changed(upstream);
+        }
+    }
+
+    fn wire_intx(&mut self, lines: &IntxLines) {
+        for function in self.managed_functions() {
+            function.wire_intx(lines);
+        }
     }
 
     fn link(&self) -> Option<LinkEnd> {

@@ -20,19 +20,4 @@ pub mod msi;
 pub mod test_helpers;
 
 pub use pci_spec as spec;
-
-use inspect::Inspect;
-
-/// An INTx pin (PCIe 6.2 section 7.5.1.2.4). The Interrupt Pin register holds one more than the value here, since 0 means
-/// that a function has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Inspect)]
-pub enum PciInterruptPin {
-    /// INTA#.
-    IntA = 0,
-    /// INTB#.
-    IntB,
-    /// INTC#.
-    IntC,
-    /// INTD#.
-    IntD,
-}
+pub use pci_spec::cfg_space::PciInterruptPin;

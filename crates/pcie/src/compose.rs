@@ -237,6 +237,7 @@ pub(crate) fn compose_ports(
     configs: Vec<PortConfig>,
     is_multi_function: impl Fn(u8) -> bool,
     msi_target: impl Fn(u8) -> MsiTarget,
+    gates_messages: bool,
     mut register_mmio: Option<&mut dyn RegisterMmioIntercept>,
 ) -> Result<Vec<Function>, ComposeError> {
     let mut functions = Vec::with_capacity(configs.len());
@@ -257,6 +258,7 @@ pub(crate) fn compose_ports(
             settings: config.settings,
             bar: config.bar,
             options: config.options,
+            gates_messages,
         };
         let register_mmio: Option<&mut dyn RegisterMmioIntercept> = match &mut register_mmio {
             Some(register_mmio) => Some(*register_mmio),

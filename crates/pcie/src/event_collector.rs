@@ -95,7 +95,8 @@ impl EventCollector {
                     port: name.to_owned(),
                     source,
                 })?
-                .with_multi_function_bit(multi_function);
+                .with_multi_function_bit(multi_function)
+                .with_bus_master_gate();
         Ok(Self {
             cfg_space,
             devices,

@@ -10,6 +10,7 @@ mod reach;
 mod save_restore;
 mod settings;
 mod station;
+mod upstream;
 
 pub(crate) use bar::check_register_access;
 pub(crate) use definition::PortDefinition;
@@ -25,6 +26,7 @@ pub use settings::PortBarSubregionDefinition;
 pub use settings::PortBarSubregionKind;
 pub use settings::PortError;
 pub use settings::PortOptions;
+pub(crate) use upstream::PortIntx;
 
 use bar::PortBar;
 use chipset_device::io::IoError;
@@ -43,6 +45,7 @@ use goals::Goals;
 use inspect::Inspect;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
+use pci_bus::Upstream;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::PciExtendedCapability;
@@ -91,6 +94,10 @@ pub(crate) struct PcieDownstreamPort {
     goals: Goals,
     bar: Option<PortBar>,
     cxl_component_registers: Option<CxlComponentRegisters>,
+    /// What comes through to the device, as it was told last.
+    below: Upstream,
+    #[inspect(skip)]
+    intx: PortIntx,
     /// It has Downstream Port Containment.
     #[inspect(skip)]
     has_containment: bool,
@@ -135,6 +142,7 @@ impl PcieDownstreamPort {
             settings,
             bar,
             options: PortOptions::default(),
+            gates_messages: false,
         };
         let definition = definition.without_the_impossible(register_mmio.is_some());
         match Self::assemble(definition, msi_target, register_mmio) {
@@ -172,6 +180,7 @@ impl PcieDownstreamPort {
             settings,
             bar,
             options,
+            gates_messages,
         } = definition;
         let msi = MsiCapability::new(0, true, false, msi_target);
         let (msix, msix_capability) = match bar
@@ -183,7 +192,7 @@ impl PcieDownstreamPort {
             Some(None) | None => (None, None),
         };
         let mut pcie = pci_express(&name, port_type, hotplug_slot_number, &options)?;
-        let events = event_interrupt(&msi, msix.as_ref());
+        let events = event_interrupt(&msi, msix.as_ref(), options.interrupt_pin.is_some());
         pcie.set_hot_plug_interrupt(events.clone());
         pcie.set_link_interrupt(events.clone());
 
@@ -210,13 +219,20 @@ impl PcieDownstreamPort {
             );
             bars = bars.bar0(bar.size_bytes, BarMemoryKind::Intercept(region));
         }
-        let cfg_space =
+        let mut cfg_space =
             ConfigSpaceType1Emulator::try_new(hardware_ids, capabilities, extended, bars)
                 .map_err(|source| PortError::ConfigSpace {
                     port: name.clone(),
                     source,
                 })?
                 .with_multi_function_bit(multi_function);
+        if let Some(addressing) = options.io_window {
+            cfg_space = cfg_space.with_io_window(addressing);
+        }
+        if gates_messages {
+            cfg_space = cfg_space.with_bus_master_gate();
+        }
+        let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
         let is_root = port_type == DevicePortType::RootPort;
         Ok(Self {
             station: Station::new(&name, msi_target, is_root),
@@ -229,6 +245,8 @@ impl PcieDownstreamPort {
             goals: Goals::default(),
             cxl_component_registers: is_cxl.then(|| component_registers(&options.cxl)),
             bar: bar.map(|definition| PortBar::new(definition, msix)),
+            below: Upstream::closed(),
+            intx,
         })
     }
 
@@ -465,19 +483,19 @@ pub(crate) fn pci_express(
     Ok(pcie)
 }
 
-/// The interrupt of the port's own events: MSI-X while the guest has it enabled, else MSI.
-fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>) -> Interrupt {
-    let msi = msi.interrupt().unwrap_or_default();
-    let Some((emulator, vector)) = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)))
-    else {
-        return msi;
-    };
-    Interrupt::from_fn(move || {
-        if emulator.enabled() {
-            vector.deliver()
-        } else {
-            msi.deliver()
-        }
+/// The messages of the port's own events: MSI-X while the guest has it enabled, else MSI. A port with an INTx pin that has neither
+/// enabled tells by the pin, and keeps no message for later.
+fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>, has_pin: bool) -> Interrupt {
+    let msi_vector = msi.interrupt().unwrap_or_default();
+    let msix = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)));
+    if msix.is_none() && !has_pin {
+        return msi_vector;
+    }
+    let msi = msi.clone();
+    Interrupt::from_fn(move || match &msix {
+        Some((emulator, vector)) if emulator.enabled() => vector.deliver(),
+        Some(_) | None if has_pin && !msi.enabled() => {}
+        Some(_) | None => msi_vector.deliver(),
     })
 }
 

@@ -11,6 +11,8 @@ use chipset_device::pci::ByteEnables;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
+use pci_bus::IntxLines;
+use pci_bus::Upstream;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::Effects;
 use reg_table::Reset;
@@ -308,6 +310,55 @@ impl PortSet {
                 Occupant::Port(port) => port.mmio_write(address, data),
                 Occupant::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
             })
+    }
+
+    /// Reads from I/O ports that a device on the bus or below claims.
+    pub(crate) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(bridge) => bridge.io_read(port, data),
+                Occupant::Integrated { device, .. } => device.managed()?.io_read(port, data),
+            })
+    }
+
+    /// Writes to I/O ports that a device on the bus or below claims.
+    pub(crate) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        self.functions
+            .iter_mut()
+            .find_map(|f| match &mut f.occupant {
+                Occupant::Port(bridge) => bridge.io_write(port, data),
+                Occupant::Integrated { device, .. } => device.managed()?.io_write(port, data),
+            })
+    }
+
+    /// The bridges above let `upstream` through to the bus from now on.
+    pub(crate) fn set_upstream(&mut self, upstream: &Upstream) {
+        for function in &mut self.functions {
+            match &mut function.occupant {
+                Occupant::Port(port) => port.set_upstream(upstream),
+                Occupant::Integrated { device, .. } => {
+                    if let Some(device) = device.managed() {
+                        device.upstream_changed(upstream);
+                    }
+                }
+            }
+        }
+    }
+
+    /// INTx of device d on the bus, and of what is below it, ends at `lines(d)`.
+    pub(crate) fn wire_intx(&mut self, lines: impl Fn(u8) -> IntxLines) {
+        for function in &mut self.functions {
+            let lines = lines(function.devfn >> 3);
+            match &mut function.occupant {
+                Occupant::Port(port) => port.wire_intx(&lines),
+                Occupant::Integrated { device, .. } => {
+                    if let Some(device) = device.managed() {
+                        device.wire_intx(&lines);
+                    }
+                }
+            }
+        }
     }
 
     /// The port of this name, here or below.

@@ -33,6 +33,7 @@ use chipset_device::mmio::ControlMmioIntercept;
 use chipset_device::mmio::MmioIntercept;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pci::ByteEnables;
+use chipset_device::pio::PortIoIntercept;
 use chipset_device::poll_device::PollDevice;
 use host_bridge::HostBridge;
 use inspect::InspectMut;
@@ -142,8 +143,8 @@ pub struct GenericPcieRootComplex {
 
 impl GenericPcieRootComplex {
     /// Composes a root complex of buses `start_bus` to `end_bus`, with port i at device i, function 0. A port with a hot-plug
-    /// slot gets the number of its device and function, plus one. `chbcr_range` turns CXL mode on. See
-    /// [`Self::builder`] for everything else.
+    /// slot gets the number of its device and function, plus one. `chbcr_range` turns CXL mode on. Bus Master Enable does not gate the
+    /// ports' own interrupts. See [`Self::builder`] for everything else.
     ///
     /// # Panics
     ///
@@ -162,7 +163,7 @@ impl GenericPcieRootComplex {
         ports: Vec<GenericPcieRootPortDefinition>,
         msi_target: &MsiTarget,
     ) -> Self {
-        let mut builder = Self::builder(start_bus, end_bus, ecam_range);
+        let mut builder = Self::builder(start_bus, end_bus, ecam_range).without_bus_master_gate();
         if let Some(range) = chbcr_range {
             builder = builder.host_bridge_registers(range);
         }
@@ -512,6 +513,10 @@ fn lane_of_access(offset: u64, len: usize) -> Result<usize, IoError> {
 }
 
 impl ChipsetDevice for GenericPcieRootComplex {
+    fn supports_pio(&mut self) -> Option<&mut dyn PortIoIntercept> {
+        Some(self)
+    }
+
     fn supports_mmio(&mut self) -> Option<&mut dyn MmioIntercept> {
         Some(self)
     }
@@ -549,6 +554,21 @@ impl MmioIntercept for GenericPcieRootComplex {
             Some(offset) => self.ecam_write(offset, data),
             None => IoResult::Err(IoError::InvalidRegister),
         }
+    }
+}
+
+/// Ports of I/O BARs below. The monitor forwards accesses to the ports that were registered for them.
+impl PortIoIntercept for GenericPcieRootComplex {
+    fn io_read(&mut self, port: u16, data: &mut [u8]) -> IoResult {
+        self.functions
+            .io_read(port, data)
+            .unwrap_or(IoResult::Err(IoError::InvalidRegister))
+    }
+
+    fn io_write(&mut self, port: u16, data: &[u8]) -> IoResult {
+        self.functions
+            .io_write(port, data)
+            .unwrap_or(IoResult::Err(IoError::InvalidRegister))
     }
 }
 

@@ -18,6 +18,7 @@ use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::compose::bridge_ids;
 use crate::port;
 use crate::port::PcieDownstreamPort;
+use crate::port::PortIntx;
 use crate::port::modern;
 use crate::port_set::PortSet;
 use crate::root::DownstreamPortInfo;
@@ -30,9 +31,11 @@ use inspect::InspectMut;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
+use pci_bus::IntxLines;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
 use pci_bus::RecordErrorError;
+use pci_bus::Upstream;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::PciExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
@@ -60,6 +63,8 @@ use vmcore::save_restore::SavedStateBlob;
 pub struct UpstreamSwitchPort {
     #[inspect(flatten)]
     cfg_space: ConfigSpaceType1Emulator,
+    #[inspect(skip)]
+    intx: PortIntx,
     /// Messages of its own that wait to be fetched.
     #[inspect(skip)]
     messages: Vec<ErrorMessage>,
@@ -78,12 +83,15 @@ impl UpstreamSwitchPort {
             DevicePortType::UpstreamSwitchPort,
             None,
         ))];
+        let mut cfg_space = ConfigSpaceType1Emulator::new(
+            bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID),
+            capabilities,
+            vec![],
+        );
+        let intx = PortIntx::new(&mut cfg_space, None);
         Self {
-            cfg_space: ConfigSpaceType1Emulator::new(
-                bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID),
-                capabilities,
-                vec![],
-            ),
+            cfg_space,
+            intx,
             messages: Vec::new(),
         }
     }
@@ -93,6 +101,7 @@ impl UpstreamSwitchPort {
         switch: &str,
         msi_target: &MsiTarget,
         options: &PortOptions,
+        gates_messages: bool,
     ) -> Result<Self, PortError> {
         let msi = MsiCapability::new(0, true, false, msi_target);
         let link = PortOptions {
@@ -115,14 +124,22 @@ impl UpstreamSwitchPort {
             None,
         ));
         let ids = bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID);
-        let cfg_space =
+        let mut cfg_space =
             ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())
                 .map_err(|source| PortError::ConfigSpace {
                     port: switch.to_owned(),
                     source,
                 })?;
+        if let Some(addressing) = options.io_window {
+            cfg_space = cfg_space.with_io_window(addressing);
+        }
+        if gates_messages {
+            cfg_space = cfg_space.with_bus_master_gate();
+        }
+        let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
         Ok(Self {
             cfg_space,
+            intx,
             messages: Vec::new(),
         })
     }
@@ -200,6 +217,8 @@ pub struct GenericPcieSwitch {
     upstream_port: UpstreamSwitchPort,
     #[inspect(mut)]
     downstream_ports: PortSet,
+    /// What comes through to the downstream ports, as they were told last.
+    below: Upstream,
     #[inspect(skip)]
     fabric: Fabric,
 }
@@ -383,13 +402,39 @@ impl GenericPcieSwitch {
         if effects.bus_numbers || effects.bridge_control {
             self.refresh_routes();
         }
+        if effects.command || effects.windows || effects.bridge_control || effects.power_state {
+            self.hand_down();
+        }
         IoResult::Ok
+    }
+
+    /// The bridges above let `upstream` through from now on.
+    fn set_upstream(&mut self, upstream: &Upstream) {
+        self.upstream_port.cfg_space.set_upstream(upstream);
+        self.hand_down();
+    }
+
+    /// Tells the downstream ports what comes through the upstream port to them, if that changed.
+    fn hand_down(&mut self) {
+        let below = self.upstream_port.cfg_space.downstream();
+        if below != self.below {
+            self.downstream_ports.set_upstream(&below);
+            self.below = below;
+        }
+    }
+
+    /// INTx of the switch, and of all below it, ends at `lines`.
+    fn wire_intx(&mut self, lines: &IntxLines) {
+        self.upstream_port.intx.wire(&self.name, lines);
+        self.downstream_ports
+            .wire_intx(|device| lines.of_device(device));
     }
 
     fn reset_by(&mut self, kind: Reset) {
         self.upstream_port.cfg_space.reset_by(kind);
         self.downstream_ports.reset(kind);
         self.refresh_routes();
+        self.hand_down();
     }
 }
 
@@ -566,6 +611,22 @@ impl ManagedDevice for SwitchDevice {
 
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         self.0.downstream_ports.mmio_write(address, data)
+    }
+
+    fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        self.0.downstream_ports.io_read(port, data)
+    }
+
+    fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        self.0.downstream_ports.io_write(port, data)
+    }
+
+    fn upstream_changed(&mut self, upstream: &Upstream) {
+        self.0.set_upstream(upstream);
+    }
+
+    fn wire_intx(&mut self, lines: &IntxLines) {
+        self.0.wire_intx(lines);
     }
 
     fn awaits_device(&mut self, bus: u8) -> bool {

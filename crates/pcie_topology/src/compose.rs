@@ -2,18 +2,21 @@
 
 use crate::CapabilitiesSpec;
 use crate::CxlPortSpec;
+use crate::DeviceConnections;
+use crate::DeviceFactory;
 use crate::EndpointSpec;
 use crate::LinkSpec;
 use crate::LinkSpeedSpec;
+use crate::NoDevices;
 use crate::PortSpec;
 use crate::Problems;
 use crate::RootComplexSpec;
+use crate::Seat;
 use crate::SerialNumber;
 use crate::SlotSpec;
 use crate::SwitchSpec;
 use crate::TestEndpoint;
 use crate::Topology;
-use crate::endpoint::Seat;
 use crate::hierarchy::Bus;
 use crate::hierarchy::Complex;
 use crate::hierarchy::Extent;
@@ -25,6 +28,8 @@ use crate::layout::Place;
 use crate::layout::Region;
 use crate::validate::PortTraits;
 use chipset_device::mmio::RegisterMmioIntercept;
+use chipset_device::pio::ExternallyManagedPortIoIntercepts;
+use chipset_device::pio::RegisterPortIoIntercept;
 use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
 use memory_range::MemoryRange;
 use pci_bus::GenericPciBusDevice;
@@ -49,6 +54,58 @@ use pcie::root::DownstreamPortInfo;
 use pcie::root::GenericPcieRootComplex;
 use pcie::switch::SwitchConfig;
 use std::sync::Arc;
+use vmcore::line_interrupt::LineInterrupt;
+
+/// What a monitor lends to a hierarchy.
+///
+/// ```
+/// use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+/// use pcie_topology::{Platform, Topology};
+/// use vmcore::line_interrupt::{LineInterrupt, test_helpers::TestLineInterruptTarget};
+///
+/// let topology = Topology::from_toml(r#"
+///     root_complex = [{ name = "rc0", ecam = 0xe000_0000, port = [{ name = "rp0", slot = 1, intx = "A" }] }]
+/// "#)?;
+/// let controller = TestLineInterruptTarget::new_arc();
+/// let mut mmio = ExternallyManagedMmioIntercepts;
+/// let mut platform = Platform::new(&mut mmio);
+/// let line = |n| LineInterrupt::new_with_target("intx", controller.clone(), n);
+/// platform.intx = vec![[16, 17, 18, 19].map(line)];
+/// topology.compose_on(platform)?;
+/// # Ok::<(), pcie_topology::Problems>(())
+/// ```
+pub struct Platform<'a> {
+    /// Where ECAM, host bridge registers, memory BARs and expansion ROMs are registered.
+    pub register_mmio: &'a mut dyn RegisterMmioIntercept,
+    /// Where I/O BARs are registered. Without, the monitor forwards accesses to their ports by itself.
+    pub register_pio: Option<&'a mut dyn RegisterPortIoIntercept>,
+    /// Where messages go. Without, they are dropped.
+    pub msi: Option<Arc<dyn SignalMsi>>,
+    /// The INTx lines of each root complex, in the order of the description: pin p (INTA is 0) of device d on the root bus drives line
+    /// (p + d) mod 4. INTx of those that have no element here ends nowhere.
+    pub intx: Vec<[LineInterrupt; 4]>,
+    /// Who makes endpoints of kinds other than `"test"`. Without, there are none.
+    pub devices: Option<&'a mut dyn DeviceFactory>,
+}
+
+impl<'a> Platform<'a> {
+    /// Memory only: nothing takes interrupts, and I/O ports are the monitor's own affair.
+    pub fn new(register_mmio: &'a mut dyn RegisterMmioIntercept) -> Self {
+        Self {
+            register_mmio,
+            register_pio: None,
+            msi: None,
+            intx: Vec::new(),
+            devices: None,
+        }
+    }
+}
+
+/// Where an endpoint's BARs are registered.
+pub(crate) struct Registration<'a> {
+    pub(crate) mmio: &'a mut dyn RegisterMmioIntercept,
+    pub(crate) pio: &'a mut dyn RegisterPortIoIntercept,
+}
 
 impl Topology {
     /// Validates the description and composes what it asks for.
@@ -64,6 +121,48 @@ impl Topology {
         register_mmio: &mut dyn RegisterMmioIntercept,
         msi: Option<Arc<dyn SignalMsi>>,
     ) -> Result<Hierarchy, Problems> {
+        self.compose_on(Platform {
+            msi,
+            ..Platform::new(register_mmio)
+        })
+    }
+
+    /// As [`Self::compose`], with endpoints of kinds other than `"test"` from `devices`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compose`], and when `devices` can't make an endpoint.
+    pub fn compose_with(
+        &self,
+        register_mmio: &mut dyn RegisterMmioIntercept,
+        msi: Option<Arc<dyn SignalMsi>>,
+        devices: &mut dyn DeviceFactory,
+    ) -> Result<Hierarchy, Problems> {
+        self.compose_on(Platform {
+            msi,
+            devices: Some(devices),
+            ..Platform::new(register_mmio)
+        })
+    }
+
+    /// As [`Self::compose`], with all that a platform may have.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compose_with`].
+    pub fn compose_on(&self, platform: Platform<'_>) -> Result<Hierarchy, Problems> {
+        let Platform {
+            register_mmio,
+            register_pio,
+            msi,
+            intx,
+            devices,
+        } = platform;
+        let mut unregistered = ExternallyManagedPortIoIntercepts;
+        let register_pio = register_pio.unwrap_or(&mut unregistered);
+        let mut no_devices = NoDevices;
+        let devices = devices.unwrap_or(&mut no_devices);
+        let mut intx = intx.into_iter();
         self.validate()?;
         let connection = MsiConnection::new(AssignedBusRange::new(), 0);
         if let Some(msi) = msi {
@@ -75,14 +174,18 @@ impl Topology {
         let mut complexes = Vec::with_capacity(self.root_complex.len());
         for (index, spec) in self.root_complex.iter().enumerate() {
             let composer = Composer {
-                register_mmio: &mut *register_mmio,
+                register: Registration {
+                    mmio: &mut *register_mmio,
+                    pio: &mut *register_pio,
+                },
+                devices: &mut *devices,
                 msi_target: &msi_target,
                 nodes: &mut nodes,
                 complex: index,
                 events: &events,
                 place: format!("root_complex[{index}]"),
             };
-            let root = composer.root_complex(spec)?;
+            let root = composer.root_complex(spec, intx.next())?;
             complexes.push(Complex {
                 name: spec.name.clone(),
                 segment: spec.segment,
@@ -94,6 +197,7 @@ impl Topology {
             complexes,
             nodes,
             msi_target,
+            msi: connection,
             events,
         })
     }
@@ -104,7 +208,8 @@ type Attachment<'a> = (&'a str, Box<dyn GenericPciBusDevice>);
 
 /// Composes one root complex and all below it.
 struct Composer<'a> {
-    register_mmio: &'a mut dyn RegisterMmioIntercept,
+    register: Registration<'a>,
+    devices: &'a mut dyn DeviceFactory,
     msi_target: &'a MsiTarget,
     nodes: &'a mut Vec<Node>,
     complex: usize,
@@ -115,7 +220,11 @@ struct Composer<'a> {
 }
 
 impl Composer<'_> {
-    fn root_complex(mut self, spec: &RootComplexSpec) -> Result<GenericPcieRootComplex, Problems> {
+    fn root_complex(
+        mut self,
+        spec: &RootComplexSpec,
+        intx: Option<[LineInterrupt; 4]>,
+    ) -> Result<GenericPcieRootComplex, Problems> {
         let mut builder = GenericPcieRootComplex::builder(
             spec.buses.start,
             spec.buses.end,
@@ -124,6 +233,9 @@ impl Composer<'_> {
         .segment(spec.segment)
         .name(&*spec.name)
         .events(self.events.clone());
+        if let Some(lines) = intx {
+            builder = builder.intx(lines);
+        }
         if let Some(range) = spec.chbcr_range() {
             builder = builder.host_bridge_registers(self.memory(range)?);
         }
@@ -150,12 +262,8 @@ impl Composer<'_> {
                 .msi_target
                 .with_bus_range(root_bus.clone(), place.devfn());
             let device = self.endpoint(endpoint, Seat::RootBus { multi_function }, &target)?;
-            builder = builder.integrated_endpoint(
-                &*endpoint.name,
-                place.device,
-                place.function,
-                Box::new(device),
-            );
+            builder =
+                builder.integrated_endpoint(&*endpoint.name, place.device, place.function, device);
             integrated.push(Node {
                 complex: self.complex,
                 name: endpoint.name.clone(),
@@ -164,9 +272,7 @@ impl Composer<'_> {
                 bus: Bus::Root(spec.buses.start),
                 devfn: place.devfn(),
                 path: format!("{path}/{}/device", endpoint.name),
-                extent: Extent::Endpoint {
-                    functions: endpoint.functions,
-                },
+                extent: Extent::of(endpoint),
             });
         }
         if let (Some(collector), Some(place)) = (&spec.event_collector, places.last()) {
@@ -182,7 +288,7 @@ impl Composer<'_> {
                 extent: Extent::Device,
             });
         }
-        let built = builder.build(&mut *self.register_mmio, self.msi_target);
+        let built = builder.build(&mut *self.register.mmio, self.msi_target);
         let mut root = built.map_err(|error| self.problem(error))?;
         let infos = root.downstream_ports();
         for (port, place) in spec.port.iter().zip(&places) {
@@ -229,22 +335,24 @@ impl Composer<'_> {
             node.kind = FunctionKind::UpstreamPort;
             node.path = format!("{path}/upstream_port");
             self.nodes.push(node);
-            return Ok(Some((&switch.name, self.switch(switch, &target, path)?)));
+            return Ok(Some((
+                &switch.name,
+                self.switch(port, switch, &target, path)?,
+            )));
         }
         let Some(endpoint) = &port.endpoint else {
             return Ok(None);
         };
         node.name.clone_from(&endpoint.name);
-        node.extent = Extent::Endpoint {
-            functions: endpoint.functions,
-        };
+        node.extent = Extent::of(endpoint);
         self.nodes.push(node);
         let device = self.endpoint(endpoint, Seat::BehindPort, &target)?;
-        Ok(Some((&endpoint.name, Box::new(device))))
+        Ok(Some((&endpoint.name, device)))
     }
 
     fn switch(
         &mut self,
+        above: &PortSpec,
         spec: &SwitchSpec,
         target: &MsiTarget,
         path: &str,
@@ -256,6 +364,7 @@ impl Composer<'_> {
         let mut config = SwitchConfig::new(&*spec.name);
         config.upstream = PortOptions {
             serial_number: Some(serial_number(spec.serial_number, &spec.name)),
+            io_window: above.io_window.map(Into::into),
             ..port_options(&spec.capabilities)
         };
         config.ports = spec
@@ -264,7 +373,7 @@ impl Composer<'_> {
             .zip(&places)
             .map(|(port, place)| port_config(port, *place))
             .collect();
-        let built = config.build(target, Some(&mut *self.register_mmio));
+        let built = config.build(target, Some(&mut *self.register.mmio));
         let mut switch = built.map_err(|error| self.problem(error))?;
         let internal = Bus::Below(switch.upstream_port().cfg_space().bus_range());
         let infos = switch.downstream_ports();
@@ -295,8 +404,8 @@ impl Composer<'_> {
         spec: &EndpointSpec,
         seat: Seat,
         target: &MsiTarget,
-    ) -> Result<TestEndpoint, Problems> {
-        let composed = TestEndpoint::compose(spec, seat, target, &mut *self.register_mmio);
+    ) -> Result<Box<dyn GenericPciBusDevice>, Problems> {
+        let composed = compose_device(spec, seat, target, &mut self.register, self.devices);
         composed.map_err(|error| self.problem(format_args!("endpoint '{}': {error}", spec.name)))
     }
 
@@ -348,6 +457,29 @@ impl Composer<'_> {
     }
 }
 
+/// Composes an endpoint whose description was validated; the error is in words.
+pub(crate) fn compose_device(
+    spec: &EndpointSpec,
+    seat: Seat,
+    msi_target: &MsiTarget,
+    register: &mut Registration<'_>,
+    devices: &mut dyn DeviceFactory,
+) -> Result<Box<dyn GenericPciBusDevice>, String> {
+    if spec.is_test() {
+        return match TestEndpoint::compose(spec, seat, msi_target, register) {
+            Ok(device) => Ok(Box::new(device)),
+            Err(error) => Err(error.to_string()),
+        };
+    }
+    let connections = DeviceConnections {
+        seat,
+        msi_target,
+        register_mmio: &mut *register.mmio,
+    };
+    let created = devices.create(spec, connections);
+    created.map_err(|error| error.to_string())
+}
+
 fn serial_number(given: Option<SerialNumber>, name: &str) -> u64 {
     given.unwrap_or_else(|| SerialNumber::from_name(name)).0
 }
@@ -372,6 +504,8 @@ fn port_config(port: &PortSpec, place: Place) -> PortConfig {
                 }),
             slot: port.slot.as_ref().map(slot_config),
             link: Some(port_link(port)),
+            io_window: port.io_window.map(Into::into),
+            interrupt_pin: port.intx.map(Into::into),
             ..port_options(&port.capabilities)
         },
         ..PortConfig::new(&*port.name, place.device, place.function)

@@ -2,23 +2,29 @@
 
 mod compose;
 mod function;
+mod rom;
 mod save_restore;
 
 use crate::EndpointSpec;
 use crate::Problems;
+use crate::Seat;
+use crate::compose::Registration;
 use crate::validate;
 use crate::validate::Above;
 use crate::validate::PortTraits;
 use chipset_device::io::IoResult;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pci::ByteEnables;
+use chipset_device::pio::ExternallyManagedPortIoIntercepts;
 use function::EndpointFunction;
 use inspect::InspectMut;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
+use pci_bus::IntxLines;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
 use pci_bus::RecordErrorError;
+use pci_bus::Upstream;
 use pci_bus::events::EventKind;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::msi::MsiTarget;
@@ -32,23 +38,27 @@ use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SavedStateBlob;
 
-pub(crate) use compose::Seat;
-
 /// Offset in BAR 0 of the doorbell, the last dword of the scratch page.
 pub const DOORBELL_OFFSET: u64 = 0xffc;
+
+/// What a driver writes to the doorbell to lower INTx.
+pub const INTX_ACKNOWLEDGE: u32 = u32::MAX;
 
 /// An endpoint of one or more like functions, as an [`EndpointSpec`] describes it.
 ///
 /// | where | what |
 /// | --- | --- |
 /// | BAR 0, 0x000 to 0xffb | scratch memory: reads what was written, zero after a reset |
-/// | BAR 0, 0xffc | doorbell: a dword write of n raises vector n, by MSI-X where the guest enabled it, else by MSI; reads zero |
+/// | BAR 0, 0xffc | doorbell: a dword write of n raises vector n, by MSI-X where the guest enabled it, else by MSI, else by INTx; reads zero |
+/// | I/O BARs | the scratch memory from its start on, as many bytes as the BAR has |
+/// | expansion ROM | an image that says whose it is, and has no program |
 /// | MSI-X's BAR | the table and the pending bits |
 /// | CXL's BAR | component registers with HDM decoders, in function 0 |
 /// | elsewhere | reads zero, ignores writes |
 ///
 /// Scratch memory and doorbell take naturally aligned accesses of 1, 2, 4 or 8 bytes, tables and component registers of 4 or 8. A
-/// doorbell write narrower than a dword is ignored.
+/// doorbell write narrower than a dword is ignored. INTx stays high until [`INTX_ACKNOWLEDGE`] is written to the doorbell, or the guest
+/// enables MSI or MSI-X. Bus Master Enable gates MSI and MSI-X.
 ///
 /// Not emulated: DMA; memory behind the HDM decoders.
 ///
@@ -96,9 +106,14 @@ impl TestEndpoint {
             Above::Port(PortTraits {
                 ari_forwarding: true,
                 cxl_mem: true,
+                io_window: true,
             }),
         )?;
-        Self::compose(spec, Seat::BehindPort, msi_target, register_mmio)
+        let mut register = Registration {
+            mmio: register_mmio,
+            pio: &mut ExternallyManagedPortIoIntercepts,
+        };
+        Self::compose(spec, Seat::BehindPort, msi_target, &mut register)
             .map_err(|error| Problems::one("endpoint", error))
     }
 
@@ -264,6 +279,30 @@ impl ManagedDevice for TestEndpoint {
         }
     }
 
+    fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        let (function, offset) = self.io(port)?;
+        Some(function.io_read(offset, data))
+    }
+
+    fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        let (function, offset) = self.io(port)?;
+        Some(function.io_write(offset, data))
+    }
+
+    fn upstream_changed(&mut self, upstream: &Upstream) {
+        for function in &mut self.functions {
+            function.cfg_space.set_upstream(upstream);
+        }
+    }
+
+    fn wire_intx(&mut self, lines: &IntxLines) {
+        for (i, function) in self.functions.iter().enumerate() {
+            if let Some((pin, intx)) = &function.intx {
+                intx.wire(lines.line(&format!("{}.{i}", self.name), *pin));
+            }
+        }
+    }
+
     fn joined(&mut self, fabric: &Fabric, _name: &Arc<str>) {
         self.fabric = fabric.clone();
     }
@@ -312,6 +351,15 @@ impl ManagedDevice for TestEndpoint {
         self.functions.iter_mut().find_map(|function| {
             let (bar, offset) = function.cfg_space.find_bar(address)?;
             Some(function.mmio_write(bar, offset, data))
+        })
+    }
+}
+
+impl TestEndpoint {
+    fn io(&mut self, port: u16) -> Option<(&mut EndpointFunction, u64)> {
+        self.functions.iter_mut().find_map(|function| {
+            let (_, offset) = function.cfg_space.find_io_bar(port)?;
+            Some((function, offset))
         })
     }
 }

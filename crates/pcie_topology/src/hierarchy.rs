@@ -4,6 +4,7 @@ mod plug;
 
 pub use plug::PlugError;
 
+use crate::EndpointSpec;
 use crate::RootComplexSpec;
 use crate::validate::PortTraits;
 use chipset_device::io::IoError;
@@ -12,11 +13,14 @@ use chipset_device::mmio::MmioIntercept;
 use inspect::InspectMut;
 use pci_bus::RecordErrorError;
 use pci_core::bus_range::AssignedBusRange;
+use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::errors::DetectedError;
 use pcie::events::FabricEvents;
 use pcie::root::GenericPcieRootComplex;
+use std::sync::Arc;
+use vmcore::irqfd::IrqFd;
 
 /// What a [`Topology`](crate::Topology) was composed to.
 ///
@@ -26,6 +30,7 @@ pub struct Hierarchy {
     pub complexes: Vec<Complex>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) msi_target: MsiTarget,
+    pub(crate) msi: MsiConnection,
     pub(crate) events: FabricEvents,
 }
 
@@ -107,6 +112,19 @@ pub(crate) enum Extent {
     Device,
 }
 
+impl Extent {
+    /// That of an endpoint.
+    pub(crate) fn of(endpoint: &EndpointSpec) -> Self {
+        if endpoint.is_test() {
+            Self::Endpoint {
+                functions: endpoint.functions,
+            }
+        } else {
+            Self::Device
+        }
+    }
+}
+
 /// The bus that a function is on.
 #[derive(Clone)]
 pub(crate) enum Bus {
@@ -183,6 +201,11 @@ impl Hierarchy {
             .filter(|node| node.is_port())
             .map(|node| node.name.clone())
             .collect()
+    }
+
+    /// Takes routes for interrupts from `irqfd` from now on: a device can then signal an event where it would send a message.
+    pub fn connect_irqfd(&self, irqfd: Arc<dyn IrqFd>) {
+        self.msi.connect_irqfd(irqfd);
     }
 
     /// What happened in the hierarchy: devices, slots, links, resets, errors. One log of all root complexes.

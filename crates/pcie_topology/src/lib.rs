@@ -2,7 +2,7 @@
 //!
 //! A [`Topology`] is plain data: a TOML file read with [`Topology::from_toml`], or structs filled in by a program.
 //! [`Topology::validate`] names every mistake with its place in the file; [`Topology::compose`] makes the root complexes, ports,
-//! switches and [`TestEndpoint`]s it asks for, and gives the [`Hierarchy`] that names them and that devices are plugged into.
+//! switches and endpoints it asks for ([`TestEndpoint`]s, and what a [`DeviceFactory`] makes), and gives the [`Hierarchy`] that names them and that devices are plugged into.
 //!
 //! ```
 //! use chipset_device::mmio::ExternallyManagedMmioIntercepts;
@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod compose;
+mod device_factory;
 mod endpoint;
 mod hierarchy;
 mod layout;
@@ -43,7 +44,16 @@ mod parse;
 mod problem;
 mod validate;
 
+pub use compose::Platform;
+pub use device_factory::DeviceConnections;
+pub use device_factory::DeviceError;
+pub use device_factory::DeviceFactory;
+pub use device_factory::DeviceOptions;
+pub use device_factory::NoDevices;
+pub use device_factory::Seat;
+pub use device_factory::TEST_KIND;
 pub use endpoint::DOORBELL_OFFSET;
+pub use endpoint::INTX_ACKNOWLEDGE;
 pub use endpoint::TestEndpoint;
 pub use hierarchy::Complex;
 pub use hierarchy::FunctionKind;
@@ -59,6 +69,7 @@ pub use model::CxlDeviceSpec;
 pub use model::CxlPortSpec;
 pub use model::EndpointSpec;
 pub use model::EventCollectorSpec;
+pub use model::IoWindowSpec;
 pub use model::LinkSpec;
 pub use model::LinkSpeedSpec;
 pub use model::MediaType;
@@ -66,6 +77,7 @@ pub use model::MsiSpec;
 pub use model::MsixSpec;
 pub use model::ParseSerialNumberError;
 pub use model::ParseSizeError;
+pub use model::PinSpec;
 pub use model::PortBarSpec;
 pub use model::PortSpec;
 pub use model::RootComplexSpec;

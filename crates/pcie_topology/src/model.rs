@@ -2,6 +2,7 @@
 
 mod capabilities;
 mod endpoint;
+mod legacy;
 mod port;
 mod quantity;
 mod root_complex;
@@ -15,6 +16,8 @@ pub use endpoint::EndpointSpec;
 pub use endpoint::MediaType;
 pub use endpoint::MsiSpec;
 pub use endpoint::MsixSpec;
+pub use legacy::IoWindowSpec;
+pub use legacy::PinSpec;
 pub use port::CxlPortSpec;
 pub use port::PortBarSpec;
 pub use port::PortSpec;

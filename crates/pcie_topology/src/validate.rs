@@ -29,6 +29,7 @@ impl Topology {
     ///   beyond the addresses of their kind (32 bits, 4 GiB to 2^52, 16 bits); address ranges that overlap;
     /// - places that do not exist, that are taken, or whose device has no function 0; slot numbers above 8191 or used twice;
     /// - ACS services that are not emulated; CXL ports without protocol, or in a root complex without host bridge registers;
+    /// - I/O BARs, and I/O windows, below a port without I/O window;
     /// - a switch and an endpoint behind one port; devices with too many functions, or more than 8 where ARI is not forwarded;
     /// - BARs whose size is no power of two, too small or too large, whose number is taken, or for which there is no room; what
     ///   does not fit in its BAR, or overlaps; MSI and MSI-X with vectors that cannot be; CXL memory that is no multiple of
@@ -67,6 +68,7 @@ pub(crate) enum Above {
 pub(crate) struct PortTraits {
     pub(crate) ari_forwarding: bool,
     pub(crate) cxl_mem: bool,
+    pub(crate) io_window: bool,
 }
 
 /// Finds every mistake of an endpoint by itself; places are relative to it.

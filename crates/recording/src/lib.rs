@@ -40,12 +40,14 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod format;
 mod message;
 mod operation;
 mod recorder;
 mod replay;
 
+pub use access::RecordedAccess;
 pub use format::Event;
 pub use format::FormatError;
 pub use format::Record;

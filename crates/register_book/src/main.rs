@@ -10,6 +10,7 @@ mod pages;
 // Tables reach `reg_table::BLOCKS` by being linked; nothing else of these crates is needed.
 
 use cxl_spec as _;
+use nvme as _;
 use pci_core as _;
 use pci_spec as _;
 use pcie as _;

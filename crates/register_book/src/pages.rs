@@ -29,6 +29,12 @@ const AREAS: &[Area] = &[
         takes: |block| block.section.starts_with("CXL"),
     },
     Area {
+        file: "nvme.md",
+        title: "NVMe",
+        about: "Registers in memory space, in BAR 0.",
+        takes: |block| block.section.starts_with("NVMe"),
+    },
+    Area {
         file: "headers.md",
         title: "Configuration headers",
         about: "The first 64 bytes of a function's configuration space.",
@@ -54,6 +60,7 @@ const INDEX_ORDER: &[&str] = &[
     "capabilities.md",
     "extended-capabilities.md",
     "cxl.md",
+    "nvme.md",
 ];
 
 fn begins_with(block: &Block, name: &str, bytes: u8) -> bool {

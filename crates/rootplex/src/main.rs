@@ -3,8 +3,12 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod boot;
 mod live;
 mod output;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod terminal;
 
 use clap::Args;
 use clap::CommandFactory;
@@ -13,6 +17,8 @@ use clap::Subcommand;
 use output::Failure;
 use output::Target;
 use pcie_topology::Topology;
+use recording::Recorder;
+use recording::Recording;
 use rootplex::session::Session;
 use rootplex::tables;
 use std::fmt::Write;
@@ -56,6 +62,13 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Does again what a recording holds, and compares every answer.
+    #[command(after_help = format!("Examples:\n  rootplex run machine.toml --record machine.recording\n  rootplex replay \
+        machine.recording\n\nExit status: 1 where an answer differs.\n\n{EXIT_STATUS}"))]
+    Replay {
+        /// The recording.
+        file: PathBuf,
+    },
     /// Writes what tells a guest of a hierarchy: a file for each ACPI table, and a device tree.
     #[command(after_help = EXIT_STATUS)]
     Tables {
@@ -68,6 +81,10 @@ enum Command {
     },
     #[command(flatten)]
     Live(live::Command),
+    /// Boots a Linux kernel on KVM before a hierarchy; the terminal is its console. Ctrl-A x stops it.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[command(after_help = boot::EXIT_STATUS)]
+    Boot(boot::Options),
 }
 
 #[derive(Args)]
@@ -84,6 +101,9 @@ struct Options {
     /// Write a drawing of the hierarchy as SVG.
     #[arg(long, value_name = "OUT")]
     svg: Option<Target>,
+    /// Record what the enumeration reads and writes, for `rootplex replay`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print nothing but mistakes and what did not fit.
     #[arg(long, short)]
     quiet: bool,
@@ -113,19 +133,22 @@ impl Options {
 fn main() -> ExitCode {
     clap_complete::CompleteEnv::with_factory(CommandLine::command).complete();
     match run(CommandLine::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => failure.report(),
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Demo { options } => show(Session::compose(DEMO), "demo", &options),
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        Command::Boot(options) => return boot::run(&options),
+        Command::Demo { options } => show(compose(DEMO, &options)?, "demo", &options),
         Command::Run { file, options } => show(
-            Session::compose(&output::read_text(&file)?),
+            compose(&output::read_text(&file)?, &options)?,
             &file.display().to_string(),
             &options,
         ),
+        Command::Replay { file } => replay(&file),
         Command::Tables { topology, out } => match topology {
             None => write_tables(DEMO, "demo", &out),
             Some(file) => write_tables(
@@ -135,7 +158,43 @@ fn run(command: Command) -> Result<(), Failure> {
             ),
         },
         Command::Live(command) => live::run(command),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Composes a hierarchy, and records that if asked to.
+fn compose(
+    description: &str,
+    options: &Options,
+) -> Result<Result<Session, rootplex::session::SessionError>, Failure> {
+    let Some(file) = &options.record else {
+        return Ok(Session::compose(description));
+    };
+    let failed = |error| Failure::io(file, error);
+    let output = std::fs::File::create(file).map_err(failed)?;
+    let mut recorder = Recorder::start(description, output).map_err(failed)?;
+    let session = Session::compose_recorded(description, Some(&mut recorder));
+    recorder.finish().map_err(failed)?;
+    Ok(session)
+}
+
+/// Replays a recording, and says what differs.
+fn replay(file: &Path) -> Result<(), Failure> {
+    let bytes = std::fs::read(file).map_err(|error| Failure::io(file, error))?;
+    let source = file.display().to_string();
+    let recording = Recording::parse(&bytes).map_err(|error| Failure::mistakes(&source, &error))?;
+    let report =
+        recording::replay(&recording).map_err(|error| Failure::mistakes(&source, &error))?;
+    if !report.is_faithful() {
+        return Err(Failure::other(report));
     }
+    let unfinished = if recording.is_finished {
+        ""
+    } else {
+        "; the recording was not finished"
+    };
+    output::show(format!("{report}{unfinished}\n").as_bytes())?;
+    Ok(())
 }
 
 fn write_tables(description: &str, source: &str, out: &Path) -> Result<(), Failure> {

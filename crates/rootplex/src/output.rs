@@ -119,6 +119,15 @@ impl Failure {
         }
     }
 
+    /// A failure with an exit status of its own.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(crate) fn with_status(status: u8, text: impl fmt::Display) -> Self {
+        Self {
+            status,
+            ..Self::other(text)
+        }
+    }
+
     pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {
         Self::other(format_args!("{}: {error}", path.display()))
     }

@@ -29,6 +29,8 @@ use pcie_topology::Hierarchy;
 use pcie_topology::Problems;
 use pcie_topology::RootComplexSpec;
 use pcie_topology::Topology;
+use recording::RecordedAccess;
+use recording::Recorder;
 use std::fmt;
 
 /// The vendor ID in a DVSEC of CXL (CXL 3.1 section 8.1.1).
@@ -99,12 +101,25 @@ impl Session {
     /// - the description is malformed, or describes what cannot be;
     /// - the bus numbers or apertures of a root complex contradict each other.
     pub fn compose(description: &str) -> Result<Self, SessionError> {
+        Self::compose_recorded(description, None)
+    }
+
+    /// As [`Self::compose`]; what the enumeration reads and writes is taken down.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compose`].
+    pub fn compose_recorded(
+        description: &str,
+        mut recorder: Option<&mut Recorder>,
+    ) -> Result<Self, SessionError> {
         let topology = Topology::from_toml(description)?;
         let mut hierarchy = topology.compose(&mut ExternallyManagedMmioIntercepts, None)?;
         let mut found = Vec::new();
         for complex in &mut hierarchy.complexes {
             let host_bridge = host_bridge(&complex.spec);
-            let enumerated = pci_enumerate::enumerate(&mut ecam(&mut complex.root), &host_bridge);
+            let mut access = RecordedAccess::new(ecam(&mut complex.root), recorder.as_deref_mut());
+            let enumerated = pci_enumerate::enumerate(&mut access, &host_bridge);
             found.push(enumerated.map_err(|source| SessionError::Apertures {
                 complex: complex.name.clone(),
                 source,

@@ -170,7 +170,7 @@ impl<'a> Driver<'a> {
             .map(|(_, offset)| offset)
     }
 
-    /// The memory BARs with size and current address, sized with decoding off as `__pci_read_base` of Linux does.
+    /// The BARs with size and current address, sized with decoding off as `__pci_read_base` of Linux does.
     pub fn size_bars(&mut self) -> Vec<Bar> {
         let count = if self.read_u8(register::HEADER_TYPE) & 0x7f == 1 {
             2
@@ -196,6 +196,16 @@ impl<'a> Driver<'a> {
     /// A BAR and the slots it takes.
     fn size_bar(&mut self, index: u8) -> (Option<Bar>, u8) {
         let (low, low_mask) = self.probe(index);
+        if low & 1 != 0 {
+            let port = u64::from(low & !0x3);
+            let bar = Bar {
+                index,
+                kind: BarKind::Io,
+                size: (low_mask & !0x3).wrapping_neg().into(),
+                address: Some(port).filter(|port| *port != 0),
+            };
+            return (Some(bar), 1);
+        }
         let wide = low & 0b110 == 0b100;
         let (high, high_mask) = if wide {
             self.probe(index + 1)

@@ -99,10 +99,18 @@ impl AsFd for Event {
 }
 
 /// Blocks until one of several events is signalled.
-pub(crate) struct Waiter(Epoll);
+///
+/// For a thread that waits again and again: [`Event::wait`] makes one of these each time. The events must live as long.
+#[derive(Debug)]
+pub struct Waiter(Epoll);
 
 impl Waiter {
-    pub(crate) fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> io::Result<Self> {
+    /// A waiter for `events`.
+    ///
+    /// # Errors
+    ///
+    /// When the process or the machine has no file descriptor left.
+    pub fn new<'a>(events: impl IntoIterator<Item = &'a Event>) -> io::Result<Self> {
         let epoll = Epoll::new()?;
         for event in events {
             epoll.ctl(
@@ -115,7 +123,7 @@ impl Waiter {
     }
 
     /// Returns when an event is signalled, and sometimes without (a Unix signal): the caller asks the events.
-    pub(crate) fn wait(&self) {
+    pub fn wait(&self) {
         let _ = self.0.wait(-1, &mut [EpollEvent::default()]);
     }
 }

@@ -1,6 +1,39 @@
-//! Guest memory that a device brings along.
+//! Guest memory: what a device reads and writes by DMA, and what it brings along.
 
 use std::io;
+
+/// The guest's memory, as a device reaches it by direct memory access.
+///
+/// The monitor implements this; a device calls it from threads of its own, while the guest's processors run. The memory is shared with
+/// them: what was read may change right after, so a device reads what it decides by once.
+///
+/// The implementor makes a naturally aligned access of 1, 2, 4 or 8 bytes in one piece, and doesn't block. A device that needs its
+/// writes seen in an order puts a [`fence`](std::sync::atomic::fence) between them.
+pub trait GuestMemory: Send + Sync {
+    /// Fills `data` with the bytes from guest physical address `gpa` on.
+    ///
+    /// # Errors
+    ///
+    /// When not all of the bytes are memory. What `data` then holds is not said.
+    fn read(&self, gpa: u64, data: &mut [u8]) -> Result<(), NotMemory>;
+
+    /// Writes `data` from guest physical address `gpa` on.
+    ///
+    /// # Errors
+    ///
+    /// When not all of the bytes are memory that can be written. Some of them may have been written.
+    fn write(&self, gpa: u64, data: &[u8]) -> Result<(), NotMemory>;
+}
+
+/// Guest physical addresses that are not memory, or cannot be written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{len:#x} bytes at {gpa:#x} are not all guest memory")]
+pub struct NotMemory {
+    /// Address of the first byte asked for.
+    pub gpa: u64,
+    /// Bytes asked for.
+    pub len: usize,
+}
 
 /// Memory of a device that can appear in the guest's physical address space, such as a BAR that is plain memory.
 ///

@@ -6,6 +6,7 @@
 extern crate self as vmcore;
 
 pub mod device_state;
+pub mod doorbell;
 pub mod event;
 pub mod guest_memory;
 pub mod interrupt;

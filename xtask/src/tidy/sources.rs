@@ -5,10 +5,16 @@ use crate::workspace::TextFile;
 use crate::workspace::Workspace;
 
 /// Crates that may say `deny(unsafe_code)` in place of `forbid`, and why.
-const UNSAFE_EXCEPTIONS: &[(&str, &str)] = &[(
-    "vmcore",
-    "an event's file descriptor is lent as `BorrowedFd`, and linkme gathers saved-state roots in a link section",
-)];
+const UNSAFE_EXCEPTIONS: &[(&str, &str)] = &[
+    (
+        "vmcore",
+        "an event's file descriptor is lent as `BorrowedFd`, and linkme gathers saved-state roots in a link section",
+    ),
+    (
+        "vmm",
+        "KVM takes guest memory by its address, and extended processor state as a structure of variable size",
+    ),
+];
 
 const LINES_MAX: usize = 900;
 

@@ -30,10 +30,10 @@ fn an_unknown_path_says_how_far_it_is_known() {
     );
     let json = answer.json();
     assert_eq!(json["known"], "rc0/functions");
-    assert_eq!(
-        json["children"].as_array().unwrap()[..3],
-        ["rp0", "rp1", "rp2"]
-    );
+    let children = json["children"].as_array().unwrap();
+    for name in ["rp0", "rp1", "rp2"] {
+        assert!(children.contains(&name.into()), "{children:?}");
+    }
     let first = get(machine.socket(), "/inspect/rc9");
     assert_eq!(
         (first.status, first.error().as_str()),

@@ -169,6 +169,11 @@ fn metrics_of_each_port() {
             .contains("rootplex_port_link_active{port=\"rp1\"} 1\n")
     );
     assert!(answer.body.ends_with("# EOF\n"));
+    assert!(
+        answer
+            .body
+            .contains("rootplex_root_complex_unsupported_requests_total{root_complex=\"rc0\"} ")
+    );
     machine
         .hierarchy
         .lock()
@@ -179,6 +184,7 @@ fn metrics_of_each_port() {
         after.contains("rootplex_port_slot_occupied{port=\"rp0\"} 1\n"),
         "{after}"
     );
+    assert!(after.contains("rootplex_port_plugged_total{port=\"rp0\"} 1\n"));
 }
 
 /// A source with something that can be changed.

@@ -1,13 +1,24 @@
-//! BARs: what a device asks for, and what the guest maps.
+//! BARs and the expansion ROM: what a device asks for, and what the guest maps.
 
 use super::ConfigSpaceError;
+use crate::bar_mapping::BarMapping;
 use chipset_device::mmio::ControlMmioIntercept;
+use chipset_device::pio::ControlPortIoIntercept;
 use inspect::Inspect;
 use std::fmt;
 use vmcore::guest_memory::MappableGuestMemory;
 
 /// The smallest memory BAR: a page, so that a monitor can map each by itself.
 const MIN_LEN: u64 = 4096;
+/// The smallest and the largest I/O BAR (PCIe 6.2 section 7.5.1.2.1).
+const IO_LEN: std::ops::RangeInclusive<u64> = 4..=256;
+/// The largest expansion ROM: 16 MiB (PCIe 6.2 section 7.5.1.2.4).
+const ROM_MAX_LEN: u64 = 16 << 20;
+/// Expansion ROM Enable.
+const ROM_ENABLE: u32 = 1;
+
+/// Where the expansion ROM is named by a BAR number: that after the last BAR.
+pub const EXPANSION_ROM: u8 = 6;
 
 /// What stands behind a BAR.
 #[derive(Inspect)]
@@ -15,6 +26,8 @@ const MIN_LEN: u64 = 4096;
 pub enum BarMemoryKind {
     /// Accesses come to the device.
     Intercept(#[inspect(rename = "control")] Box<dyn ControlMmioIntercept>),
+    /// Accesses to the ports of an I/O BAR come to the device.
+    PortIo(#[inspect(rename = "control")] Box<dyn ControlPortIoIntercept>),
     /// The guest reaches memory without an exit.
     SharedMem(#[inspect(skip)] Box<dyn MappableGuestMemory>),
     /// Nothing is registered with the monitor; the device finds its accesses by address.
@@ -30,6 +43,14 @@ impl fmt::Debug for BarMemoryKind {
                 control.region_name(),
                 control.addr()
             ),
+            Self::PortIo(control) => {
+                write!(
+                    f,
+                    "PortIo({:?}, {:?})",
+                    control.region_name(),
+                    control.addr()
+                )
+            }
             Self::SharedMem(_) => f.write_str("SharedMem"),
             Self::Dummy => f.write_str("Dummy"),
         }
@@ -40,6 +61,11 @@ impl BarMemoryKind {
     fn map(&mut self, address: u64) {
         match self {
             Self::Intercept(control) => control.map(address),
+            // What is beyond the last port is not mapped to begin with.
+            Self::PortIo(control) => match u16::try_from(address) {
+                Ok(port) => control.map(port),
+                Err(_) => control.unmap(),
+            },
             Self::SharedMem(memory) => {
                 if let Err(error) = memory.map_to_guest(address, true) {
                     tracelimit::error_ratelimited!(address, error = %error, "BAR memory not mapped");
@@ -52,21 +78,26 @@ impl BarMemoryKind {
     fn unmap(&mut self) {
         match self {
             Self::Intercept(control) => control.unmap(),
+            Self::PortIo(control) => control.unmap(),
             Self::SharedMem(memory) => memory.unmap_from_guest(),
             Self::Dummy => {}
         }
     }
 }
 
-/// Width and prefetchability of a memory BAR (PCIe 6.2 section 7.5.1.2.1).
+/// Address space, width and prefetchability of a BAR (PCIe 6.2 section 7.5.1.2.1).
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Inspect)]
 pub enum BarKind {
     /// 32-bit, non-prefetchable.
     Memory32,
+    /// 32-bit, prefetchable.
+    Memory32Prefetchable,
     /// 64-bit, non-prefetchable. Takes two slots.
     Memory64,
     /// 64-bit, prefetchable. Takes two slots.
     Memory64Prefetchable,
+    /// I/O space, of which accesses to ports 0 to 0xffff can reach the device.
+    Io,
 }
 
 impl BarKind {
@@ -75,19 +106,34 @@ impl BarKind {
         matches!(self, Self::Memory64 | Self::Memory64Prefetchable)
     }
 
+    /// Whether it is of I/O space.
+    pub const fn is_io(self) -> bool {
+        matches!(self, Self::Io)
+    }
+
     /// Bits 3:0 of the register.
     const fn encoding(self) -> u32 {
         match self {
             Self::Memory32 => 0b0000,
             Self::Memory64 => 0b0100,
             Self::Memory64Prefetchable => 0b1100,
+            Self::Memory32Prefetchable => 0b1000,
+            Self::Io => 0b01,
         }
     }
 
     const fn max_len(self) -> u64 {
         match self {
-            Self::Memory32 => 1 << 31,
+            Self::Memory32 | Self::Memory32Prefetchable => 1 << 31,
             Self::Memory64 | Self::Memory64Prefetchable => 1 << 63,
+            Self::Io => *IO_LEN.end(),
+        }
+    }
+
+    const fn min_len(self) -> u64 {
+        match self {
+            Self::Io => *IO_LEN.start(),
+            _ => MIN_LEN,
         }
     }
 }
@@ -97,16 +143,17 @@ impl BarKind {
 pub struct BarDefinition {
     /// Its kind.
     pub kind: BarKind,
-    /// Bytes; rounded up to a power of two of at least 4096.
+    /// Bytes; rounded up to a power of two of at least 4096, of an I/O BAR of at least 4 and at most 256.
     pub len: u64,
     /// What stands behind it.
     pub memory: BarMemoryKind,
 }
 
-/// The BARs a device asks for.
+/// The BARs and the expansion ROM a device asks for.
 #[derive(Debug, Default)]
 pub struct DeviceBars {
     pub(super) slots: [Option<BarDefinition>; 6],
+    pub(super) rom: Option<(u64, BarMemoryKind)>,
 }
 
 impl DeviceBars {
@@ -128,6 +175,15 @@ impl DeviceBars {
     /// A 64-bit BAR in slots 4 and 5.
     pub fn bar4(self, len: u64, memory: BarMemoryKind) -> Self {
         self.with(4, BarKind::Memory64, len, memory)
+    }
+
+    /// An expansion ROM of `len` bytes, rounded up to a power of two of at least 4096 and at most 16 MiB. Where it answers, it is
+    /// found as BAR [`EXPANSION_ROM`].
+    pub fn rom(self, len: u64, memory: BarMemoryKind) -> Self {
+        Self {
+            rom: Some((len, memory)),
+            ..self
+        }
     }
 
     /// A BAR of any kind in slot `index`. There is no slot above 5, and a BAR asked for there is not made.
@@ -162,7 +218,15 @@ impl Bar {
         if kind.is_64_bit() && index + 1 >= count {
             return Err(ConfigSpaceError::BarSlots { index, count });
         }
-        match len.max(MIN_LEN).checked_next_power_of_two() {
+        let suits = match &memory {
+            BarMemoryKind::Intercept(_) | BarMemoryKind::SharedMem(_) => !kind.is_io(),
+            BarMemoryKind::PortIo(_) => kind.is_io(),
+            BarMemoryKind::Dummy => true,
+        };
+        if !suits {
+            return Err(ConfigSpaceError::BarSpace { index, kind });
+        }
+        match len.max(kind.min_len()).checked_next_power_of_two() {
             Some(rounded) if rounded <= kind.max_len() => Ok(Self {
                 kind,
                 len: rounded,
@@ -204,5 +268,46 @@ impl Bar {
             self.memory.map(address);
         }
         self.mapped = address;
+    }
+}
+
+/// The expansion ROM of a composed function (PCIe 6.2 section 7.5.1.2.4).
+#[derive(Debug, Inspect)]
+#[inspect(transparent)]
+pub(super) struct Rom(Bar);
+
+impl Rom {
+    pub(super) fn new(len: u64, memory: BarMemoryKind) -> Result<Self, ConfigSpaceError> {
+        if len > ROM_MAX_LEN {
+            return Err(ConfigSpaceError::RomTooLarge { len });
+        }
+        let index = usize::from(EXPANSION_ROM);
+        let definition = BarDefinition {
+            kind: BarKind::Memory32,
+            len,
+            memory,
+        };
+        // One register, whatever BARs the header has.
+        Ok(Self(Bar::new(index, index + 1, definition)?))
+    }
+
+    /// The writable bits of the register.
+    pub(super) fn writable(&self) -> u32 {
+        let [address, _] = self.0.writable();
+        address | ROM_ENABLE
+    }
+
+    /// Where the register says it answers; nowhere while Expansion ROM Enable is clear.
+    pub(super) fn mapping(&self, register: u32) -> Option<BarMapping> {
+        let [address, _] = self.0.writable();
+        (register & ROM_ENABLE != 0).then(|| BarMapping {
+            index: EXPANSION_ROM,
+            base_address: (register & address).into(),
+            len: self.0.len,
+        })
+    }
+
+    pub(super) fn place(&mut self, address: Option<u64>) {
+        self.0.place(address);
     }
 }

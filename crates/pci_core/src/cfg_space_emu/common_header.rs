@@ -4,10 +4,12 @@ use super::BarDefinition;
 use super::CommonHeaderResult;
 use super::ConfigSpaceError;
 use super::DeviceBars;
+use super::EXPANSION_ROM;
 use super::Effects;
 use super::HeaderType;
 use super::IntxInterrupt;
 use super::bars::Bar;
+use super::bars::Rom;
 use super::chain::Chain;
 use super::chain::Owner;
 use super::header::Header;
@@ -27,16 +29,22 @@ use crate::spec::caps::EXT_CAP_END;
 use crate::spec::caps::EXT_CAP_START;
 use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::Command;
+use crate::spec::cfg_space::Status;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
+use pci_bus::AddressRanges;
+use pci_bus::Upstream;
 use reg_table::Page;
 use reg_table::Reset;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use vmcore::line_interrupt::LineInterrupt;
 
 const BAR0: u16 = 0x10;
+/// The ports that a processor can reach.
+const PORTS: RangeInclusive<u64> = 0..=0xffff;
 
 /// The emulator that [`ConfigSpaceType0Emulator`](super::ConfigSpaceType0Emulator) (`N` = 6) and
 /// [`ConfigSpaceType1Emulator`](super::ConfigSpaceType1Emulator) (`N` = 2) are built on.
@@ -62,22 +70,24 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     pub(super) extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
     #[inspect(with = "inspect_bars")]
     bars: [Option<Bar>; N],
+    rom: Option<Rom>,
     #[inspect(skip)]
     bar_masks: [u32; N],
     /// What the BAR registers read, as of the last change.
     #[inspect(skip)]
     base_addresses: [u32; N],
-    /// Where memory BARs answer; empty while Memory Space Enable is clear.
+    /// Where memory BARs and the expansion ROM answer; empty while Memory Space Enable is clear.
     mappings: BarMappings,
+    /// Where I/O BARs answer; empty while I/O Space Enable is clear.
+    io_mappings: BarMappings,
+    /// What the bridges above let through.
+    upstream: Upstream,
     pub(super) intx: Option<Arc<IntxInterrupt>>,
     /// Whether the function may issue requests.
     bus_master: BusMaster,
     /// Whether MSI and MSI-X wait for that.
     #[inspect(skip)]
     gates_messages: bool,
-    /// Whether every bridge above passes requests on.
-    #[inspect(skip)]
-    bus_master_above: bool,
 }
 
 /// What a read needs, and nothing else: one cache line of a function, however many functions there are.
@@ -144,7 +154,8 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             HeaderType::Type0
         };
         let mut header = Header::new(header_type, &hardware_ids, !capabilities.is_empty(), &page);
-        let (bars, bar_masks) = compose_bars(&mut header, bars)?;
+        let (bars, bar_masks, rom) = compose_bars(&mut header, bars)?;
+        header.init_io_window(None);
         let chain = Chain::new(&page, &mut capabilities, &mut extended_capabilities)?;
         let is_pcie = capabilities
             .iter()
@@ -162,13 +173,15 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             capabilities,
             extended_capabilities,
             bars,
+            rom,
             bar_masks,
             base_addresses: [0; N],
             mappings: BarMappings::default(),
+            io_mappings: BarMappings::default(),
+            upstream: Upstream::open(),
             intx: None,
             bus_master: BusMaster::disabled(),
             gates_messages: false,
-            bus_master_above: true,
         };
         emulator.place_bars();
         Ok(emulator)
@@ -231,10 +244,38 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         self.bus_master.clone()
     }
 
+    /// What the bridges above let through.
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// The bridges above let `upstream` through from now on: BARs that they do not reach are unmapped, and requests go up only
+    /// if all of them pass requests on.
+    pub fn set_upstream(&mut self, upstream: &Upstream) {
+        if self.upstream == *upstream {
+            return;
+        }
+        let moved = (&self.upstream.memory, &self.upstream.io) != (&upstream.memory, &upstream.io);
+        self.upstream.clone_from(upstream);
+        self.update_bus_master(self.command());
+        if moved {
+            self.place_bars();
+        }
+    }
+
+    /// Records error bits in Status, which software clears (PCIe 6.2 section 7.5.1.1.4). Other bits are ignored.
+    pub fn record_status(&self, errors: Status) {
+        each!(&self.header, (file, Reg) => {
+            let errors = u32::from(errors.into_bits()) & file.writable(Reg::Status);
+            file.update(Reg::Status, |status| status | errors);
+        });
+    }
+
     pub(super) fn update_bus_master(&mut self, command: Command) {
         // Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1).
-        let enabled =
-            command.bus_master() && self.bus_master_above && self.power_state() == PowerState::D0;
+        let enabled = command.bus_master()
+            && self.upstream.bus_master
+            && self.power_state() == PowerState::D0;
         if self.bus_master.set(enabled) {
             self.gate_messages(enabled);
         }
@@ -489,8 +530,9 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             self.update_intx_disable(now.intx_disable());
         }
         self.update_bus_master(now);
-        if now.mmio_enabled() != before.mmio_enabled() {
-            self.update_mmio_enabled(now.mmio_enabled());
+        let decodes = |command: Command| (command.mmio_enabled(), command.pio_enabled());
+        if decodes(now) != decodes(before) {
+            self.place_bars_if(now);
         }
     }
 
@@ -498,7 +540,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     pub fn sync_command_register(&mut self, command: Command) {
         self.update_intx_disable(command.intx_disable());
         self.update_bus_master(command);
-        self.update_mmio_enabled(command.mmio_enabled());
+        self.place_bars_if(command);
     }
 
     /// Applies Interrupt Disable to the line.
@@ -513,9 +555,9 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         command.intx_disable() || self.power_state() != PowerState::D0
     }
 
-    /// Maps the BARs where the registers say, or unmaps them all.
+    /// Maps the memory BARs where the registers say, or unmaps them all.
     pub fn update_mmio_enabled(&mut self, enabled: bool) {
-        self.place_bars_if(enabled);
+        self.place_bars_if(self.command().with_mmio_enabled(enabled));
     }
 
     /// Sets the BAR registers; encoding bits and bits below a BAR's size stay.
@@ -526,47 +568,76 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         self.place_bars();
     }
 
-    fn place_bars(&mut self) {
-        self.place_bars_if(self.command().mmio_enabled());
+    pub(super) fn place_bars(&mut self) {
+        self.place_bars_if(self.command());
     }
 
-    fn place_bars_if(&mut self, enabled: bool) {
+    /// Maps what decodes under `command` and can be reached, and unmaps the rest.
+    fn place_bars_if(&mut self, command: Command) {
         for (value, offset) in self.base_addresses.iter_mut().zip((BAR0..).step_by(4)) {
             *value = self.image.page.load(offset);
         }
+        let (mut addresses, mut masks) = ([0; TYPE0_BAR_COUNT], [0; TYPE0_BAR_COUNT]);
+        let slots = addresses.iter_mut().zip(&mut masks);
+        for ((address, mask), (from, writable)) in
+            slots.zip(self.base_addresses.iter().zip(&self.bar_masks))
+        {
+            (*address, *mask) = (*from, *writable);
+        }
         self.mappings = BarMappings::default();
         // Below D0, a function answers configuration requests only (PCIe 6.2 section 5.3.1).
-        if enabled && self.power_state() == PowerState::D0 {
-            let (mut addresses, mut masks) = ([0; TYPE0_BAR_COUNT], [0; TYPE0_BAR_COUNT]);
-            let slots = addresses.iter_mut().zip(&mut masks);
-            for ((address, mask), (from, writable)) in
-                slots.zip(self.base_addresses.iter().zip(&self.bar_masks))
-            {
-                (*address, *mask) = (*from, *writable);
-            }
-            self.mappings = BarMappings::parse(&addresses, &masks);
+        let in_d0 = self.power_state() == PowerState::D0;
+        if in_d0 && command.mmio_enabled() {
+            let register = self.header.rom();
+            self.mappings = BarMappings::parse(&addresses, &masks)
+                .with(self.rom.as_ref().and_then(|rom| rom.mapping(register)))
+                .within(&self.upstream.memory);
+        }
+        self.io_mappings = BarMappings::default();
+        if in_d0 && command.pio_enabled() {
+            self.io_mappings = BarMappings::parse_io(&addresses, &masks)
+                .within(&self.upstream.io)
+                .within(&AddressRanges::from_iter([PORTS]));
         }
         for (index, bar) in (0u8..).zip(&mut self.bars) {
             if let Some(bar) = bar {
-                bar.place(self.mappings.get(index));
+                let mappings = match bar.kind.is_io() {
+                    true => &self.io_mappings,
+                    false => &self.mappings,
+                };
+                bar.place(mappings.get(index));
             }
+        }
+        if let Some(rom) = &mut self.rom {
+            rom.place(self.mappings.get(EXPANSION_ROM));
         }
     }
 
-    /// Which BAR claims an address, and the offset into it; none while Memory Space Enable is clear.
+    /// Which memory BAR claims an address, and the offset into it; none while Memory Space Enable is clear, or where a bridge above
+    /// does not let accesses to all of the BAR through. The expansion ROM is [`EXPANSION_ROM`].
     #[inline]
     pub fn find_bar(&self, address: u64) -> Option<(u8, u64)> {
         self.mappings.find(address)
     }
 
-    /// Where a BAR answers; none while Memory Space Enable is clear.
-    pub fn bar_address(&self, bar: u8) -> Option<u64> {
-        self.mappings.get(bar)
+    /// Which I/O BAR claims a port, and the offset into it; as [`Self::find_bar`], by I/O Space Enable.
+    pub fn find_io_bar(&self, port: u16) -> Option<(u8, u64)> {
+        self.io_mappings.find(port.into())
     }
 
-    /// Where all memory BARs answer; none while Memory Space Enable is clear.
+    /// Where a BAR answers, if it does: the address of a memory BAR or the port of an I/O BAR.
+    pub fn bar_address(&self, bar: u8) -> Option<u64> {
+        self.mappings.get(bar).or_else(|| self.io_mappings.get(bar))
+    }
+
+    /// Where memory BARs and the expansion ROM answer.
     pub fn bar_mappings(&self) -> &BarMappings {
         &self.mappings
+    }
+
+    /// Where I/O BARs answer.
+    pub fn io_bar_mappings(&self) -> &BarMappings {
+        &self.io_mappings
     }
 
     /// What sizing the BARs reads.
@@ -576,8 +647,8 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 }
 
-/// The composed BARs, and what sizing each register reads.
-type Bars<const N: usize> = ([Option<Bar>; N], [u32; N]);
+/// The composed BARs, what sizing each register reads, and the expansion ROM.
+type Bars<const N: usize> = ([Option<Bar>; N], [u32; N], Option<Rom>);
 
 /// Composes the BAR registers of the header.
 fn compose_bars<const N: usize>(
@@ -614,8 +685,14 @@ fn compose_bars<const N: usize>(
     for (index, &(writable, encoding)) in registers.iter().enumerate() {
         header.init_bar(index, writable, encoding);
     }
+    let rom = definitions
+        .rom
+        .map(|(len, memory)| Rom::new(len, memory))
+        .transpose()?;
+    header.init_rom(rom.as_ref().map_or(0, Rom::writable));
     Ok((
         bars,
         registers.map(|(writable, encoding)| writable | encoding),
+        rom,
     ))
 }

@@ -5,7 +5,6 @@ use super::ConfigSpaceCommonHeaderEmulator;
 use super::ConfigSpaceType0Emulator;
 use super::ConfigSpaceType1Emulator;
 use super::header::Header;
-use super::header::each;
 use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::extended::aer::AerExtendedCapability;
 use crate::capabilities::extended::aer::ErrorSignal;
@@ -102,7 +101,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                 .with_fatal_error_detected(fatal)
                 .with_unsupported_request_detected(unsupported),
         );
-        self.set_status(
+        self.record_status(
             Status::new()
                 .with_err_detected_parity(error.bit == UncorrectableErrorBit::POISONED_TLP_RECEIVED)
                 .with_abort_target_signaled(error.bit == UncorrectableErrorBit::COMPLETER_ABORT),
@@ -133,7 +132,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             None
         };
         if serr && uncorrectable.is_some() {
-            self.set_status(Status::new().with_err_signaled(true));
+            self.record_status(Status::new().with_err_signaled(true));
         }
         // An overflow of the header log is a correctable error of its own.
         RecordedError {
@@ -149,11 +148,6 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         if let Some(pcie) = self.pci_express() {
             pcie.record_device_status(status);
         }
-    }
-
-    fn set_status(&self, bits: Status) {
-        let bits = u32::from(bits.into_bits());
-        each!(&self.header, (file, Reg) => file.update(Reg::Status, |status| status | bits));
     }
 }
 
@@ -188,6 +182,11 @@ impl ConfigSpaceType1Emulator {
     }
 
     /// Advanced Error Reporting, if it has that.
+    pub fn aer(&self) -> Option<&AerExtendedCapability> {
+        self.extended_capabilities().iter().find_map(|c| c.as_aer())
+    }
+
+    /// Advanced Error Reporting, if it has that.
     pub fn aer_mut(&mut self) -> Option<&mut AerExtendedCapability> {
         self.common.aer_mut()
     }
@@ -217,10 +216,7 @@ impl ConfigSpaceType1Emulator {
             return false;
         };
         if message.is_uncorrectable() {
-            let received = SecondaryStatus::new().with_err_received(true);
-            file.update(Type1HeaderReg::SecondaryStatus, |status| {
-                status | u32::from(received.into_bits())
-            });
+            self.record_secondary_status(SecondaryStatus::new().with_err_received(true));
         }
         BridgeControl::from_bits(file.get16(Type1HeaderReg::BridgeControl)).serr_enable()
     }
@@ -242,7 +238,7 @@ impl ConfigSpaceType1Emulator {
         };
         if serr {
             self.common
-                .set_status(Status::new().with_err_signaled(true));
+                .record_status(Status::new().with_err_signaled(true));
         }
         serr || enabled
     }

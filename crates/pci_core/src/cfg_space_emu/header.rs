@@ -3,6 +3,7 @@
 use super::Effects;
 use super::HeaderType;
 use crate::capabilities::CapabilityRegisters;
+use crate::spec::cfg_space::IoAddressing;
 use crate::spec::cfg_space::Type0HeaderReg;
 use crate::spec::cfg_space::Type1HeaderReg;
 use crate::spec::hwid::HardwareIds;
@@ -104,6 +105,37 @@ impl Header {
         }
     }
 
+    /// Composes the expansion ROM's register: which bits software can write.
+    pub(super) fn init_rom(&mut self, writable: u32) {
+        each!(self, (file, Reg) => file.narrow(Reg::ExpansionRomBaseAddress, writable));
+    }
+
+    /// The expansion ROM's register.
+    pub(super) fn rom(&self) -> u32 {
+        each!(self, (file, Reg) => file.get(Reg::ExpansionRomBaseAddress))
+    }
+
+    /// Composes a bridge's I/O window: how much of an address it has; `None` for no window.
+    pub(super) fn init_io_window(&mut self, addressing: Option<IoAddressing>) {
+        use Type1HeaderReg::*;
+        let Self::Type1(file) = self else { return };
+        let (short, upper) = match addressing {
+            None => (0, 0),
+            Some(IoAddressing::Bits16) => (0xf0, 0),
+            Some(IoAddressing::Bits32) => (0xf0, 0xffff),
+        };
+        for register in [IoBase, IoLimit] {
+            file.narrow(register, short);
+            file.init(
+                register,
+                addressing.map_or(0, |addressing| addressing as u8),
+            );
+        }
+        for register in [IoBaseUpper, IoLimitUpper] {
+            file.narrow(register, upper);
+        }
+    }
+
     /// Sets the software-writable bits of one BAR register.
     pub(super) fn set_bar(&self, index: usize, value: u32) {
         // The caller places the BARs afterwards.
@@ -158,32 +190,16 @@ fn type0_effect(register: Type0HeaderReg, effects: &mut Effects) {
     use Type0HeaderReg::*;
     match register {
         Command => effects.command = true,
-        Bar0 | Bar1 | Bar2 | Bar3 | Bar4 | Bar5 => effects.bars = true,
+        Bar0 | Bar1 | Bar2 | Bar3 | Bar4 | Bar5 | ExpansionRomBaseAddress => effects.bars = true,
         // Error bits are only recorded.
         Status => {}
         // Notes that software keeps for itself.
         InterruptLine | MinGnt => {}
         // Read-only.
-        VendorId
-        | DeviceId
-        | RevisionId
-        | ProgrammingInterface
-        | SubClass
-        | BaseClass
-        | CacheLineSize
-        | LatencyTimer
-        | HeaderType
-        | Bist
-        | CardbusCisPointer
-        | SubsystemVendorId
-        | SubsystemId
-        | ExpansionRomBaseAddress
-        | CapabilitiesPointer
-        | Reserved35
-        | Reserved36
-        | Reserved38
-        | InterruptPin
-        | MaxLat => {}
+        VendorId | DeviceId | RevisionId | ProgrammingInterface | SubClass | BaseClass
+        | CacheLineSize | LatencyTimer | HeaderType | Bist | CardbusCisPointer
+        | SubsystemVendorId | SubsystemId | CapabilitiesPointer | Reserved35 | Reserved36
+        | Reserved38 | InterruptPin | MaxLat => {}
     }
 }
 
@@ -191,7 +207,7 @@ fn type1_effect(register: Type1HeaderReg, effects: &mut Effects) {
     use Type1HeaderReg::*;
     match register {
         Command => effects.command = true,
-        Bar0 | Bar1 => effects.bars = true,
+        Bar0 | Bar1 | ExpansionRomBaseAddress => effects.bars = true,
         PrimaryBusNumber | SecondaryBusNumber | SubordinateBusNumber => effects.bus_numbers = true,
         IoBase
         | IoLimit
@@ -223,7 +239,6 @@ fn type1_effect(register: Type1HeaderReg, effects: &mut Effects) {
         | CapabilitiesPointer
         | Reserved35
         | Reserved36
-        | ExpansionRomBaseAddress
         | InterruptPin => {}
     }
 }

@@ -13,15 +13,15 @@ const INTERRUPT_STATUS: u32 = 1 << 19;
 /// A function's INTx interrupt: the device raises and lowers it, the guest may hold it back with Interrupt Disable.
 #[derive(Debug, Inspect)]
 pub struct IntxInterrupt {
-    line: LineInterrupt,
     #[inspect(skip)]
     page: Arc<Page>,
     #[inspect(flatten)]
     level: Mutex<Level>,
 }
 
-#[derive(Debug, Default, Inspect)]
+#[derive(Debug, Inspect)]
 struct Level {
+    line: LineInterrupt,
     interrupt_status: bool,
     interrupt_disabled: bool,
 }
@@ -29,13 +29,18 @@ struct Level {
 impl IntxInterrupt {
     pub(super) fn new(line: LineInterrupt, page: Arc<Page>, disabled: bool) -> Self {
         Self {
-            line,
             page,
             level: Mutex::new(Level {
+                line,
                 interrupt_status: false,
                 interrupt_disabled: disabled,
             }),
         }
+    }
+
+    /// Wires the pin to `line` from now on: a function is composed before it is known where it will be attached.
+    pub fn wire(&self, line: LineInterrupt) {
+        self.change(|level| level.line = line);
     }
 
     /// Raises or lowers the interrupt. Interrupt Status follows; the line does unless Interrupt Disable is set.
@@ -51,14 +56,13 @@ impl IntxInterrupt {
     /// Puts both back at once: in between, the line would move.
     pub(super) fn restore(&self, high: bool, disabled: bool) {
         self.change(|level| {
-            *level = Level {
-                interrupt_status: high,
-                interrupt_disabled: disabled,
-            }
+            level.interrupt_status = high;
+            level.interrupt_disabled = disabled;
         });
     }
 
-    pub(super) fn status(&self) -> bool {
+    /// Whether it is raised: Interrupt Status, whether or not Interrupt Disable holds the line back.
+    pub fn is_raised(&self) -> bool {
         self.level.lock().interrupt_status
     }
 
@@ -72,7 +76,8 @@ impl IntxInterrupt {
         };
         self.page
             .update(STATUS_COMMAND, |word| (word & !INTERRUPT_STATUS) | status);
-        self.line
+        level
+            .line
             .set_level(level.interrupt_status && !level.interrupt_disabled);
     }
 }

@@ -14,11 +14,13 @@ mod plan_subject;
 mod save_restore;
 mod type0;
 mod type1;
+mod windows;
 
 pub use bars::BarDefinition;
 pub use bars::BarKind;
 pub use bars::BarMemoryKind;
 pub use bars::DeviceBars;
+pub use bars::EXPANSION_ROM;
 pub use common_header::ConfigSpaceCommonHeaderEmulator;
 pub use common_header::ConfigSpaceCommonHeaderEmulatorType0;
 pub use common_header::ConfigSpaceCommonHeaderEmulatorType1;
@@ -85,7 +87,7 @@ impl PartialEq for CommonHeaderResult {
 pub struct Effects {
     /// The Command register changed: decoding, bus mastering or INTx may have.
     pub command: bool,
-    /// A BAR was written.
+    /// A BAR or the expansion ROM was written.
     pub bars: bool,
     /// A bridge's bus numbers were written.
     pub bus_numbers: bool,
@@ -150,6 +152,20 @@ pub enum ConfigSpaceError {
     BarOccupied {
         /// The slot.
         index: usize,
+    },
+    /// A BAR of one address space with the mapping of the other.
+    #[error("BAR{index} is of kind {kind:?}; what stands behind it is of the other address space")]
+    BarSpace {
+        /// The slot.
+        index: usize,
+        /// Its kind.
+        kind: BarKind,
+    },
+    /// An expansion ROM that is too large.
+    #[error("an expansion ROM of {len:#x} bytes; it has at most 16 MiB")]
+    RomTooLarge {
+        /// Bytes asked for.
+        len: u64,
     },
     /// A BAR larger than its width can address.
     #[error("BAR{index} asks for {len:#x} bytes; its kind takes at most {max:#x}")]

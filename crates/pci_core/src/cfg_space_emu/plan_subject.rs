@@ -14,6 +14,7 @@ use crate::capabilities::plan_subject::encoded;
 use crate::capabilities::plan_subject::restore_encoded;
 use crate::msi::MsiTarget;
 use crate::spec::caps::pci_express::DevicePortType;
+use crate::spec::cfg_space::IoAddressing;
 use crate::spec::hwid::ClassCode;
 use crate::spec::hwid::HardwareIds;
 use crate::spec::hwid::ProgrammingInterface;
@@ -178,8 +179,32 @@ fn every_bar_kind() -> DeviceBars {
         )
 }
 
+fn narrow_bars_and_a_rom() -> DeviceBars {
+    DeviceBars::new()
+        .with(0, BarKind::Io, 4, BarMemoryKind::Dummy)
+        .with(
+            3,
+            BarKind::Memory32Prefetchable,
+            0x2000,
+            BarMemoryKind::Dummy,
+        )
+        .with(5, BarKind::Io, 256, BarMemoryKind::Dummy)
+        .rom(0x1_0000, BarMemoryKind::Dummy)
+}
+
 fn bridge(bars: DeviceBars) -> Function {
-    Function::Type1(Box::new(ConfigSpaceType1Emulator::new_with_bars(
+    Function::Type1(Box::new(bridge_emulator(bars)))
+}
+
+fn bridge_with_io_window(addressing: IoAddressing) -> Function {
+    let bars = DeviceBars::new()
+        .with(1, BarKind::Io, 16, BarMemoryKind::Dummy)
+        .rom(0x800, BarMemoryKind::Dummy);
+    Function::Type1(Box::new(bridge_emulator(bars).with_io_window(addressing)))
+}
+
+fn bridge_emulator(bars: DeviceBars) -> ConfigSpaceType1Emulator {
+    ConfigSpaceType1Emulator::new_with_bars(
         ids(ClassCode::BRIDGE, Subclass::BRIDGE_PCI_TO_PCI),
         vec![Box::new(PciExpressCapability::new(
             DevicePortType::RootPort,
@@ -187,7 +212,7 @@ fn bridge(bars: DeviceBars) -> Function {
         ))],
         vec![Box::new(AcsExtendedCapability::new())],
         bars,
-    )))
+    )
 }
 
 /// What is stored at 0x3E shows as the latency timer as well.
@@ -200,6 +225,12 @@ const LATENCY: &[Consequence] = &[Consequence {
 plan_subjects! {
     "type 0 header without BARs" => FunctionSubject::header(endpoint(DeviceBars::new()), LATENCY),
     "type 0 header with BARs of every kind" => FunctionSubject::header(endpoint(every_bar_kind()), LATENCY),
+    "type 0 header with narrow BARs and an expansion ROM" =>
+        FunctionSubject::header(endpoint(narrow_bars_and_a_rom()), LATENCY),
+    "type 1 header with an I/O window of 16 bits" =>
+        FunctionSubject::header(bridge_with_io_window(IoAddressing::Bits16), &[]),
+    "type 1 header with an I/O window of 32 bits" =>
+        FunctionSubject::header(bridge_with_io_window(IoAddressing::Bits32), &[]),
     "type 1 header without BARs" => FunctionSubject::header(bridge(DeviceBars::new()), &[]),
     "type 1 header with a BAR" => FunctionSubject::header(
         bridge(DeviceBars::new().bar0(0x1_0000, BarMemoryKind::Dummy)), &[]

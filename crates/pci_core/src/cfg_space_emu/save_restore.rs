@@ -6,6 +6,7 @@ use super::ConfigSpaceType1Emulator;
 use super::header::Header;
 use super::header::each;
 use crate::spec::cfg_space::Command;
+use crate::spec::cfg_space::IO_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::Type0HeaderReg;
 use crate::spec::cfg_space::Type1HeaderReg;
@@ -64,6 +65,16 @@ mod state {
         /// The function's INTx interrupt is raised.
         #[mesh(19)]
         pub interrupt_status: bool,
+        #[mesh(20)]
+        pub expansion_rom: u32,
+        #[mesh(21)]
+        pub io_base: u8,
+        #[mesh(22)]
+        pub io_limit: u8,
+        #[mesh(23)]
+        pub io_base_upper: u16,
+        #[mesh(24)]
+        pub io_limit_upper: u16,
     }
 }
 
@@ -108,7 +119,12 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             extended_capabilities: Vec::new(),
             status: each!(&self.header, (file, Reg) => half(file.get(Reg::Status) & file.writable(Reg::Status))),
             secondary_status: half(type1(Type1HeaderReg::SecondaryStatus)),
-            interrupt_status: self.intx.as_ref().is_some_and(|intx| intx.status()),
+            interrupt_status: self.intx.as_ref().is_some_and(|intx| intx.is_raised()),
+            expansion_rom: self.header.rom(),
+            io_base: byte(type1(Type1HeaderReg::IoBase)) & IO_BASE_LIMIT_ADDRESS_MASK,
+            io_limit: byte(type1(Type1HeaderReg::IoLimit)) & IO_BASE_LIMIT_ADDRESS_MASK,
+            io_base_upper: half(type1(Type1HeaderReg::IoBaseUpper)),
+            io_limit_upper: half(type1(Type1HeaderReg::IoLimitUpper)),
         };
         state.capabilities = save_all(
             self.capabilities
@@ -194,6 +210,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         each!(&self.header, (file, Reg) => {
             file.set(Reg::InterruptLine, state.interrupt_line);
             file.set_writable(Reg::Status, state.status);
+            file.set_writable(Reg::ExpansionRomBaseAddress, state.expansion_rom);
         });
         match &self.header {
             Header::Type0(file) => {
@@ -214,6 +231,10 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                     (PrefetchableBaseUpper, state.prefetch_base_upper),
                     (PrefetchableLimitUpper, state.prefetch_limit_upper),
                     (BridgeControl, state.bridge_control.into()),
+                    (IoBase, state.io_base.into()),
+                    (IoLimit, state.io_limit.into()),
+                    (IoBaseUpper, state.io_base_upper.into()),
+                    (IoLimitUpper, state.io_limit_upper.into()),
                 ] {
                     file.set_writable(register, value);
                 }
@@ -225,7 +246,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             intx.restore(state.interrupt_status, self.intx_disabled(command));
         }
         self.update_bus_master(command);
-        self.update_mmio_enabled(command.mmio_enabled());
+        self.place_bars();
         Ok(())
     }
 }

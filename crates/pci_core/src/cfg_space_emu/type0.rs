@@ -12,11 +12,13 @@ use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
 use crate::spec::caps::power_management::PowerState;
+use crate::spec::cfg_space::Status;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
+use pci_bus::Upstream;
 use reg_table::Page;
 use reg_table::Reset;
 use std::sync::Arc;
@@ -138,6 +140,23 @@ impl ConfigSpaceType0Emulator {
         self.common.bus_master()
     }
 
+    /// What the bridges above let through: everything, until [`Self::set_upstream`] says otherwise.
+    pub fn upstream(&self) -> &Upstream {
+        self.common.upstream()
+    }
+
+    /// The bridges above let `upstream` through from now on. BARs that no access reaches any more are unmapped, those that are reached
+    /// again are mapped, and [`Self::bus_master`] follows. A device calls it from
+    /// [`ManagedDevice::upstream_changed`](pci_bus::ManagedDevice::upstream_changed).
+    pub fn set_upstream(&mut self, upstream: &Upstream) {
+        self.common.set_upstream(upstream);
+    }
+
+    /// Records error bits in Status, which software clears (PCIe 6.2 section 7.5.1.1.4). Other bits are ignored.
+    pub fn record_status(&self, errors: Status) {
+        self.common.record_status(errors);
+    }
+
     /// Resets to the state after power-on.
     pub fn reset(&mut self) {
         self.common.reset();
@@ -183,17 +202,28 @@ impl ConfigSpaceType0Emulator {
         self.common.write(offset, value, enables)
     }
 
-    /// Which BAR claims an address, and the offset into it; none while Memory Space Enable is clear.
+    /// Which memory BAR claims an address, and the offset into it; none while Memory Space Enable is clear, or where a bridge above
+    /// does not let accesses to all of the BAR through. The expansion ROM is [`EXPANSION_ROM`](super::EXPANSION_ROM).
     pub fn find_bar(&self, address: u64) -> Option<(u8, u64)> {
         self.common.find_bar(address)
     }
 
-    /// Where a BAR answers; none while Memory Space Enable is clear.
+    /// Which I/O BAR claims a port, and the offset into it; as [`Self::find_bar`], by I/O Space Enable.
+    pub fn find_io_bar(&self, port: u16) -> Option<(u8, u64)> {
+        self.common.find_io_bar(port)
+    }
+
+    /// Where a BAR answers, if it does: the address of a memory BAR or the port of an I/O BAR.
     pub fn bar_address(&self, bar: u8) -> Option<u64> {
         self.common.bar_address(bar)
     }
 
-    /// Where all memory BARs answer; none while Memory Space Enable is clear.
+    /// Where I/O BARs answer.
+    pub fn io_bar_mappings(&self) -> &BarMappings {
+        self.common.io_bar_mappings()
+    }
+
+    /// Where memory BARs and the expansion ROM answer.
     pub fn bar_mappings(&self) -> &BarMappings {
         self.common.bar_mappings()
     }

@@ -4,7 +4,9 @@ use super::ConfigSpaceCommonHeaderEmulatorType1;
 use super::ConfigSpaceError;
 use super::DeviceBars;
 use super::Effects;
+use super::IntxInterrupt;
 use super::header::Header;
+use crate::PciInterruptPin;
 use crate::bar_mapping::BarMappings;
 use crate::bus_master::BusMaster;
 use crate::bus_range::AssignedBusRange;
@@ -13,17 +15,21 @@ use crate::capabilities::PciExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
 use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::BridgeControl;
-use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
+use crate::spec::cfg_space::IoAddressing;
+use crate::spec::cfg_space::SecondaryStatus;
+use crate::spec::cfg_space::Status;
 use crate::spec::cfg_space::Type1HeaderReg;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
+use pci_bus::Upstream;
 use reg_table::Page;
 use reg_table::Reset;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use vmcore::line_interrupt::LineInterrupt;
 
 /// The configuration space of a port or bridge.
 ///
@@ -127,6 +133,22 @@ impl ConfigSpaceType1Emulator {
         }
     }
 
+    /// Gives the bridge an I/O window with addresses of so many bits (PCIe 6.2 section 7.5.1.3.6). Without, its registers read zero,
+    /// and no I/O access goes through.
+    pub fn with_io_window(mut self, addressing: IoAddressing) -> Self {
+        self.common.header.init_io_window(Some(addressing));
+        self
+    }
+
+    /// Gives the function an INTx pin, wired to `line`.
+    pub fn set_interrupt_pin(
+        &mut self,
+        pin: PciInterruptPin,
+        line: LineInterrupt,
+    ) -> Arc<IntxInterrupt> {
+        self.common.set_interrupt_pin(pin, line)
+    }
+
     /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
     ///
     /// A message that is held back stays pending where the function has pending bits (MSI-X, and MSI with per-vector masking), and is
@@ -141,6 +163,23 @@ impl ConfigSpaceType1Emulator {
     /// Follows whether the function may issue requests: its own Bus Master Enable and that of the bridges above.
     pub fn bus_master(&self) -> BusMaster {
         self.common.bus_master()
+    }
+
+    /// What the bridges above let through: everything, until [`Self::set_upstream`] says otherwise.
+    pub fn upstream(&self) -> &Upstream {
+        self.common.upstream()
+    }
+
+    /// The bridges above let `upstream` through from now on. BARs that no access reaches any more are unmapped, those that are reached
+    /// again are mapped, and [`Self::bus_master`] follows. A device calls it from
+    /// [`ManagedDevice::upstream_changed`](pci_bus::ManagedDevice::upstream_changed).
+    pub fn set_upstream(&mut self, upstream: &Upstream) {
+        self.common.set_upstream(upstream);
+    }
+
+    /// Records error bits in Status, which software clears (PCIe 6.2 section 7.5.1.1.4). Other bits are ignored.
+    pub fn record_status(&self, errors: Status) {
+        self.common.record_status(errors);
     }
 
     /// Resets to the state after power-on.
@@ -193,7 +232,7 @@ impl ConfigSpaceType1Emulator {
         Ok(effects)
     }
 
-    fn get(&self, register: Type1HeaderReg) -> u32 {
+    pub(super) fn get(&self, register: Type1HeaderReg) -> u32 {
         match &self.common.header {
             Header::Type1(file) => file.get(register),
             // A bridge is never composed with another header.
@@ -243,49 +282,60 @@ impl ConfigSpaceType1Emulator {
         self.bus_range.clone()
     }
 
+    /// Records error bits in Secondary Status, which software clears (PCIe 6.2 section 7.5.1.3.7). Other bits are ignored.
+    ///
+    /// A request that the bridge forwards and that nobody below answers leaves Received Master Abort as it is: that bit is about
+    /// requests that the bridge itself sends down.
+    pub fn record_secondary_status(&self, errors: SecondaryStatus) {
+        if let Header::Type1(file) = &self.common.header {
+            let errors =
+                u32::from(errors.into_bits()) & file.writable(Type1HeaderReg::SecondaryStatus);
+            file.update(Type1HeaderReg::SecondaryStatus, |status| status | errors);
+        }
+    }
+
     /// Whether the guest holds the bus below in reset (PCIe 6.2 section 7.5.1.3.13).
     pub fn secondary_bus_reset(&self) -> bool {
+        self.bridge_control().secondary_bus_reset()
+    }
+
+    /// Whether the bridge has an I/O window.
+    pub(super) fn has_io_window(&self) -> bool {
+        match &self.common.header {
+            Header::Type1(file) => file.writable(Type1HeaderReg::IoBase) != 0,
+            Header::Type0(_) => false,
+        }
+    }
+
+    /// Bridge Control.
+    pub(super) fn bridge_control(&self) -> BridgeControl {
         let control = u16::try_from(self.get(Type1HeaderReg::BridgeControl)).unwrap_or_default();
-        BridgeControl::from_bits(control).secondary_bus_reset()
+        BridgeControl::from_bits(control)
     }
 
-    /// The non-prefetchable memory window; none while Memory Space Enable is clear or base is above limit.
-    pub fn assigned_memory_range(&self) -> Option<RangeInclusive<u32>> {
-        let address = u32::from(MEMORY_BASE_LIMIT_ADDRESS_MASK);
-        let base = (self.get(Type1HeaderReg::MemoryBase) & address) << 16;
-        let limit = ((self.get(Type1HeaderReg::MemoryLimit) & address) << 16) | 0xf_ffff;
-        (self.common.command().mmio_enabled() && base <= limit).then_some(base..=limit)
-    }
-
-    /// The prefetchable memory window; none while Memory Space Enable is clear or base is above limit.
-    pub fn assigned_prefetch_range(&self) -> Option<RangeInclusive<u64>> {
-        let address = u32::from(MEMORY_BASE_LIMIT_ADDRESS_MASK);
-        let full = |low, upper| {
-            (u64::from(self.get(upper)) << 32) | (u64::from(self.get(low) & address) << 16)
-        };
-        let base = full(
-            Type1HeaderReg::PrefetchableMemoryBase,
-            Type1HeaderReg::PrefetchableBaseUpper,
-        );
-        let limit = full(
-            Type1HeaderReg::PrefetchableMemoryLimit,
-            Type1HeaderReg::PrefetchableLimitUpper,
-        ) | 0xf_ffff;
-        (self.common.command().mmio_enabled() && base <= limit).then_some(base..=limit)
-    }
-
-    /// Which BAR claims an address, and the offset into it; none while Memory Space Enable is clear.
+    /// Which memory BAR claims an address, and the offset into it; none while Memory Space Enable is clear, or where a bridge above
+    /// does not let accesses to all of the BAR through. The expansion ROM is [`EXPANSION_ROM`](super::EXPANSION_ROM).
     #[inline]
     pub fn find_bar(&self, address: u64) -> Option<(u8, u64)> {
         self.common.find_bar(address)
     }
 
-    /// Where a BAR answers; none while Memory Space Enable is clear.
+    /// Which I/O BAR claims a port, and the offset into it; as [`Self::find_bar`], by I/O Space Enable.
+    pub fn find_io_bar(&self, port: u16) -> Option<(u8, u64)> {
+        self.common.find_io_bar(port)
+    }
+
+    /// Where a BAR answers, if it does: the address of a memory BAR or the port of an I/O BAR.
     pub fn bar_address(&self, bar: u8) -> Option<u64> {
         self.common.bar_address(bar)
     }
 
-    /// Where all memory BARs answer; none while Memory Space Enable is clear.
+    /// Where I/O BARs answer.
+    pub fn io_bar_mappings(&self) -> &BarMappings {
+        self.common.io_bar_mappings()
+    }
+
+    /// Where memory BARs and the expansion ROM answer.
     pub fn bar_mappings(&self) -> &BarMappings {
         self.common.bar_mappings()
     }

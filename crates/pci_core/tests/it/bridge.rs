@@ -2,9 +2,16 @@
 
 use crate::function::Config;
 use crate::function::port_ids;
+use pci_bus::Upstream;
+use pci_core::cfg_space_emu::BarKind;
 use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
+use pci_core::cfg_space_emu::EXPANSION_ROM;
+use pci_core::spec::cfg_space::DevSel;
+use pci_core::spec::cfg_space::IoAddressing;
+use pci_core::spec::cfg_space::SecondaryStatus;
+use pci_core::spec::cfg_space::Status;
 use reg_table::Reset;
 use vmcore::save_restore::SaveRestore;
 
@@ -99,4 +106,107 @@ fn a_bridge_may_have_a_bar() {
     bridge.write(4, 2);
     assert_eq!(bridge.find_bar(0x1_fe00_8000), Some((0, 0x8000)));
     assert_eq!(bridge.bar_address(0), Some(0x1_fe00_0000));
+}
+
+fn bridge_with(bars: DeviceBars) -> ConfigSpaceType1Emulator {
+    ConfigSpaceType1Emulator::new_with_bars(port_ids(), vec![], vec![], bars)
+}
+
+#[test]
+fn an_io_window_has_16_or_32_address_bits() {
+    let mut none = bridge_with(DeviceBars::new());
+    none.shows_after_all_ones(&[(0x1c, 0), (0x30, 0)]);
+    none.write(0x04, 1);
+    assert_eq!(none.assigned_io_range(), None, "0 to 0xfff is not a window");
+
+    let mut narrow = bridge_with(DeviceBars::new()).with_io_window(IoAddressing::Bits16);
+    narrow.shows_after_all_ones(&[(0x1c, 0xf0f0), (0x30, 0)]);
+    narrow.write(0x1c, 0x4020);
+    assert_eq!(
+        narrow.assigned_io_range(),
+        None,
+        "I/O Space Enable is clear"
+    );
+    narrow.write(0x04, 1);
+    assert_eq!(narrow.assigned_io_range(), Some(0x2000..=0x4fff));
+    assert!(narrow.downstream().io.contains(0x4ff0, 0x10));
+    narrow.write(0x1c, 0x1020);
+    assert_eq!(narrow.assigned_io_range(), None, "base above limit");
+
+    let mut wide = bridge_with(DeviceBars::new()).with_io_window(IoAddressing::Bits32);
+    wide.shows_after_all_ones(&[(0x1c, 0xf1f1), (0x30, u32::MAX)]);
+    wide.write(0x1c, 0x4020);
+    wide.write(0x30, 0x0002_0001);
+    wide.write(0x04, 1);
+    assert_eq!(wide.assigned_io_range(), Some(0x1_2000..=0x2_4fff));
+    let saved = wide.save().unwrap();
+    wide.reset();
+    wide.restore(saved).unwrap();
+    assert_eq!(wide.assigned_io_range(), Some(0x1_2000..=0x2_4fff));
+}
+
+#[test]
+fn a_bridges_bars_and_rom_are_gated_by_the_bridges_above_and_not_by_its_own_windows() {
+    let bars = DeviceBars::new()
+        .with(
+            0,
+            BarKind::Memory32Prefetchable,
+            0x2000,
+            BarMemoryKind::Dummy,
+        )
+        .with(1, BarKind::Io, 16, BarMemoryKind::Dummy)
+        .rom(0x1_0000, BarMemoryKind::Dummy);
+    let mut bridge = bridge_with(bars);
+    bridge.shows_after_all_ones(&[
+        (0x10, 0xffff_e008),
+        (0x14, 0xffff_fff1),
+        (0x38, 0xffff_0001),
+    ]);
+    for (offset, value) in [
+        (0x10, 0x8000_2000),
+        (0x14, 0x3000),
+        (0x38, 0x8001_0001),
+        (0x04, 3),
+    ] {
+        bridge.write(offset, value);
+    }
+    assert_eq!(bridge.find_bar(0x8000_3fff), Some((0, 0x1fff)));
+    assert_eq!(bridge.find_bar(0x8001_0000), Some((EXPANSION_ROM, 0)));
+    assert_eq!(bridge.find_io_bar(0x300f), Some((1, 0xf)));
+    assert_eq!(bridge.bar_address(1), Some(0x3000));
+    bridge.set_upstream(&Upstream {
+        memory: [0x8000_0000..=0x8000_ffff].into_iter().collect(),
+        ..Upstream::open()
+    });
+    assert_eq!(bridge.bar_address(0), Some(0x8000_2000));
+    assert_eq!(bridge.bar_address(EXPANSION_ROM), None);
+    bridge.set_upstream(&Upstream::closed());
+    assert_eq!((bridge.bar_address(0), bridge.bar_address(1)), (None, None));
+    bridge.set_upstream(&Upstream::open());
+    bridge.write(0x14, 0x1_3000);
+    assert_eq!(bridge.bar_address(1), None, "no processor has that port");
+}
+
+#[test]
+fn errors_are_recorded_until_software_clears_them_one_by_one() {
+    let mut bridge = bridge_with(DeviceBars::new());
+    bridge.record_secondary_status(
+        SecondaryStatus::new()
+            .with_abort_master_received(true)
+            .with_err_received(true)
+            .with_devsel(DevSel::Slow),
+    );
+    bridge.record_status(
+        Status::new()
+            .with_err_signaled(true)
+            .with_interrupt_status(true),
+    );
+    bridge.shows(&[(0x1c, 0x6000_0000), (0x04, 0x4000_0000)]);
+    // Bytes beside it, then one bit of it.
+    let _ = bridge.write_lanes(0x1c, u32::MAX, 0b0011);
+    bridge.shows(&[(0x1c, 0x6000_0000)]);
+    bridge.write(0x1c, 0x2000_0000);
+    bridge.shows(&[(0x1c, 0x4000_0000)]);
+    bridge.write(0x04, 0x4000_0000);
+    bridge.shows(&[(0x04, 0)]);
 }

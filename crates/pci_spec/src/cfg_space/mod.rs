@@ -14,6 +14,7 @@ pub use type0::Type0HeaderReg;
 pub use type1::BridgeControl;
 pub use type1::HEADER_TYPE_01_SIZE;
 pub use type1::HeaderType01;
+pub use type1::IO_BASE_LIMIT_ADDRESS_MASK;
 pub use type1::MEMORY_BASE_LIMIT_ADDRESS_MASK;
 pub use type1::PREFETCH_MEMORY_BASE_LIMIT_64BIT;
 pub use type1::SecondaryStatus;
@@ -171,6 +172,30 @@ pub struct BarEncodingBits {
 }
 
 const _: () = assert!(size_of::<BarEncodingBits>() == 4);
+
+/// An INTx pin (PCIe 6.2 section 7.5.1.1.13). The Interrupt Pin register holds one more than the value here, since 0 means
+/// that a function has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Inspect)]
+pub enum PciInterruptPin {
+    /// INTA#.
+    IntA = 0,
+    /// INTB#.
+    IntB,
+    /// INTC#.
+    IntC,
+    /// INTD#.
+    IntD,
+}
+
+/// How much of an I/O address a bridge's I/O window has, as the low four bits of I/O Base and I/O Limit say it (PCIe 6.2 section
+/// 7.5.1.3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Inspect)]
+pub enum IoAddressing {
+    /// 16 bits: the window is within 64 KiB, and the upper registers read zero.
+    Bits16 = 0,
+    /// 32 bits.
+    Bits32 = 1,
+}
 
 #[cfg(test)]
 mod tests {

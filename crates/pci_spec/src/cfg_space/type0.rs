@@ -1,7 +1,7 @@
 //! The Type 0 configuration header: endpoints (PCIe 6.2 section 7.5.1.2).
 //!
-//! Not emulated: cache line size and latency timer (without effect on PCI Express), BIST, the CardBus CIS pointer and
-//! the expansion ROM. Their registers read zero.
+//! Not emulated: cache line size and latency timer (without effect on PCI Express), BIST, the CardBus CIS pointer. Their
+//! registers read zero. Validation of the expansion ROM: its status says that it is not supported.
 
 use super::Command;
 use super::Status;
@@ -51,8 +51,8 @@ pub enum HeaderType00 {
 pub const HEADER_TYPE_00_SIZE: u16 = 0x40;
 
 register_block! {
-    /// The Type 0 header. The composer gives the identity, the header type's multi-function bit, the BARs (their
-    /// encoding bits, and by narrowing their size) and the capabilities pointer.
+    /// The Type 0 header. The composer gives the identity, the header type's multi-function bit, the BARs and the expansion ROM
+    /// (their encoding bits, and by narrowing their size) and the capabilities pointer.
     pub TYPE0_HEADER: Type0HeaderReg = "type0_header" {
         title: "Type 0 configuration header",
         section: "PCIe 6.2 section 7.5.1.2",
@@ -92,7 +92,9 @@ register_block! {
     0x28 cardbus_cis_pointer: u32 as () = 0, "PCIe 6.2 section 7.5.1.2.2" { ro: [value[31:0]] }
     0x2c subsystem_vendor_id: u16 as () = 0, "PCIe 6.2 section 7.5.1.2.3" { hwinit: [value[15:0]] }
     0x2e subsystem_id: u16 as () = 0, "PCIe 6.2 section 7.5.1.2.3" { hwinit: [value[15:0]] }
-    0x30 expansion_rom_base_address: u32 as () = 0, "PCIe 6.2 section 7.5.1.2.4" { ro: [value[31:0]] }
+    0x30 expansion_rom_base_address: u32 as () = 0, "PCIe 6.2 section 7.5.1.2.4" {
+        rw: [enable[0:0], address[31:11]], ro: [validation_status[3:1], validation_details[7:4]],
+    }
     0x34 capabilities_pointer: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.11" { hwinit: [value[7:0]] }
     0x35 reserved_35: u8 as () = 0, "PCIe 6.2 section 7.5.1.2" {}
     0x36 reserved_36: u16 as () = 0, "PCIe 6.2 section 7.5.1.2" {}
@@ -132,7 +134,7 @@ mod tests {
             (0xffff_ffff, 0),
             (0, 0),
             (0, 0),
-            (0, 0),
+            (0xffff_f801, 0),
             (0, 0),
             (0, 0),
             (0x00ff_00ff, 0),

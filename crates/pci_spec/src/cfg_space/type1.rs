@@ -1,7 +1,7 @@
 //! The Type 1 configuration header: root ports, switch ports and bridges (PCIe 6.2 section 7.5.1.3).
 //!
-//! Not emulated: the I/O window (base and limit read zero, which tells software that there is none), cache line size,
-//! latency timers, BIST and the expansion ROM. Their registers read zero.
+//! Not emulated: cache line size, latency timers and BIST. Their registers read zero. Validation of the expansion ROM: its status
+//! says that it is not supported.
 
 use super::Command;
 use super::DevSel;
@@ -56,6 +56,9 @@ pub enum HeaderType01 {
 
 /// Bytes of a Type 1 header.
 pub const HEADER_TYPE_01_SIZE: u16 = 0x40;
+
+/// Bits of the I/O base and limit registers that are address bits 15:12.
+pub const IO_BASE_LIMIT_ADDRESS_MASK: u8 = 0xf0;
 
 /// Bits of the (prefetchable) memory base and limit registers that are address bits 31:20.
 pub const MEMORY_BASE_LIMIT_ADDRESS_MASK: u16 = 0xfff0;
@@ -131,8 +134,9 @@ pub struct BridgeControl {
 const _: () = assert!(size_of::<BridgeControl>() == 2);
 
 register_block! {
-    /// The Type 1 header. The composer gives the identity, the header type's multi-function bit, the BARs (their
-    /// encoding bits, and by narrowing their size) and the capabilities pointer.
+    /// The Type 1 header. The composer gives the identity, the header type's multi-function bit, the BARs and the
+    /// expansion ROM (their encoding bits, and by narrowing their size), the I/O window (by narrowing, whether there is one) and the
+    /// capabilities pointer.
     pub TYPE1_HEADER: Type1HeaderReg = "type1_header" {
         title: "Type 1 configuration header",
         section: "PCIe 6.2 section 7.5.1.3",
@@ -169,8 +173,8 @@ register_block! {
     0x19 secondary_bus_number: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.3" { rw: [value[7:0]] }
     0x1a subordinate_bus_number: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.4" { rw: [value[7:0]] }
     0x1b secondary_latency_timer: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.5" { ro: [value[7:0]] }
-    0x1c io_base: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.6" { ro: [addressing[3:0], address[7:4]] }
-    0x1d io_limit: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.6" { ro: [addressing[3:0], address[7:4]] }
+    0x1c io_base: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.6" { hwinit: [addressing[3:0]], rw: [address[7:4]] }
+    0x1d io_limit: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.6" { hwinit: [addressing[3:0]], rw: [address[7:4]] }
     0x1e secondary_status: u16 as SecondaryStatus = 0, "PCIe 6.2 section 7.5.1.3.7" {
         ro: [capable_mhz_66, capable_fast_b2b, devsel],
         rw1c: [
@@ -188,12 +192,14 @@ register_block! {
     }
     0x28 prefetchable_base_upper: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.10" { rw: [value[31:0]] }
     0x2c prefetchable_limit_upper: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.10" { rw: [value[31:0]] }
-    0x30 io_base_upper: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.11" { ro: [value[15:0]] }
-    0x32 io_limit_upper: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.11" { ro: [value[15:0]] }
+    0x30 io_base_upper: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.11" { rw: [value[15:0]] }
+    0x32 io_limit_upper: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.11" { rw: [value[15:0]] }
     0x34 capabilities_pointer: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.11" { hwinit: [value[7:0]] }
     0x35 reserved_35: u8 as () = 0, "PCIe 6.2 section 7.5.1.3" {}
     0x36 reserved_36: u16 as () = 0, "PCIe 6.2 section 7.5.1.3" {}
-    0x38 expansion_rom_base_address: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.12" { ro: [value[31:0]] }
+    0x38 expansion_rom_base_address: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.12" {
+        rw: [enable[0:0], address[31:11]], ro: [validation_status[3:1], validation_details[7:4]],
+    }
     0x3c interrupt_line: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.12" { rw: [value[7:0]] }
     0x3d interrupt_pin: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.13" { hwinit: [value[7:0]] }
     0x3e bridge_control: u16 as BridgeControl = 0, "PCIe 6.2 section 7.5.1.3.13" {
@@ -258,14 +264,14 @@ mod tests {
             (0xffff_ffff, 0),
             (0xffff_ffff, 0),
             (0x00ff_ffff, 0),
-            (0, 0xf900_0000),
+            (0x0000_f0f0, 0xf900_0000),
             (0xfff0_fff0, 0),
             (0xfff0_fff0, 0),
             (0xffff_ffff, 0),
             (0xffff_ffff, 0),
+            (0xffff_ffff, 0),
             (0, 0),
-            (0, 0),
-            (0, 0),
+            (0xffff_f801, 0),
             (0x005f_00ff, 0),
         ];
         for (i, (rw, rw1c)) in words.into_iter().enumerate() {

@@ -42,6 +42,11 @@ impl PortBar {
         Self { definition, msix }
     }
 
+    /// Whether the guest uses MSI-X.
+    pub(super) fn msix_enabled(&self) -> bool {
+        self.msix.as_ref().is_some_and(MsixEmulator::enabled)
+    }
+
     /// The part that an offset lies in, and the offset into that part.
     fn find(&self, offset: u64) -> Option<(PortBarSubregionKind, u64)> {
         self.definition.subregions.iter().find_map(|region| {

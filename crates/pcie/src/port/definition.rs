@@ -23,6 +23,8 @@ pub(crate) struct PortDefinition {
     pub(crate) settings: PciePortSettings,
     pub(crate) bar: Option<PortBarDefinition>,
     pub(crate) options: PortOptions,
+    /// Whether Bus Master Enable gates the port's messages.
+    pub(crate) gates_messages: bool,
 }
 
 impl PortDefinition {

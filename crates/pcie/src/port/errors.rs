@@ -163,6 +163,7 @@ impl PcieDownstreamPort {
         for message in self.station.take_messages() {
             self.pass_on(ErrorReport { message, source }, &mut leaving);
         }
+        self.update_intx();
         leaving
     }
 

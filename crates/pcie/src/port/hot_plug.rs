@@ -142,6 +142,7 @@ impl PcieDownstreamPort {
     fn arrived(&mut self) {
         self.train();
         self.ignore_events();
+        self.admit();
     }
 
     /// Takes the device away while the guest runs, and tells it so.

@@ -44,6 +44,9 @@ impl PcieDownstreamPort {
             self.follow_containment();
         }
         self.follow();
+        if effects.command || effects.windows || effects.bridge_control || effects.power_state {
+            self.hand_down();
+        }
         Ok(effects)
     }
 
@@ -113,6 +116,7 @@ impl PcieDownstreamPort {
             pcie.take_events();
         }
         self.reach();
+        self.hand_down();
     }
 
     /// Puts the device where it belongs, and tells those who wait for it.
@@ -120,13 +124,15 @@ impl PcieDownstreamPort {
         let passes = self.passes_requests();
         // A device is asked only when nothing else keeps the request from it.
         let reachable = passes && self.managed().is_none_or(|device| device.is_ready());
-        let attached = self.link.take().or_else(|| self.cut_off.take());
-        self.unready = passes && !reachable && attached.is_some();
-        if reachable {
-            self.link = attached;
-        } else {
-            self.cut_off = attached;
+        self.unready = passes && !reachable && self.attached().is_some();
+        if reachable && self.cut_off.is_some() {
+            self.link = self.cut_off.take();
+            self.hand_down();
+        } else if !reachable && self.link.is_some() {
+            self.cut_off = self.link.take();
+            self.hand_down();
         }
+        self.update_intx();
         self.settle_goals();
     }
 

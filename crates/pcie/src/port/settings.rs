@@ -1,12 +1,14 @@
 //! What a port is composed from, and what can be wrong with it.
 
 use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
+use pci_core::PciInterruptPin;
 use pci_core::capabilities::msix::MsixLayoutError;
 use pci_core::capabilities::pci_express::LinkConfig;
 use pci_core::capabilities::pci_express::LinkError;
 use pci_core::capabilities::pci_express::SlotConfig;
 use pci_core::capabilities::pci_express::SlotError;
 use pci_core::cfg_space_emu::ConfigSpaceError;
+use pci_core::spec::cfg_space::IoAddressing;
 
 /// Settings of a port.
 #[derive(Debug, Default, Clone)]
@@ -52,6 +54,11 @@ pub struct PortOptions {
     pub ptm: bool,
     /// The Virtual Channel capability, with VC0 only.
     pub virtual_channel: bool,
+    /// How much of an address the port's I/O window has; `None` for no I/O window, and then no device below has I/O space.
+    pub io_window: Option<IoAddressing>,
+    /// The port's INTx pin; `None` for none. It tells of the port's events while the guest uses neither MSI nor MSI-X. What is below
+    /// needs no pin here.
+    pub interrupt_pin: Option<PciInterruptPin>,
 }
 
 impl PortOptions {

@@ -22,11 +22,13 @@ use cxl_spec::spec::CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES;
 use memory_range::MemoryRange;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
+use pci_bus::IntxLines;
 use pci_bus::events::FabricEvents;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use std::sync::Arc;
+use vmcore::line_interrupt::LineInterrupt;
 
 /// HDM decoders of a CXL host bridge.
 const HOST_BRIDGE_HDM_DECODERS: usize = 4;
@@ -61,6 +63,8 @@ pub struct RootComplexBuilder {
     host_bridge_range: Option<MemoryRange>,
     ports: Vec<PortConfig>,
     integrated: Vec<Integrated>,
+    intx: Option<[LineInterrupt; 4]>,
+    gates_messages: bool,
     collector: Option<Collector>,
     name: Option<Arc<str>>,
     events: Option<FabricEvents>,
@@ -89,9 +93,29 @@ impl RootComplexBuilder {
             host_bridge_range: None,
             ports: Vec::new(),
             integrated: Vec::new(),
+            intx: None,
+            gates_messages: true,
             collector: None,
             name: None,
             events: None,
+        }
+    }
+
+    /// Wires INTx to `lines`: pin p (INTA is 0) of device d on the root bus to line (p + d) mod 4, as a bridge connects its secondary
+    /// bus, and the pin of a function behind bridges to that which their connections lead to (PCIe 6.2 section 2.2.8.1). Without, INTx
+    /// ends nowhere.
+    pub fn intx(self, lines: [LineInterrupt; 4]) -> Self {
+        Self {
+            intx: Some(lines),
+            ..self
+        }
+    }
+
+    /// Lets ports send messages whatever Bus Master Enable says, as callers of [`GenericPcieRootComplex::new`] expect.
+    pub(super) fn without_bus_master_gate(self) -> Self {
+        Self {
+            gates_messages: false,
+            ..self
         }
     }
 
@@ -193,6 +217,7 @@ impl RootComplexBuilder {
             self.ports,
             |device| places.iter().any(|(_, d, f)| *d == device && *f != 0),
             |devfn| msi_target.with_bus_range(root_bus.clone(), devfn),
+            self.gates_messages,
             Some(&mut *register_mmio),
         )?;
         functions.extend(self.integrated.into_iter().map(|integrated| Function {
@@ -250,6 +275,10 @@ impl RootComplexBuilder {
         };
         root.functions.join(&root.fabric);
         root.refresh_routes();
+        if let Some(lines) = self.intx {
+            let lines = IntxLines::new(lines);
+            root.functions.wire_intx(|device| lines.of_device(device));
+        }
         Ok(root)
     }
 

@@ -11,6 +11,7 @@ use crate::compose::compose_ports;
 use crate::port_set::PortSet;
 use chipset_device::mmio::RegisterMmioIntercept;
 use pci_bus::Fabric;
+use pci_bus::Upstream;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use std::sync::Arc;
@@ -63,13 +64,23 @@ impl SwitchConfig {
         msi_target: &MsiTarget,
         register_mmio: Option<&mut dyn RegisterMmioIntercept>,
     ) -> Result<GenericPcieSwitch, ComposeError> {
+        self.build_gated(msi_target, register_mmio, true)
+    }
+
+    fn build_gated(
+        self,
+        msi_target: &MsiTarget,
+        register_mmio: Option<&mut dyn RegisterMmioIntercept>,
+        gates_messages: bool,
+    ) -> Result<GenericPcieSwitch, ComposeError> {
         let places: Vec<_> = self
             .ports
             .iter()
             .map(|p| (p.name.clone(), p.device, p.function))
             .collect();
         check_places(&places)?;
-        let upstream_port = UpstreamSwitchPort::with_msi(&self.name, msi_target, &self.upstream)?;
+        let upstream_port =
+            UpstreamSwitchPort::with_msi(&self.name, msi_target, &self.upstream, gates_messages)?;
         let internal_bus = upstream_port.cfg_space.bus_range();
         let functions = compose_ports(
             DevicePortType::DownstreamSwitchPort,
@@ -77,14 +88,18 @@ impl SwitchConfig {
             self.ports,
             |device| places.iter().any(|(_, d, f)| *d == device && *f != 0),
             |devfn| msi_target.with_bus_range(internal_bus.clone(), devfn),
+            gates_messages,
             register_mmio,
         )?;
-        Ok(GenericPcieSwitch {
+        let mut switch = GenericPcieSwitch {
             name: self.name,
             upstream_port,
             downstream_ports: PortSet::new(functions),
+            below: Upstream::open(),
             fabric: Fabric::default(),
-        })
+        };
+        switch.hand_down();
+        Ok(switch)
     }
 
     /// Composes a switch whose ports are known to be sound.
@@ -93,7 +108,7 @@ impl SwitchConfig {
         reason = "the caller numbers the ports itself, and gives them neither BARs nor CXL"
     )]
     pub(super) fn build_unchecked(self, msi_target: &MsiTarget) -> GenericPcieSwitch {
-        match self.build(msi_target, None) {
+        match self.build_gated(msi_target, None, false) {
             Ok(switch) => switch,
             Err(error) => panic!("{error}"),
         }

@@ -114,9 +114,12 @@ impl SaveRestore for GenericPcieSwitch {
             .save()
             .map_err(|error| RestoreError::Other(error.into()))?;
         cfg_space.restore(upstream)?;
+        // What is below restores itself under what comes through to it then.
+        self.hand_down();
         let restored = self.downstream_ports.restore_ports(ports);
         if restored.is_err() {
             self.upstream_port.cfg_space.restore(before)?;
+            self.hand_down();
         }
         self.refresh_routes();
         restored

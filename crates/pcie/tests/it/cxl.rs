@@ -158,6 +158,8 @@ fn a_switch_ports_registers_are_reached_through_the_root_complex() {
     root.number((0, 8), 1, 3);
     root.number((1, 0), 2, 3);
     root.number((2, 0), 3, 3);
+    root.open((0, 8));
+    root.open((1, 0));
     root.write(2, 0, 0x14, 0x12);
     root.write(2, 0, 0x10, BAR as u32);
     root.write(2, 0, 0x04, 2);

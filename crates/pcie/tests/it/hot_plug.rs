@@ -2,12 +2,15 @@
 
 use crate::model::*;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+use pci_core::PciInterruptPin;
 use pci_core::msi::MsiConnection;
 use pcie::PortBarDefinition;
 use pcie::PortBarSubregionDefinition;
 use pcie::PortBarSubregionKind;
 use pcie::PortConfig;
 use pcie::root::GenericPcieRootComplex;
+use vmcore::line_interrupt::LineInterrupt;
+use vmcore::line_interrupt::test_helpers::TestLineInterruptTarget;
 
 const ADDRESS: u32 = 0xfee0_1000;
 
@@ -17,6 +20,7 @@ fn enable_msi(root: &mut GenericPcieRootComplex, (bus, devfn): (u8, u8), data: u
     root.write(bus, devfn, 0x84, 0);
     root.write(bus, devfn, 0x88, data);
     root.write(bus, devfn, 0x7c, 1 << 16);
+    root.write(bus, devfn, 0x04, 4);
     enable_slot_interrupts(root, (bus, devfn));
 }
 
@@ -94,6 +98,9 @@ fn ports_of_nested_switches_are_found_by_name() {
     root.number((2, 8), 3, 9);
     root.number((3, 0), 4, 9);
     root.number((4, 8), 5, 5);
+    for bridge in [(0, 0), (1, 0), (2, 8), (3, 0)] {
+        root.open(bridge);
+    }
     enable_msi(&mut root, (4, 8), 0x45);
     enable_msi(&mut root, (2, 0), 0x20);
 
@@ -217,6 +224,25 @@ fn msi_serves_while_msi_x_is_disabled() {
     root.hotplug_add_device("rp0", "ep", Scratch::boxed(1))
         .unwrap();
     assert_eq!(messages.take(), [(Some(0x10), u64::from(ADDRESS), 0x55)]);
+}
+
+#[test]
+fn root_ports_of_other_devices_drive_other_intx_lines() {
+    for device in 0..6 {
+        let controller = TestLineInterruptTarget::new_arc();
+        let lines =
+            [0, 1, 2, 3].map(|n| LineInterrupt::new_with_target("intx", controller.clone(), n));
+        let mut port = PortConfig::new("rp0", device, 0).with_slot(1);
+        port.options.interrupt_pin = Some(PciInterruptPin::IntC);
+        let mut root = build(builder().port(port).intx(lines));
+        enable_slot_interrupts(&mut root, (0, device << 3));
+        root.hotplug_add_device("rp0", "ep", Scratch::boxed(1))
+            .unwrap();
+        let high = (0..4).filter(|n| controller.is_high(*n));
+        assert_eq!(high.collect::<Vec<_>>(), [(u32::from(device) + 2) % 4]);
+        acknowledge(&mut root, (0, device << 3));
+        assert!((0..4).all(|n| !controller.is_high(n)));
+    }
 }
 
 #[test]

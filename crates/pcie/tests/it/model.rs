@@ -95,6 +95,20 @@ pub(crate) trait Guest {
         self.write(bus, devfn, 0x18, value);
     }
 
+    /// Opens a bridge for all of memory and I/O, and for requests from below.
+    fn open(&mut self, (bus, devfn): (u8, u8)) {
+        for (offset, value) in [
+            (0x1c, 0xf000),
+            (0x24, 0xfff0_0000),
+            (0x28, 0),
+            (0x2c, u32::MAX),
+            (0x30, 0xffff_0000),
+            (0x04, 7),
+        ] {
+            self.write(bus, devfn, offset, value);
+        }
+    }
+
     fn load_u32(&mut self, address: u64) -> u32 {
         u32::from_le_bytes(self.load(address, 4).unwrap().try_into().unwrap())
     }

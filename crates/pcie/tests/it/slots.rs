@@ -318,7 +318,12 @@ fn an_orderly_removal() {
         .unwrap();
     root.add_pcie_device(0, "ep", Scratch::boxed(ID)).unwrap();
     root.number(PORT, 1, 1);
-    for (offset, value) in [(0x80, 0xfee0_1000), (0x88, 0x77), (0x7c, 1 << 16)] {
+    for (offset, value) in [
+        (0x80, 0xfee0_1000),
+        (0x88, 0x77),
+        (0x7c, 1 << 16),
+        (0x04, 4),
+    ] {
         root.write(0, 0, offset, value);
     }
     let interrupt = (Some(0), 0xfee0_1000, 0x77);

@@ -4,14 +4,16 @@ use super::TestEndpoint;
 use super::function::ComponentRegisters;
 use super::function::EndpointFunction;
 use super::function::Msix;
+use super::rom;
 use crate::BarKind;
 use crate::CxlDeviceSpec;
 use crate::EndpointSpec;
 use crate::MediaType;
+use crate::Seat;
 use crate::SerialNumber;
+use crate::compose::Registration;
 use crate::compose::link_config;
 use crate::layout;
-use chipset_device::mmio::RegisterMmioIntercept;
 use cxl_spec::CxlComponentRegisters;
 use cxl_spec::CxlDeviceDevsecExtendedCapability;
 use cxl_spec::CxlFlexBusPortDvsecExtendedCapability;
@@ -26,6 +28,7 @@ use cxl_spec::pci_registers::spec::cxl_device_dvsec::CxlDeviceDvsecMemoryClass;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBir;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBlockIdentifier;
 use pci_bus::Fabric;
+use pci_core::PciInterruptPin;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::PciExtendedCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
@@ -52,6 +55,7 @@ use pci_core::spec::caps::pci_express::LinkWidth;
 use pci_core::spec::caps::power_management::PowerManagementCapabilities;
 use pci_core::spec::caps::ptm::PtmCapability;
 use pci_core::spec::hwid::HardwareIds;
+use vmcore::line_interrupt::LineInterrupt;
 
 /// Class code of a device that fits no class.
 const UNASSIGNED_CLASS: u32 = 0xff_0000;
@@ -59,18 +63,6 @@ const UNASSIGNED_CLASS: u32 = 0xff_0000;
 const CXL_MEMORY_CLASS: u32 = 0x05_0210;
 /// Functions of a device that are reached without ARI.
 const FUNCTIONS_WITHOUT_ARI: u16 = 8;
-
-/// Where an endpoint is.
-#[derive(Copy, Clone, Debug)]
-pub(crate) enum Seat {
-    /// Behind a port.
-    BehindPort,
-    /// On the root bus.
-    RootBus {
-        /// Whether its device has other functions.
-        multi_function: bool,
-    },
-}
 
 /// An endpoint that cannot be composed, though its description was found to be sound.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +87,7 @@ impl TestEndpoint {
         spec: &EndpointSpec,
         seat: Seat,
         msi_target: &MsiTarget,
-        register_mmio: &mut dyn RegisterMmioIntercept,
+        register: &mut Registration<'_>,
     ) -> Result<Self, EndpointError> {
         let function = |number: u8| {
             let target = if number == 0 {
@@ -103,7 +95,7 @@ impl TestEndpoint {
             } else {
                 msi_target.with_devfn(number)
             };
-            compose_function(spec, seat, number, &target, register_mmio)
+            compose_function(spec, seat, number, &target, register)
         };
         let functions = (0..=u8::MAX)
             .take(spec.functions.into())
@@ -124,7 +116,7 @@ fn compose_function(
     seat: Seat,
     number: u8,
     msi_target: &MsiTarget,
-    register_mmio: &mut dyn RegisterMmioIntercept,
+    register: &mut Registration<'_>,
 ) -> Result<EndpointFunction, EndpointError> {
     let (port_type, multi_function) = match seat {
         Seat::BehindPort => (DevicePortType::Endpoint, spec.functions > 1),
@@ -145,7 +137,7 @@ fn compose_function(
         pcie = pcie.with_link(link_config(link))?;
     }
     let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie)];
-    let mut msi = Vec::new();
+    let mut msi = None;
     if let Some(spec) = &spec.msi {
         let capability = MsiCapability::new(
             spec.vectors.ilog2().to_le_bytes()[0],
@@ -153,7 +145,7 @@ fn compose_function(
             true,
             msi_target,
         );
-        msi.extend((0..spec.vectors).filter_map(|vector| capability.vector(vector)));
+        msi = Some(capability.clone());
         capabilities.push(Box::new(capability));
     }
     let mut msix = None;
@@ -181,16 +173,27 @@ fn compose_function(
         .flatten();
     let mut extended = extended_capabilities(spec, number)?;
     extended.extend(modern_capabilities(spec, port_type, number));
-    let bars = device_bars(spec, number, register_mmio);
-    let cfg_space =
-        ConfigSpaceType0Emulator::try_new(hardware_ids(spec), capabilities, extended, bars)?
-            .with_multi_function_bit(multi_function);
+    let bars = device_bars(spec, number, register);
+    let ids = hardware_ids(spec);
+    let rom = spec.rom.map_or_else(Vec::new, |_| rom::image(&ids));
+    let mut cfg_space = ConfigSpaceType0Emulator::try_new(ids, capabilities, extended, bars)?
+        .with_multi_function_bit(multi_function)
+        .with_bus_master_gate();
+    let intx = spec.intx.map(|pin| {
+        let pin = PciInterruptPin::from(pin);
+        (
+            pin,
+            cfg_space.set_interrupt_pin(pin, LineInterrupt::detached()),
+        )
+    });
     Ok(EndpointFunction {
         cfg_space,
         scratch: Vec::new(),
         msix,
         msi,
         cxl,
+        intx,
+        rom,
         doorbell_rings: 0,
         messages: Vec::new(),
     })
@@ -215,27 +218,30 @@ fn hardware_ids(spec: &EndpointSpec) -> HardwareIds {
     }
 }
 
-fn device_bars(
-    spec: &EndpointSpec,
-    number: u8,
-    register_mmio: &mut dyn RegisterMmioIntercept,
-) -> DeviceBars {
+fn device_bars(spec: &EndpointSpec, number: u8, register: &mut Registration<'_>) -> DeviceBars {
     let mut bars = DeviceBars::new();
+    if let Some(rom) = spec.rom {
+        let name = format!("{}.{number}-rom", spec.name);
+        let region = register.mmio.new_io_region(&name, rom.0);
+        bars = bars.rom(rom.0, BarMemoryKind::Intercept(region));
+    }
     for (bar, index) in spec.bar.iter().zip(layout::bar_numbers(&spec.bar)) {
         let Some(index) = index else { continue };
         let kind = match bar.kind {
             BarKind::Memory32 => cfg_space_emu::BarKind::Memory32,
             BarKind::Memory64 => cfg_space_emu::BarKind::Memory64,
             BarKind::Prefetchable => cfg_space_emu::BarKind::Memory64Prefetchable,
+            BarKind::Memory32Prefetchable => cfg_space_emu::BarKind::Memory32Prefetchable,
+            BarKind::Io => cfg_space_emu::BarKind::Io,
         };
-        let region =
-            register_mmio.new_io_region(&format!("{}.{number}-bar{index}", spec.name), bar.size.0);
-        bars = bars.with(
-            index.into(),
-            kind,
-            bar.size.0,
-            BarMemoryKind::Intercept(region),
-        );
+        let (name, len) = (format!("{}.{number}-bar{index}", spec.name), bar.size.0);
+        let memory = match (bar.kind, u16::try_from(len)) {
+            (BarKind::Io, Ok(ports)) => {
+                BarMemoryKind::PortIo(register.pio.new_io_region(&name, ports))
+            }
+            _ => BarMemoryKind::Intercept(register.mmio.new_io_region(&name, len)),
+        };
+        bars = bars.with(index.into(), kind, len, memory);
     }
     bars
 }

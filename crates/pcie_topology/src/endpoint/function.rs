@@ -1,6 +1,7 @@
 //! One function of an endpoint: its configuration space, and what is in its BARs.
 
 use super::DOORBELL_OFFSET;
+use super::INTX_ACKNOWLEDGE;
 use crate::layout::PAGE_SIZE;
 use crate::layout::Region;
 use chipset_device::io::IoError;
@@ -8,11 +9,15 @@ use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use cxl_spec::CxlComponentRegisters;
 use inspect::Inspect;
+use pci_core::PciInterruptPin;
+use pci_core::capabilities::msi_cap::MsiCapability;
 use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
+use pci_core::cfg_space_emu::EXPANSION_ROM;
+use pci_core::cfg_space_emu::IntxInterrupt;
 use pci_core::spec::errors::ErrorMessage;
 use reg_table::Reset;
-use vmcore::interrupt::Interrupt;
+use std::sync::Arc;
 
 /// The BAR that begins with the scratch page.
 const SCRATCH_BAR: u8 = 0;
@@ -42,9 +47,11 @@ pub(super) struct EndpointFunction {
     /// `SCRATCH_SIZE` bytes, or nothing while all of them are zero since the last reset.
     pub(super) scratch: Vec<u8>,
     pub(super) msix: Option<Msix>,
-    /// MSI's vectors, in order.
-    pub(super) msi: Vec<Interrupt>,
+    pub(super) msi: Option<MsiCapability>,
     pub(super) cxl: Option<ComponentRegisters>,
+    pub(super) intx: Option<(PciInterruptPin, Arc<IntxInterrupt>)>,
+    /// What the expansion ROM begins with.
+    pub(super) rom: Vec<u8>,
     /// Writes to the doorbell since it was composed, whether they raised an interrupt or not.
     pub(super) doorbell_rings: u64,
     /// Error messages that wait to be fetched.
@@ -67,6 +74,7 @@ enum Part {
     Scratch(usize),
     Msix,
     ComponentRegisters(u16),
+    Rom(usize),
     Nothing,
 }
 
@@ -83,9 +91,54 @@ impl EndpointFunction {
                 if effects.function_reset {
                     self.reset(Reset::FunctionLevel);
                 }
+                self.follow_messages();
                 (IoResult::Ok, effects.function_reset)
             }
             Err(error) => (IoResult::Err(error), false),
+        }
+    }
+
+    /// INTx falls silent when the guest turns to MSI or MSI-X.
+    fn follow_messages(&self) {
+        if let Some((_, intx)) = &self.intx
+            && intx.is_raised()
+            && self.sends_messages()
+        {
+            intx.set_level(false);
+        }
+    }
+
+    /// Whether the guest uses MSI or MSI-X, and so no INTx (PCIe 6.2 section 7.7.1.2).
+    fn sends_messages(&self) -> bool {
+        self.msi.as_ref().is_some_and(MsiCapability::enabled)
+            || self
+                .msix
+                .as_ref()
+                .is_some_and(|msix| msix.emulator.enabled())
+    }
+
+    /// Reads from an I/O BAR.
+    pub(super) fn io_read(&mut self, offset: u64, data: &mut [u8]) -> IoResult {
+        if let Err(error) = check_access(&Part::Nothing, offset, data.len()) {
+            return IoResult::Err(error);
+        }
+        self.read_scratch(usize::try_from(offset).unwrap_or(usize::MAX), data);
+        IoResult::Ok
+    }
+
+    /// Writes to an I/O BAR.
+    pub(super) fn io_write(&mut self, offset: u64, data: &[u8]) -> IoResult {
+        if let Err(error) = check_access(&Part::Nothing, offset, data.len()) {
+            return IoResult::Err(error);
+        }
+        self.write_scratch(usize::try_from(offset).unwrap_or(usize::MAX), data);
+        IoResult::Ok
+    }
+
+    fn read_scratch(&self, offset: usize, data: &mut [u8]) {
+        data.fill(0);
+        for (byte, value) in data.iter_mut().zip(self.scratch.iter().skip(offset)) {
+            *byte = *value;
         }
     }
 
@@ -108,6 +161,9 @@ impl EndpointFunction {
         };
         if bar == SCRATCH_BAR && offset < PAGE_SIZE {
             return Part::Scratch(usize::try_from(offset).unwrap_or(usize::MAX));
+        }
+        if bar == EXPANSION_ROM {
+            return Part::Rom(usize::try_from(offset).unwrap_or(usize::MAX));
         }
         if let Some(msix) = self.msix.as_ref().filter(|msix| msix.bar == bar)
             && (within(&msix.table).is_some() || within(&msix.pba).is_some())
@@ -132,8 +188,9 @@ impl EndpointFunction {
         }
         data.fill(0);
         match part {
-            Part::Scratch(offset) => {
-                for (byte, value) in data.iter_mut().zip(self.scratch.iter().skip(offset)) {
+            Part::Scratch(offset) => self.read_scratch(offset, data),
+            Part::Rom(offset) => {
+                for (byte, value) in data.iter_mut().zip(self.rom.iter().skip(offset)) {
                     *byte = *value;
                 }
             }
@@ -191,7 +248,7 @@ impl EndpointFunction {
                     result => result,
                 };
             }
-            Part::Nothing => {}
+            Part::Rom(_) | Part::Nothing => {}
         }
         IoResult::Ok
     }
@@ -205,7 +262,7 @@ impl EndpointFunction {
             *byte = *value;
         }
         // The page ends with the doorbell, and an aligned access that reaches its end has the whole of it or less.
-        let reaches_end = offset + data.len() == SCRATCH_SIZE + 4;
+        let reaches_end = offset.saturating_add(data.len()) == SCRATCH_SIZE + 4;
         if let Some(doorbell) = data.last_chunk().filter(|_| reaches_end) {
             self.ring(u32::from_le_bytes(*doorbell));
         }
@@ -214,28 +271,29 @@ impl EndpointFunction {
     /// Raises vector `vector`; nothing happens where there is no such vector.
     fn ring(&mut self, vector: u32) {
         self.doorbell_rings += 1;
-        if let Some(msix) = self
-            .msix
-            .as_ref()
-            .filter(|msix| msix.emulator.enabled() || self.msi.is_empty())
+        if let Some((_, intx)) = &self.intx
+            && (vector == INTX_ACKNOWLEDGE || !self.sends_messages())
         {
-            let interrupt = u16::try_from(vector)
-                .ok()
-                .and_then(|vector| msix.emulator.interrupt(vector));
-            interrupt.unwrap_or_default().deliver();
-        } else if let Some(interrupt) = usize::try_from(vector)
-            .ok()
-            .and_then(|vector| self.msi.get(vector))
-        {
-            interrupt.deliver();
+            intx.set_level(vector != INTX_ACKNOWLEDGE);
+            return;
         }
+        let interrupt = match &self.msix {
+            Some(msix) if msix.emulator.enabled() || self.msi.is_none() => u16::try_from(vector)
+                .ok()
+                .and_then(|vector| msix.emulator.interrupt(vector)),
+            Some(_) | None => self.msi.as_ref().and_then(|msi| {
+                let vector = u8::try_from(vector).ok()?;
+                msi.vector(vector)
+            }),
+        };
+        interrupt.unwrap_or_default().deliver();
     }
 }
 
 fn check_access(part: &Part, offset: u64, len: usize) -> Result<(), IoError> {
     let takes = match part {
         Part::Msix | Part::ComponentRegisters(_) => matches!(len, 4 | 8),
-        Part::Scratch(_) | Part::Nothing => matches!(len, 1 | 2 | 4 | 8),
+        Part::Scratch(_) | Part::Rom(_) | Part::Nothing => matches!(len, 1 | 2 | 4 | 8),
     };
     match takes {
         false => Err(IoError::InvalidAccessSize),

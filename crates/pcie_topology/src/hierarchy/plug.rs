@@ -5,15 +5,19 @@ use super::Extent;
 use super::FunctionKind;
 use super::Hierarchy;
 use super::Node;
+use crate::DeviceFactory;
 use crate::EndpointSpec;
+use crate::NoDevices;
 use crate::Problems;
-use crate::TestEndpoint;
-use crate::endpoint::Seat;
+use crate::Seat;
+use crate::compose::Registration;
+use crate::compose::compose_device;
 use crate::validate;
 use crate::validate::Above;
 use crate::validate::PortTraits;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use chipset_device::mmio::RegisterMmioIntercept;
+use chipset_device::pio::ExternallyManagedPortIoIntercepts;
 use pci_bus::Acknowledgement;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
@@ -102,7 +106,7 @@ impl Hierarchy {
         self.plug_registered(&mut ExternallyManagedMmioIntercepts, port_name, endpoint)
     }
 
-    /// As [`Self::plug`], with the endpoint's BARs registered.
+    /// As [`Self::plug`], with the endpoint's memory BARs registered.
     ///
     /// # Errors
     ///
@@ -113,15 +117,33 @@ impl Hierarchy {
         port_name: &str,
         endpoint: &EndpointSpec,
     ) -> Result<(), PlugError> {
+        self.plug_with(register_mmio, &mut NoDevices, port_name, endpoint)
+    }
+
+    /// As [`Self::plug_registered`], with an endpoint of a kind other than `"test"` from `devices`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::plug`], and when `devices` can't make the endpoint.
+    pub fn plug_with(
+        &mut self,
+        register_mmio: &mut dyn RegisterMmioIntercept,
+        devices: &mut dyn DeviceFactory,
+        port_name: &str,
+        endpoint: &EndpointSpec,
+    ) -> Result<(), PlugError> {
         let slot = self.vacant_slot(port_name, &endpoint.name)?;
         validate::endpoint(endpoint, Above::Port(slot.traits))?;
         let target = self.msi_target.with_bus_range(slot.below.clone(), 0);
-        let device = TestEndpoint::compose(endpoint, Seat::BehindPort, &target, register_mmio)
-            .map_err(|error| Problems::one("endpoint", error))?;
-        let extent = Extent::Endpoint {
-            functions: endpoint.functions,
+        let seat = Seat::BehindPort;
+        let mut register = Registration {
+            mmio: register_mmio,
+            pio: &mut ExternallyManagedPortIoIntercepts,
         };
-        self.insert(slot, port_name, &endpoint.name, Box::new(device), extent)
+        let device = compose_device(endpoint, seat, &target, &mut register, devices)
+            .map_err(|error| Problems::one("endpoint", error))?;
+        let extent = Extent::of(endpoint);
+        self.insert(slot, port_name, &endpoint.name, device, extent)
     }
 
     /// Plugs a device from elsewhere into a port anywhere in the hierarchy, and tells the guest.

@@ -2,18 +2,25 @@
 
 use super::CapabilitiesSpec;
 use super::LinkSpec;
+use super::PinSpec;
 use super::SerialNumber;
 use super::Size;
 use super::is_default;
+use crate::DeviceOptions;
+use crate::TEST_KIND;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// A test endpoint: what a [`TestEndpoint`](crate::TestEndpoint) is composed from.
+/// An endpoint: what a [`TestEndpoint`](crate::TestEndpoint), or a device of another kind, is composed from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointSpec {
     /// Its name.
     pub name: String,
+    /// What it is: `"test"` unless said, for a [`TestEndpoint`](crate::TestEndpoint); else something that a
+    /// [`DeviceFactory`](crate::DeviceFactory) makes, which has one function, and its BARs and interrupts from its kind.
+    #[serde(default = "test_kind", skip_serializing_if = "is_test_kind")]
+    pub kind: String,
     /// Device number, 0 to 31, of an endpoint integrated in the root complex. Without it, the next device number that no other
     /// function of the bus asks for. Behind a port there is one device, and this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +56,12 @@ pub struct EndpointSpec {
     /// BARs of each function.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bar: Vec<BarSpec>,
+    /// Bytes of each function's expansion ROM, a power of two from 4 KiB to 16 MiB; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rom: Option<Size>,
+    /// Each function's INTx pin, `"A"` to `"D"`; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intx: Option<PinSpec>,
     /// MSI-X of each function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msix: Option<MsixSpec>,
@@ -67,6 +80,17 @@ pub struct EndpointSpec {
     /// Makes function 0 a CXL Type 3 device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cxl: Option<CxlDeviceSpec>,
+    /// What the kind needs to know beyond this.
+    #[serde(default, skip_serializing_if = "DeviceOptions::is_empty")]
+    pub options: DeviceOptions,
+}
+
+fn test_kind() -> String {
+    TEST_KIND.to_owned()
+}
+
+fn is_test_kind(kind: &str) -> bool {
+    kind == TEST_KIND
 }
 
 const fn default_vendor_id() -> u16 {
@@ -86,6 +110,7 @@ impl EndpointSpec {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            kind: test_kind(),
             device: None,
             function: 0,
             vendor_id: default_vendor_id(),
@@ -97,13 +122,21 @@ impl EndpointSpec {
             functions: one_function(),
             retries: 0,
             bar: Vec::new(),
+            rom: None,
+            intx: None,
             msix: None,
             msi: None,
             serial_number: None,
             link: None,
             capabilities: CapabilitiesSpec::default(),
             cxl: None,
+            options: DeviceOptions::default(),
         }
+    }
+
+    /// Whether it is a [`TestEndpoint`](crate::TestEndpoint).
+    pub fn is_test(&self) -> bool {
+        is_test_kind(&self.kind)
     }
 
     /// With one more BAR, in the lowest free slot.
@@ -127,11 +160,11 @@ pub struct BarSpec {
     /// Its kind; 32-bit unless said.
     #[serde(default)]
     pub kind: BarKind,
-    /// Bytes, a power of two of at least 4 KiB.
+    /// Bytes, a power of two of at least 4 KiB, of an I/O BAR 4 to 256.
     pub size: Size,
 }
 
-/// Width and prefetchability of a BAR (PCIe 6.2 section 7.5.1.2.1).
+/// Address space, width and prefetchability of a BAR (PCIe 6.2 section 7.5.1.2.1).
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BarKind {
     /// 32-bit, non-prefetchable: `"32"`.
@@ -144,12 +177,18 @@ pub enum BarKind {
     /// 64-bit, prefetchable: `"prefetchable"`. Takes two slots.
     #[serde(rename = "prefetchable")]
     Prefetchable,
+    /// 32-bit, prefetchable: `"32-prefetchable"`.
+    #[serde(rename = "32-prefetchable")]
+    Memory32Prefetchable,
+    /// I/O space: `"io"`.
+    #[serde(rename = "io")]
+    Io,
 }
 
 impl BarKind {
     /// Whether it takes the slot after its own as well.
     pub const fn is_64_bit(self) -> bool {
-        !matches!(self, Self::Memory32)
+        matches!(self, Self::Memory64 | Self::Prefetchable)
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::CapabilitiesSpec;
 use super::EndpointSpec;
+use super::IoWindowSpec;
 use super::LinkSpec;
 use super::MsixSpec;
+use super::PinSpec;
 use super::SerialNumber;
 use super::Size;
 use super::SlotSpec;
@@ -46,6 +48,12 @@ pub struct PortSpec {
     /// Makes it a CXL port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cxl: Option<CxlPortSpec>,
+    /// An I/O window, `"16"` or `"32"` by the bits of its addresses; none unless said. An I/O BAR needs one in every port above it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_window: Option<IoWindowSpec>,
+    /// Its INTx pin, `"A"` to `"D"`; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intx: Option<PinSpec>,
     /// Its BAR 0. A CXL port without one gets one for its component registers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bar: Option<PortBarSpec>,
@@ -71,6 +79,8 @@ impl PortSpec {
             serial_number: None,
             capabilities: CapabilitiesSpec::default(),
             cxl: None,
+            io_window: None,
+            intx: None,
             bar: None,
             switch: None,
             endpoint: None,

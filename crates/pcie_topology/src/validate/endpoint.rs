@@ -3,6 +3,7 @@
 use super::ADDRESS_END;
 use super::Above;
 use super::Checker;
+use super::PortTraits;
 use crate::BarKind;
 use crate::BarSpec;
 use crate::CxlDeviceSpec;
@@ -13,6 +14,8 @@ use crate::layout::PAGE_SIZE;
 use crate::layout::Region;
 use cxl_spec::spec::CXL_HPA_ALIGNMENT;
 
+/// The largest expansion ROM (PCIe 6.2 section 7.5.1.2.4).
+const ROM_MAX: u64 = 16 << 20;
 /// Functions of a device.
 const FUNCTIONS_MAX: u16 = 256;
 /// Functions that are reached without ARI.
@@ -39,9 +42,19 @@ impl Checker {
                 format_args!("{class:#x}; a class code has 24 bits"),
             );
         }
+        self.kind(place, endpoint);
         self.no_containment(place, &endpoint.capabilities);
         self.functions(place, endpoint, above);
-        let bars = self.bars(place, &endpoint.bar);
+        if !endpoint.is_test() {
+            if let (Some(link), Above::Port(_)) = (&endpoint.link, above) {
+                self.link(place, link);
+            }
+            return;
+        }
+        let bars = self.bars(place, &endpoint.bar, above);
+        if let Some(rom) = endpoint.rom {
+            self.bar_size(place, "rom", rom.0, ROM_MAX);
+        }
         if let Some(msi) = &endpoint.msi
             && !(msi.vectors.is_power_of_two() && msi.vectors <= 32)
         {
@@ -62,6 +75,35 @@ impl Checker {
             self.cxl_device(place, cxl, above);
         }
         self.parts(place, endpoint, &bars);
+    }
+
+    /// What a kind brings along is not described.
+    fn kind(&mut self, place: &str, endpoint: &EndpointSpec) {
+        if endpoint.is_test() {
+            if !endpoint.options.is_empty() {
+                self.problem(place, "options", "a test endpoint has none");
+            }
+            return;
+        }
+        for (field, said) in [
+            ("functions", endpoint.functions != 1),
+            ("bar", !endpoint.bar.is_empty()),
+            ("msix", endpoint.msix.is_some()),
+            ("msi", endpoint.msi.is_some()),
+            ("cxl", endpoint.cxl.is_some()),
+            ("rom", endpoint.rom.is_some()),
+            ("intx", endpoint.intx.is_some()),
+            ("retries", endpoint.retries != 0),
+            ("capabilities", endpoint.capabilities != Default::default()),
+        ] {
+            if said {
+                let message = format!(
+                    "only for test endpoints; this is of kind {:?}",
+                    endpoint.kind
+                );
+                self.problem(place, field, message);
+            }
+        }
     }
 
     fn functions(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
@@ -109,17 +151,21 @@ impl Checker {
         }
     }
 
-    /// Checks the BARs, and says which there are: their numbers and sizes.
-    fn bars(&mut self, place: &str, bars: &[BarSpec]) -> Vec<(u8, u64)> {
+    /// Checks the BARs, and says which there are of memory space: their numbers and sizes.
+    fn bars(&mut self, place: &str, bars: &[BarSpec], above: Above) -> Vec<(u8, u64)> {
         let mut found: Vec<(u8, u64)> = Vec::new();
         let mut taken: Vec<(u8, usize)> = Vec::new();
         for (i, (bar, index)) in bars.iter().zip(layout::bar_numbers(bars)).enumerate() {
             let place = format!("{place}{}bar[{i}]", if place.is_empty() { "" } else { "." });
             let (width, max) = match bar.kind {
-                BarKind::Memory32 => (1, 1 << 31),
-                BarKind::Memory64 | BarKind::Prefetchable => (2, ADDRESS_END / 4),
+                BarKind::Memory32 | BarKind::Memory32Prefetchable => (1, Some(1 << 31)),
+                BarKind::Memory64 | BarKind::Prefetchable => (2, Some(ADDRESS_END / 4)),
+                BarKind::Io => (1, None),
             };
-            self.bar_size(&place, "size", bar.size.0, max);
+            match max {
+                Some(max) => self.bar_size(&place, "size", bar.size.0, max),
+                None => self.io_bar(&place, bar, above),
+            }
             let Some(index) = index else {
                 self.problem(&place, "", format_args!("there is no room for it: a function has {BARS} slots, and a 64-bit BAR takes 2"));
                 continue;
@@ -139,9 +185,25 @@ impl Checker {
                 self.problem(&place, "index", message);
             }
             taken.extend(slots.map(|slot| (slot, i)));
-            found.push((index, bar.size.0));
+            if bar.kind != BarKind::Io {
+                found.push((index, bar.size.0));
+            }
         }
         found
+    }
+
+    fn io_bar(&mut self, place: &str, bar: &BarSpec, above: Above) {
+        self.io_bar_size(place, bar.size.0);
+        if let Above::Port(PortTraits {
+            io_window: false, ..
+        }) = above
+        {
+            self.problem(
+                place,
+                "kind",
+                "an I/O BAR needs `io_window` in the port above",
+            );
+        }
     }
 
     fn cxl_device(&mut self, place: &str, cxl: &CxlDeviceSpec, above: Above) {

@@ -18,10 +18,13 @@ use crate::layout::Region;
 use cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES;
 use pci_core::capabilities::msix::MSIX_VECTORS_MAX;
 use pci_core::spec::caps::acs::DEFAULT_ACS_CAP_MASK;
+use std::ops::RangeInclusive;
 
 const SLOT_MAX: u32 = 8191;
 /// The largest BAR: a quarter of the addresses there are.
 const BAR_MAX: u64 = 1 << 50;
+/// Bytes of an I/O BAR (PCIe 6.2 section 7.5.1.2.1).
+const IO_BAR: RangeInclusive<u64> = 4..=256;
 
 impl Checker {
     /// Checks a port and what is behind it. `is_cxl` says whether the root complex has host bridge registers.
@@ -66,7 +69,11 @@ impl Checker {
             );
         }
         if let Some(switch) = &port.switch {
-            self.switch(&format!("{place}.switch"), switch, is_cxl);
+            let place = format!("{place}.switch");
+            self.switch(&place, switch, is_cxl);
+            if port.io_window.is_none() {
+                self.no_io_windows(&place, switch);
+            }
         }
         if let Some(endpoint) = &port.endpoint {
             self.endpoint(
@@ -86,6 +93,19 @@ impl Checker {
         );
         for (i, port) in switch.port.iter().enumerate() {
             self.port(&format!("{place}.port[{i}]"), port, is_cxl);
+        }
+    }
+
+    /// Behind a port without I/O window nothing has I/O space.
+    fn no_io_windows(&mut self, place: &str, switch: &SwitchSpec) {
+        for (i, port) in switch.port.iter().enumerate() {
+            if port.io_window.is_some() {
+                self.problem(
+                    &format!("{place}.port[{i}]"),
+                    "io_window",
+                    "the port above the switch has none, and lets no I/O access through",
+                );
+            }
         }
     }
 
@@ -185,6 +205,16 @@ impl Checker {
         }
     }
 
+    /// Checks the size of an I/O BAR.
+    pub(super) fn io_bar_size(&mut self, place: &str, size: u64) {
+        if !size.is_power_of_two() || !IO_BAR.contains(&size) {
+            let (least, most) = (IO_BAR.start(), IO_BAR.end());
+            let message =
+                format!("{size:#x} bytes; an I/O BAR is a power of two from {least} to {most}");
+            self.problem(place, "size", message);
+        }
+    }
+
     pub(super) fn component_registers(&mut self, place: &str, field: &str, offset: u64) {
         let align = CXL_COMPONENT_REGISTERS_SIZE_BYTES;
         if !offset.is_multiple_of(align) {
@@ -230,6 +260,7 @@ impl PortTraits {
         Self {
             ari_forwarding: port.ari_forwarding,
             cxl_mem: port.cxl.as_ref().is_some_and(|cxl| cxl.mem),
+            io_window: port.io_window.is_some(),
         }
     }
 }

@@ -128,7 +128,7 @@ impl Machine {
         self.set_config(port, 0, pcie + 0x28, &[0x20, 0]);
     }
 
-    /// Numbers the buses as firmware does, depth first, with every bridge's memory window open.
+    /// Numbers the buses as firmware does, depth first, with every bridge's prefetchable window open for all addresses.
     pub(crate) fn number_buses(&mut self) {
         let mut next: Vec<u8> = self
             .hierarchy
@@ -187,7 +187,29 @@ impl Machine {
             0x18,
             &[primary, secondary, subordinate, 0],
         );
-        self.set_config(&function.name, 0, 0x04, &[0x06, 0]);
+        self.open_window(&function.name);
+    }
+
+    /// Opens a bridge's prefetchable window for all addresses, and enables memory decoding and bus mastering.
+    fn open_window(&mut self, bridge: &str) {
+        for (offset, value) in [(0x24, 0xfff0_0000_u32), (0x28, 0), (0x2c, u32::MAX)] {
+            self.set_config(bridge, 0, offset, &value.to_le_bytes());
+        }
+        self.set_config(bridge, 0, 0x04, &[0x06, 0]);
+    }
+
+    /// As [`Self::open_window`], every bridge that has bus numbers.
+    pub(crate) fn open_windows(&mut self) {
+        use pcie_topology::FunctionKind;
+        for function in self.hierarchy.functions() {
+            let is_bridge = !matches!(
+                function.kind,
+                FunctionKind::Endpoint | FunctionKind::Integrated
+            );
+            if is_bridge && function.bdf.is_some() {
+                self.open_window(&function.name);
+            }
+        }
     }
 
     /// Writes a 64-bit BAR, and enables memory decoding and bus mastering.

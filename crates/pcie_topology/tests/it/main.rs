@@ -13,4 +13,6 @@ mod hierarchy;
 mod machine;
 mod mistakes;
 mod properties;
+mod routing;
+mod routing_model;
 mod versions;

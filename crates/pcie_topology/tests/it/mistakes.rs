@@ -62,7 +62,7 @@ fn syntax_and_types() {
     check(
         &with_endpoint("bar = [{ size = \"4K\", kind = \"16\" }]"),
         expect![
-            "line 5, column 81: unknown variant `16`, expected one of `32`, `64`, `prefetchable`"
+            "line 5, column 81: unknown variant `16`, expected one of `32`, `64`, `prefetchable`, `32-prefetchable`, `io`"
         ],
     );
     check(

@@ -24,18 +24,23 @@ fn size() -> BoxedStrategy<Size> {
 
 fn bar_kind() -> impl Strategy<Value = BarKind> {
     prop_oneof![
-        Just(BarKind::Memory32),
-        Just(BarKind::Memory64),
-        Just(BarKind::Prefetchable)
+        4 => Just(BarKind::Memory32),
+        4 => Just(BarKind::Memory64),
+        4 => Just(BarKind::Memory32Prefetchable),
+        1 => Just(BarKind::Io),
+        4 => Just(BarKind::Prefetchable)
     ]
 }
 
 fn bar() -> impl Strategy<Value = BarSpec> {
-    (option::weighted(0.1, 0..7_u8), bar_kind(), size()).prop_map(|(index, kind, size)| BarSpec {
-        index,
-        kind,
-        size,
-    })
+    let ports = mostly((2..9_u32).prop_map(|shift| Size(1 << shift)), size());
+    (option::weighted(0.1, 0..7_u8), bar_kind(), size(), ports).prop_map(
+        |(index, kind, size, ports)| BarSpec {
+            index,
+            kind,
+            size: if kind == BarKind::Io { ports } else { size },
+        },
+    )
 }
 
 fn msix() -> impl Strategy<Value = MsixSpec> {
@@ -90,9 +95,13 @@ fn endpoint() -> impl Strategy<Value = EndpointSpec> {
         msi,
         option::weighted(0.2, link()),
         cxl,
+        option::weighted(0.1, (12..24_u32).prop_map(|shift| Size(1 << shift))),
+        option::weighted(0.5, Just(PinSpec::B)),
     )
         .prop_map(
-            |(device_id, functions, bar, msix, msi, link, cxl)| EndpointSpec {
+            |(device_id, functions, bar, msix, msi, link, cxl, rom, intx)| EndpointSpec {
+                rom,
+                intx,
                 device_id,
                 functions,
                 bar,
@@ -179,9 +188,24 @@ fn port() -> impl Strategy<Value = PortSpec> {
         cxl,
         bar,
         option::of(endpoint()),
+        mostly(Just(Some(IoWindowSpec::Bits32)), Just(None)),
+        option::weighted(0.5, Just(PinSpec::A)),
     )
         .prop_map(
-            |(device, function, (slot, link), acs, ari_forwarding, cxl, bar, endpoint)| PortSpec {
+            |(
+                device,
+                function,
+                (slot, link),
+                acs,
+                ari_forwarding,
+                cxl,
+                bar,
+                endpoint,
+                io_window,
+                intx,
+            )| PortSpec {
+                io_window,
+                intx,
                 device,
                 function,
                 slot,

@@ -13,6 +13,7 @@ mod guide;
 mod live;
 mod lspci;
 mod mistakes;
+mod replay;
 mod report;
 mod tables;
 mod verification;

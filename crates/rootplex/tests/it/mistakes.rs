@@ -110,3 +110,42 @@ fn a_file_that_cannot_be_written() {
         &["rootplex: no-such-folder/demo.svg: No such file or directory (os error 2)"],
     );
 }
+
+/// What is wrong with a machine is said before KVM is asked for.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn a_machine_that_cannot_be() {
+    fails(
+        &["boot", "--kernel", "vmlinux", "--cpus", "255"],
+        2,
+        &["rootplex: 255 processors; there can be 1 to 254"],
+    );
+    fails(
+        &["boot", "--kernel", "vmlinux", "--memory", "32"],
+        2,
+        &["rootplex: memory of 32 MiB; it can be 64 to 1048576 MiB"],
+    );
+    fails(
+        &["boot", "--restore", "no-such-machine"],
+        1,
+        &["rootplex: no-such-machine: No such file or directory (os error 2)"],
+    );
+    let path = file("no-machine.bin", [b'x'; 64]);
+    let path = path.to_str().unwrap();
+    fails(
+        &["boot", "--restore", path],
+        1,
+        &[&format!("rootplex: {path}: this is no saved machine")],
+    );
+}
+
+/// A missing kernel is found before KVM, which may be missing as well.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn a_kernel_that_is_not_there() {
+    fails(
+        &["boot", "--kernel", "no-such-kernel"],
+        1,
+        &["rootplex: no-such-kernel: No such file or directory (os error 2)"],
+    );
+}

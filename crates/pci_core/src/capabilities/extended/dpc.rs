@@ -305,7 +305,9 @@ impl DpcExtendedCapability {
         }
     }
 
-    fn interrupt_event(&self) -> bool {
+    /// Whether containment is pending that software wants to be interrupted for: the level of an INTx pin, and what makes a message due
+    /// when it becomes true (PCIe 6.2 section 6.2.11.1).
+    pub fn interrupt_event(&self) -> bool {
         self.status().interrupt_status() && self.control().interrupt_enable()
     }
 

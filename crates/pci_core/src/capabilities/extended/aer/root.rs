@@ -67,8 +67,9 @@ impl AerExtendedCapability {
         self.evaluate_interrupt()
     }
 
-    /// Whether an error is pending that software enabled.
-    pub(super) fn error_event(&self) -> bool {
+    /// Whether an error is pending that software wants to be interrupted for: the level of an INTx pin, and what makes a message due
+    /// when it becomes true (PCIe 6.2 section 6.2.4.1.2).
+    pub fn error_event(&self) -> bool {
         let status = self.root_error_status();
         let command = RootErrorCommand::from_bits(self.registers.get(AerReg::RootErrorCommand));
         command.correctable_error_reporting_enable() && status.err_cor_received()

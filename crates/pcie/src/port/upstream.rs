@@ -1,0 +1,135 @@
+//! What a port lets through, and its INTx: handed down to the device behind it whenever it changes, so that no access asks for it.
+
+use super::PcieDownstreamPort;
+use chipset_device::io::IoResult;
+use pci_bus::IntxLines;
+use pci_bus::Upstream;
+use pci_core::PciInterruptPin;
+use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
+use pci_core::cfg_space_emu::IntxInterrupt;
+use std::sync::Arc;
+use vmcore::line_interrupt::LineInterrupt;
+
+/// A port's INTx pin, and the wires that it and what is below it end at.
+pub(crate) struct PortIntx {
+    own: Option<(PciInterruptPin, Arc<IntxInterrupt>)>,
+    wires: Option<IntxLines>,
+}
+
+impl PortIntx {
+    /// Gives a port's configuration space its pin, if it has one. It ends nowhere as yet.
+    pub(crate) fn new(
+        cfg_space: &mut ConfigSpaceType1Emulator,
+        pin: Option<PciInterruptPin>,
+    ) -> Self {
+        Self {
+            own: pin.map(|pin| {
+                let line = LineInterrupt::detached();
+                (pin, cfg_space.set_interrupt_pin(pin, line))
+            }),
+            wires: None,
+        }
+    }
+
+    /// The port, and what is below it, end at `wires` from now on.
+    pub(crate) fn wire(&mut self, port: &str, wires: &IntxLines) {
+        if let Some((pin, intx)) = &self.own {
+            intx.wire(wires.line(port, *pin));
+        }
+        self.wires = Some(wires.clone());
+    }
+
+    /// Raises or lowers the pin. A port without one has nothing to do.
+    fn set_level(&self, high: bool) {
+        if let Some((_, intx)) = &self.own
+            && intx.is_raised() != high
+        {
+            intx.set_level(high);
+        }
+    }
+}
+
+impl PcieDownstreamPort {
+    /// The bridges above let `upstream` through from now on.
+    pub(crate) fn set_upstream(&mut self, upstream: &Upstream) {
+        self.cfg_space.set_upstream(upstream);
+        self.hand_down();
+    }
+
+    /// Tells the device what comes through to it, if that changed. Through a link that is down comes nothing.
+    pub(super) fn hand_down(&mut self) {
+        let below = self.lets_through();
+        if below != self.below {
+            self.below = below;
+            self.tell();
+        }
+    }
+
+    fn lets_through(&self) -> Upstream {
+        match self.link {
+            Some(_) => self.cfg_space.downstream(),
+            None => Upstream::closed(),
+        }
+    }
+
+    fn tell(&mut self) {
+        let below = self.below.clone();
+        if let Some(device) = self.managed() {
+            device.upstream_changed(&below);
+        }
+    }
+
+    /// A device was attached: it hears for the first time what comes through to it.
+    pub(super) fn admit(&mut self) {
+        self.below = self.lets_through();
+        self.tell();
+        if let Some(wires) = self.intx.wires.clone()
+            && let Some(device) = self.managed()
+        {
+            device.wire_intx(&wires);
+        }
+    }
+
+    /// INTx of the port, and of all below it, ends at `wires` from now on. A link has one device, number 0, whose pins keep their
+    /// names.
+    pub(crate) fn wire_intx(&mut self, wires: &IntxLines) {
+        self.intx.wire(&self.name, wires);
+        if let Some(device) = self.managed() {
+            device.wire_intx(wires);
+        }
+    }
+
+    /// Makes INTx follow the port's events, as long as the guest uses neither MSI nor MSI-X (PCIe 6.2 section 6.7.3.4).
+    pub(super) fn update_intx(&self) {
+        self.intx
+            .set_level(self.has_event() && !self.sends_messages());
+    }
+
+    /// Whether an event is pending that the guest wants to be interrupted for.
+    fn has_event(&self) -> bool {
+        self.pci_express()
+            .is_some_and(|pcie| pcie.hot_plug_event() || pcie.link_bandwidth_event())
+            || self.cfg_space.aer().is_some_and(|aer| aer.error_event())
+            || self
+                .cfg_space
+                .dpc()
+                .is_some_and(|dpc| dpc.interrupt_event())
+    }
+
+    fn sends_messages(&self) -> bool {
+        let mut capabilities = self.cfg_space.capabilities().iter();
+        let msi = capabilities.find_map(|capability| capability.as_msi_cap());
+        msi.is_some_and(|msi| msi.enabled())
+            || self.bar.as_ref().is_some_and(|bar| bar.msix_enabled())
+    }
+
+    /// Reads from I/O ports that a device below claims.
+    pub(crate) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        self.link.as_mut()?.1.managed()?.io_read(port, data)
+    }
+
+    /// Writes to I/O ports that a device below claims.
+    pub(crate) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        self.link.as_mut()?.1.managed()?.io_write(port, data)
+    }
+}

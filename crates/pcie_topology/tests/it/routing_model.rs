@@ -1,0 +1,205 @@
+//! Random writes to windows, BARs and enable bits three bridges deep, against a model that asks of every page and port whether each
+//! bridge forwards it.
+
+use crate::routing::BRIDGES;
+use crate::routing::Chain;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use vmcore::save_restore::ProtobufSaveRestore;
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// Writes a register of a bridge.
+    Bridge(usize, u64, u32),
+    /// Writes a register of the card.
+    Card(u64, u32),
+    /// Holds a bridge's secondary bus in reset, and lets go.
+    BusReset(usize),
+    /// Saves, resets and restores everything.
+    Restore,
+}
+
+fn command() -> impl Strategy<Value = u32> {
+    prop_oneof![9 => Just(7u32), 1 => 0..8u32]
+}
+
+/// Base and limit of a window of up to 4 MiB, mostly all of it.
+fn window(at: u32) -> impl Strategy<Value = u32> {
+    let base = prop_oneof![4 => Just(0), 1 => 0..4u32];
+    let limit = prop_oneof![4 => Just(3), 1 => 0..4u32];
+    (base, limit).prop_map(move |(base, limit)| (at + 0x10 * base) | (at + 0x10 * limit) << 16)
+}
+
+fn bridge_write() -> impl Strategy<Value = (u64, u32)> {
+    prop_oneof![
+        3 => command().prop_map(|command| (0x04, command)),
+        3 => window(0x8000).prop_map(|window| (0x20, window)),
+        2 => window(0x8020).prop_map(|window| (0x24, window)),
+        1 => (0..2u32).prop_map(|upper| (0x28, upper)),
+        1 => (0..2u32).prop_map(|upper| (0x2c, upper)),
+        2 => Just((0x1c, 0x6050)),
+        1 => (5..7u32, 5..7u32).prop_map(|(base, limit)| (0x1c, base << 4 | limit << 12)),
+        1 => prop_oneof![3 => Just(0), 1 => 0..4u32].prop_map(|control| (0x3c, control << 18)),
+    ]
+}
+
+fn card_write() -> impl Strategy<Value = (u64, u32)> {
+    let memory = (0..0x60u32).prop_map(|n| 0x8000_0000 + n * 0x1_0000);
+    prop_oneof![
+        2 => command().prop_map(|command| (0x04, command)),
+        2 => memory.clone().prop_map(|at| (0x10, at)),
+        2 => memory.clone().prop_map(|at| (0x14, at)),
+        2 => memory.clone().prop_map(|at| (0x18, at)),
+        1 => (0..2u32).prop_map(|upper| (0x1c, upper)),
+        2 => (0..0x100u32).prop_map(|n| (0x20, 0x4f00 + n * 0x20)),
+        2 => (memory, 0..2u32).prop_map(|(at, enable)| (0x30, at | enable)),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        80 => (0..3usize, bridge_write()).prop_map(|(i, (at, value))| Op::Bridge(i, at, value)),
+        60 => card_write().prop_map(|(at, value)| Op::Card(at, value)),
+        1 => (0..3usize).prop_map(Op::BusReset),
+        2 => Just(Op::Restore),
+    ]
+}
+
+/// What a bridge's registers say.
+struct Bridge([u32; 16]);
+
+impl Bridge {
+    fn forwards_memory(&self, address: u64) -> bool {
+        let r = &self.0;
+        let (base, limit) = (
+            u64::from(r[8] & 0xfff0) << 16,
+            u64::from(r[8] >> 20) << 20 | 0xf_ffff,
+        );
+        let upper = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low) << 20;
+        let (wide_base, wide_limit) = (
+            upper(r[9] >> 4 & 0xfff, r[10]),
+            upper(r[9] >> 20, r[11]) | 0xf_ffff,
+        );
+        r[1] & 2 != 0
+            && ((base <= address && address <= limit)
+                || (wide_base <= address && address <= wide_limit)
+                || (r[15] >> 16 & 8 != 0 && (0xa_0000..0xc_0000).contains(&address)))
+    }
+
+    fn forwards_port(&self, port: u64) -> bool {
+        let r = &self.0;
+        let (base, limit) = (
+            u64::from(r[7] >> 4 & 0xf) << 12,
+            u64::from(r[7] >> 12 & 0xf) << 12 | 0xfff,
+        );
+        let isa = r[15] >> 16 & 4 != 0 && port & 0x300 != 0;
+        let alias = port & 0x3ff;
+        let vga = r[15] >> 16 & 8 != 0
+            && ((0x3b0..0x3bc).contains(&alias) || (0x3c0..0x3e0).contains(&alias));
+        r[1] & 1 != 0 && ((base <= port && port <= limit && !isa) || vga)
+    }
+}
+
+/// Every register of the header of a function.
+fn header(chain: &mut Chain, name: &str) -> [u32; 16] {
+    std::array::from_fn(|i| chain.machine.config(name, 0, 4 * i as u64))
+}
+
+/// Where each BAR, and then the ROM, ought to be.
+fn expected(chain: &mut Chain) -> [Option<u64>; 5] {
+    let bridges = BRIDGES.map(|bridge| Bridge(header(chain, bridge)));
+    let card = header(chain, "card");
+    let memory = |at: u64, len: u64| {
+        let reaches = (at..at + len)
+            .step_by(0x1000)
+            .all(|page| bridges.iter().all(|bridge| bridge.forwards_memory(page)));
+        (card[1] & 2 != 0 && reaches).then_some(at)
+    };
+    let io = u64::from(card[8] & !3);
+    let ports = card[1] & 1 != 0
+        && (io..io + 32).all(|port| bridges.iter().all(|bridge| bridge.forwards_port(port)));
+    [
+        memory((card[4] & !0xf).into(), 0x2000),
+        memory((card[5] & !0xf).into(), 0x10_0000),
+        memory(
+            u64::from(card[7]) << 32 | u64::from(card[6] & !0xf),
+            0x1_0000,
+        ),
+        ports.then_some(io),
+        memory((card[12] & !1).into(), 0x1_0000).filter(|_| card[12] & 1 != 0),
+    ]
+}
+
+fn actual(chain: &Chain) -> [Option<u64>; 5] {
+    let memory = |bar: &str| {
+        chain
+            .memory
+            .region(&format!("card.0-{bar}"))
+            .unwrap()
+            .address
+    };
+    [
+        memory("bar0"),
+        memory("bar1"),
+        memory("bar2"),
+        chain.ports.port("card.0-bar4").map(u64::from),
+        memory("rom"),
+    ]
+}
+
+fn run(chain: &mut Chain, op: &Op) {
+    match op {
+        Op::Bridge(i, at, value) if *at == 0x1c => {
+            // The upper half is Secondary Status.
+            let bytes = &value.to_le_bytes()[..2];
+            chain.machine.set_config(BRIDGES[*i], 0, *at, bytes);
+        }
+        Op::Bridge(i, at, value) => chain.set(BRIDGES[*i], *at, *value),
+        Op::Card(at, value) => chain.set("card", *at, *value),
+        Op::BusReset(i) => {
+            let control = chain.machine.config(BRIDGES[*i], 0, 0x3c);
+            chain.set(BRIDGES[*i], 0x3c, control | 0x40 << 16);
+            assert_eq!(actual(chain), [None; 5], "held in reset");
+            chain.set(BRIDGES[*i], 0x3c, control);
+            chain.number();
+        }
+        Op::Restore => {
+            let before = actual(chain);
+            let root = &mut chain.machine.hierarchy.complexes[0].root;
+            let state = ProtobufSaveRestore::save(root).unwrap();
+            pollster::block_on(vmcore::device_state::ChangeDeviceState::reset(root));
+            assert_eq!(actual(chain), [None; 5], "after a reset");
+            let root = &mut chain.machine.hierarchy.complexes[0].root;
+            ProtobufSaveRestore::restore(root, state).unwrap();
+            assert_eq!(actual(chain), before, "restored");
+        }
+    }
+}
+
+#[test]
+fn what_is_mapped_is_what_every_bridge_forwards() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut mapped = [0; 5];
+    for _ in 0..60 {
+        let ops = proptest::collection::vec(op(), 120)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        let mut chain = Chain::new();
+        for bridge in BRIDGES {
+            chain.set(bridge, 0x04, 7);
+        }
+        let mut done = Vec::new();
+        for op in &ops {
+            run(&mut chain, op);
+            done.push(op);
+            let expected = expected(&mut chain);
+            assert_eq!(actual(&chain), expected, "after {done:#x?}");
+            for (count, address) in mapped.iter_mut().zip(expected) {
+                *count += u32::from(address.is_some());
+            }
+        }
+    }
+    // The test is of use only while each of them is mapped now and then.
+    assert!(mapped.iter().all(|count| *count > 100), "{mapped:?}");
+}

@@ -1,0 +1,210 @@
+//! `rootplex boot`: a Linux guest before a hierarchy.
+
+use crate::output::Failure;
+use crate::terminal::Keyboard;
+use crate::terminal::Order;
+use crate::terminal::RawMode;
+use clap::Args;
+use pcie_topology::Topology;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use vmcore::event::Event;
+use vmm::BootSource;
+use vmm::Com;
+use vmm::Machine;
+use vmm::MachineConfig;
+use vmm::MachineError;
+use vmm::Outcome;
+use vmm_sys_util::signal::register_signal_handler;
+
+pub(crate) const EXIT_STATUS: &str = "\
+Exit status:
+  0  the guest turned the machine off, or the machine was saved
+  1  a file could not be read, the guest crashed, or KVM gave up
+  2  the command line or the description is wrong; each mistake is a line on standard error
+  3  the guest asked to start anew, with --no-reboot
+  4  KVM is missing, or does not run guests here
+  5  the machine was stopped, by Ctrl-A x or a signal
+
+With --save, Ctrl-A s and SIGUSR1 save the machine and end the program.";
+
+const REBOOT: u8 = 3;
+const NO_KVM: u8 = 4;
+const STOPPED: u8 = 5;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The description, a TOML file; without it, the hierarchy that the program brings along.
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+    /// A Linux kernel, vmlinux or bzImage.
+    #[arg(long, value_name = "FILE", required_unless_present = "restore")]
+    kernel: Option<PathBuf>,
+    /// The initial file system.
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// The kernel's command line.
+    #[arg(long, value_name = "TEXT", default_value = "console=ttyS0")]
+    cmdline: String,
+    /// Processors.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    cpus: u32,
+    /// Memory.
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    memory: u64,
+    /// Let CPUID not say that there is a hypervisor: Linux creates no CXL regions otherwise.
+    #[arg(long)]
+    no_hypervisor_bit: bool,
+    /// End when the guest resets the machine, instead of starting it anew.
+    #[arg(long)]
+    no_reboot: bool,
+    /// Where the machine is saved to, when that is asked for.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Let a saved machine go on.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["topology", "kernel", "initrd", "cmdline", "cpus", "memory", "no_hypervisor_bit"]
+    )]
+    restore: Option<PathBuf>,
+    /// Leave out the line at the end that counts the guest's exits.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let mut machine = match (&options.restore, &options.kernel) {
+        (Some(file), _) => Machine::restore(file).map_err(failure)?,
+        (None, Some(kernel)) => new_machine(options, kernel)?,
+        (None, None) => return Err(Failure::mistake("--kernel or --restore")),
+    };
+    let handle = machine.handle();
+    take_orders(handle.stop_event()).map_err(failure_of_host)?;
+    machine.connect_serial(
+        Com::Com1,
+        Box::new(io::stdout()),
+        Some(Box::new(Keyboard::new(obey))),
+    );
+    let outcome = {
+        let _raw = RawMode::enter().map_err(failure_of_host)?;
+        run_machine(&mut machine, options)
+    };
+    if !options.quiet {
+        eprintln!("rootplex: {}", handle.exits());
+    }
+    outcome
+}
+
+fn new_machine(options: &Options, kernel: &Path) -> Result<Machine, Failure> {
+    let (source, description) = match &options.topology {
+        None => ("demo".to_string(), crate::DEMO.to_string()),
+        Some(file) => (file.display().to_string(), crate::output::read_text(file)?),
+    };
+    let topology = Topology::from_toml(&description)
+        .map_err(|problems| Failure::mistakes(&source, &problems))?;
+    let config = MachineConfig {
+        topology,
+        boot: BootSource {
+            kernel: kernel.to_path_buf(),
+            initrd: options.initrd.clone(),
+            cmdline: options.cmdline.clone(),
+        },
+        cpus: options.cpus,
+        memory_mib: options.memory,
+        hypervisor_bit: !options.no_hypervisor_bit,
+    };
+    Machine::new(config).map_err(failure)
+}
+
+/// Runs the guest, again and again if it asks for that.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a guest ran is what whoever started it wants to know"
+)]
+fn run_machine(machine: &mut Machine, options: &Options) -> Result<ExitCode, Failure> {
+    let begin = Instant::now();
+    let say = |what: &str| {
+        if !options.quiet {
+            eprintln!(
+                "rootplex: {what} after {:.1} s",
+                begin.elapsed().as_secs_f64()
+            );
+        }
+    };
+    loop {
+        match machine.run().map_err(failure)? {
+            Outcome::PoweredOff => {
+                say("the guest turned the machine off");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Outcome::Stopped => match &options.save {
+                Some(file) if SAVE.load(Ordering::Relaxed) => {
+                    machine.handle().save(file).map_err(failure)?;
+                    say(&format!("saved to {}", file.display()));
+                    return Ok(ExitCode::SUCCESS);
+                }
+                _ => {
+                    say("stopped");
+                    return Ok(ExitCode::from(STOPPED));
+                }
+            },
+            Outcome::Reset if options.no_reboot => {
+                say("the guest asked to start anew");
+                return Ok(ExitCode::from(REBOOT));
+            }
+            Outcome::Reset => {
+                say("the guest starts anew");
+                machine.reset().map_err(failure)?;
+            }
+        }
+    }
+}
+
+fn failure(error: MachineError) -> Failure {
+    match error {
+        MachineError::NoKvm(_) => Failure::with_status(NO_KVM, error),
+        MachineError::Topology(_) | MachineError::Cpus(_) | MachineError::Memory(_) => {
+            Failure::mistake(error)
+        }
+        _ => Failure::other(error),
+    }
+}
+
+fn failure_of_host(error: io::Error) -> Failure {
+    Failure::other(format_args!("the terminal: {error}"))
+}
+
+/// What stops the machine, and whether it is to be saved then. A signal handler knows nothing else.
+static STOP: OnceLock<Event> = OnceLock::new();
+static SAVE: AtomicBool = AtomicBool::new(false);
+
+/// Does nothing that a signal handler may not.
+fn obey(order: Order) {
+    SAVE.store(order == Order::Save, Ordering::Relaxed);
+    if let Some(event) = STOP.get() {
+        event.signal();
+    }
+}
+
+extern "C" fn obey_signal(signal: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    obey(match signal {
+        libc::SIGUSR1 => Order::Save,
+        _ => Order::Stop,
+    });
+}
+
+/// Lets the signals that end a program stop the machine, so that the terminal is put back.
+fn take_orders(stop: &Event) -> io::Result<()> {
+    let _ = STOP.set(stop.clone());
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1] {
+        register_signal_handler(signal, obey_signal).map_err(io::Error::from)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Firmware's part of memory: the ACPI tables, and where a reset begins.
+
+use crate::MachineError;
+use crate::boot::FirmwareTables;
+use crate::boot::layout;
+use crate::irq::INTX_GSIS;
+use crate::power;
+use crate::serial::Com;
+use pcie_topology::AddressRange;
+use pcie_topology::Topology;
+use platform_tables::AcpiTables;
+use platform_tables::HostBridge;
+use platform_tables::PciControl;
+use platform_tables::Platform;
+use platform_tables::PowerRegisters;
+use platform_tables::Register;
+use platform_tables::SerialPort;
+
+/// The root pointer is first, where a guest that is not told of it looks; the tables follow on the next page.
+const ROOT: u64 = layout::FIRMWARE.start;
+const TABLES: AddressRange = AddressRange {
+    base: ROOT + 0x1000,
+    size: pcie_topology::Size(RESET_VECTOR - ROOT - 0x1000),
+};
+
+/// Where a PC's firmware begins in real mode. Linux jumps there to start anew when ACPI is hardware-reduced and there is no EFI: it takes
+/// the one to mean the other, and does not try the reset register.
+const RESET_VECTOR: u64 = 0xf_fff0;
+/// `mov dx, RESET_PORT; mov al, RESET_VALUE; out dx, al; l: hlt; jmp l`.
+const RESET_PROGRAM: [u8; 9] = {
+    let [low, high] = power::RESET_PORT.to_le_bytes();
+    [
+        0xba,
+        low,
+        high,
+        0xb0,
+        power::RESET_VALUE,
+        0xee,
+        0xf4,
+        0xeb,
+        0xfd,
+    ]
+};
+
+/// Writes the tables, and the little program that resets the machine.
+pub(crate) fn tables(topology: &Topology, cpus: u32) -> Result<FirmwareTables, MachineError> {
+    let tables = AcpiTables::new(&platform(topology, cpus), TABLES)?;
+    Ok(FirmwareTables {
+        root: ROOT,
+        pieces: vec![
+            (ROOT, tables.rsdp),
+            (tables.base, tables.tables),
+            (RESET_VECTOR, RESET_PROGRAM.to_vec()),
+        ],
+    })
+}
+
+fn platform(topology: &Topology, cpus: u32) -> Platform {
+    Platform {
+        serial_ports: Com::ALL
+            .map(|com| SerialPort {
+                base: com.port(),
+                gsi: com.interrupt(),
+            })
+            .to_vec(),
+        power: Some(PowerRegisters {
+            sleep_control: Register::Io(power::SLEEP_CONTROL_PORT),
+            sleep_status: Register::Io(power::SLEEP_STATUS_PORT),
+        }),
+        reset: Some((Register::Io(power::RESET_PORT), power::RESET_VALUE)),
+        host_bridges: (0..)
+            .zip(&topology.root_complex)
+            .map(|(uid, spec)| HostBridge {
+                control: control(),
+                intx: Some(INTX_GSIS),
+                ..HostBridge::from_root_complex(uid, spec)
+            })
+            .collect(),
+        ..Platform::new(cpus)
+    }
+}
+
+/// What the ports implement, and Linux's own drivers therefore may control.
+fn control() -> PciControl {
+    PciControl::new()
+        .with_capability_structure(true)
+        .with_native_hot_plug(true)
+        .with_pme(true)
+        .with_aer(true)
+        .with_dpc(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_fit_where_firmware_has_its_part() {
+        let topology = Topology::from_toml(include_str!("../../rootplex/examples/demo.toml"));
+        let tables = tables(&topology.unwrap(), 4).unwrap();
+        let [(root, pointer), (base, blob), (vector, _)] = &tables.pieces[..] else {
+            panic!("a root pointer, a blob and a program");
+        };
+        assert_eq!((*root, tables.root), (0xe_0000, 0xe_0000));
+        assert!(pointer.starts_with(b"RSD PTR "));
+        assert_eq!(*base, 0xe_1000);
+        assert!(base + blob.len() as u64 <= *vector);
+        let fadt = blob.windows(4).position(|bytes| bytes == b"FACP").unwrap();
+        assert_eq!(
+            blob[fadt + 116..fadt + 129],
+            [1, 8, 0, 1, 2, 6, 0, 0, 0, 0, 0, 0, 1],
+            "the reset register: port 0x602, one byte, and its value"
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! What a guest (level 2) finds in its first file system: busybox, lspci and setpci, and a first process.
+
+use super::cpio::Archive;
+use super::debian::Debian;
+use anyhow::Result;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+
+/// Programs that link dynamically.
+const PROGRAMS: &[&str] = &["lspci", "setpci"];
+
+/// The first process unless another is given: shows what the guest sees, and ends it.
+const SHOW: &str = "#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+uname -r
+lspci -tv
+lspci -vvv
+poweroff -f
+";
+
+/// Writes the file system, with `init` as its first process.
+pub(super) fn write(debian: &Debian, init: Option<&Path>, to: &Path) -> Result<()> {
+    let mut archive = Archive::new(BufWriter::new(File::create(to)?))?;
+    archive.copy("bin/busybox", &debian.file("usr/bin/busybox"))?;
+    // The loader's own path, which every program names.
+    archive.link("lib64", "usr/lib/x86_64-linux-gnu")?;
+    let mut libraries = BTreeSet::new();
+    for program in PROGRAMS {
+        libraries.extend(debian.libraries(program)?);
+        archive.copy(
+            &format!("bin/{program}"),
+            &debian.file(&format!("usr/bin/{program}")),
+        )?;
+    }
+    for library in libraries {
+        archive.copy(&library, &debian.file(&library))?;
+    }
+    match init {
+        Some(init) => archive.copy("init", init)?,
+        None => archive.program("init", SHOW.as_bytes())?,
+    }
+    archive.finish()
+}
