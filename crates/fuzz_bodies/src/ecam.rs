@@ -6,7 +6,7 @@ use crate::steps;
 use arbitrary::Unstructured;
 
 /// More would only take longer.
-const ACTIONS_MAX: usize = 48;
+const ACTIONS_MAX: usize = 32;
 
 /// Does what the input says, and then saves and restores what came of it.
 ///

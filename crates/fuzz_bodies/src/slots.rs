@@ -8,7 +8,7 @@ use crate::steps;
 use arbitrary::Unstructured;
 use std::collections::BTreeMap;
 
-const OPERATIONS_MAX: usize = 48;
+const OPERATIONS_MAX: usize = 24;
 
 /// Operates slots, and compares who is there with a map from port to card.
 ///
