@@ -14,6 +14,7 @@ const STEPS: &[(&str, &[&str])] = &[
     ("docs", &[]),
     ("registers", &["--check"]),
     ("schema", &["--check"]),
+    ("guest", &[]),
 ];
 
 pub(crate) fn run(_: &Workspace, _: &Options) -> Result<()> {

@@ -23,6 +23,8 @@ impl std::error::Error for Reported {}
 pub(crate) struct Command {
     pub(crate) word: &'static str,
     pub(crate) summary: &'static str,
+    /// What may be given beside options.
+    pub(crate) operands: Option<&'static str>,
     pub(crate) options: &'static [CommandOption],
     run: fn(&Workspace, &Options) -> Result<()>,
 }
@@ -33,6 +35,15 @@ pub(crate) struct CommandOption {
     /// The name of its value, if it takes one.
     pub(crate) value: Option<&'static str>,
     pub(crate) summary: &'static str,
+}
+
+impl Command {
+    fn usage(&self) -> String {
+        match self.operands {
+            Some(operands) => format!("{} {operands}", self.word),
+            None => self.word.to_string(),
+        }
+    }
 }
 
 impl CommandOption {
@@ -49,6 +60,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         word: "tidy",
         summary: "checks what no compiler checks: layers, manifests, names, lengths, generated sections",
+        operands: None,
         options: &[CommandOption {
             name: "--fix",
             value: None,
@@ -59,18 +71,21 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         word: "lint",
         summary: "rustfmt, clippy and rustdoc over the whole workspace; a warning is an error",
+        operands: None,
         options: &[],
         run: crate::lint::run,
     },
     Command {
         word: "test",
-        summary: "every test, then `lspci`, `tables`, `promtool` and `protoc`; ends with one line: N passed, N failed, N skipped",
+        summary: "every test, the outside judges, quick guest scenarios; ends with: N passed, N failed, N skipped",
+        operands: None,
         options: &[],
         run: crate::test::run,
     },
     Command {
         word: "lspci",
         summary: "has lspci decode the demo hierarchy and compares with the committed expectation",
+        operands: None,
         options: &[CommandOption {
             name: "--update",
             value: None,
@@ -80,7 +95,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "guest",
-        summary: "runs a command line in an emulated machine whose KVM works, with Linux kernels for guests",
+        summary: "runs scenarios, or all, in unmodified Linux guests; or a command line where KVM works",
+        operands: Some("[SCENARIO…]"),
         options: &[
             CommandOption {
                 name: "--kernel",
@@ -90,7 +106,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             CommandOption {
                 name: "--run",
                 value: Some("COMMAND"),
-                summary: "a shell's command line; it finds the kernels as vmlinux-VERSION and an initrd as guest.cpio",
+                summary: "a shell's command line in place of scenarios; finds vmlinux-VERSION and guest.cpio",
             },
             CommandOption {
                 name: "--file",
@@ -102,24 +118,39 @@ pub(crate) const COMMANDS: &[Command] = &[
                 value: Some("PATH"),
                 summary: "the first process of guest.cpio; lspci unless given",
             },
+            CommandOption {
+                name: "--list",
+                value: None,
+                summary: "the scenarios",
+            },
         ],
         run: crate::guest::run,
     },
     Command {
         word: "tables",
         summary: "has iasl, acpiexec and dtc read the demo hierarchy's ACPI tables and device tree",
+        operands: None,
         options: &[],
         run: crate::tables::run,
     },
     Command {
         word: "promtool",
         summary: "has Prometheus's promtool judge the metrics of the demo hierarchy",
+        operands: None,
         options: &[],
         run: crate::promtool::run,
     },
     Command {
+        word: "page",
+        summary: "tests the page for browsers in a headless Chromium; pictures are kept in target/page-screenshots",
+        operands: None,
+        options: &[],
+        run: crate::page::run,
+    },
+    Command {
         word: "bench",
         summary: "times the hot paths, counts their instructions, and writes docs/performance.md",
+        operands: None,
         options: &[CommandOption {
             name: "--sizes",
             value: None,
@@ -130,6 +161,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         word: "fuzz",
         summary: "runs the fuzz bodies under libFuzzer, on input that the coverage of the code leads to",
+        operands: None,
         options: &[
             CommandOption {
                 name: "--seconds",
@@ -157,12 +189,14 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         word: "docs",
         summary: "builds the API pages and the book, and checks the links of all pages",
+        operands: None,
         options: &[],
         run: crate::docs::run,
     },
     Command {
         word: "registers",
         summary: "writes the register reference in docs/registers from the register tables",
+        operands: None,
         options: &[CommandOption {
             name: "--check",
             value: None,
@@ -173,6 +207,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         word: "schema",
         summary: "writes the schema of saved state in docs/schema; refuses what earlier states would not survive",
+        operands: None,
         options: &[CommandOption {
             name: "--check",
             value: None,
@@ -182,13 +217,15 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         word: "ci",
-        summary: "tidy, lint, test, docs, registers --check and schema --check, with a summary",
+        summary: "tidy, lint, test, docs, registers --check, schema --check and guest, with a summary",
+        operands: None,
         options: &[],
         run: crate::ci::run,
     },
     Command {
         word: "help",
         summary: "this list",
+        operands: None,
         options: &[],
         run: help,
     },
@@ -198,6 +235,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Options {
     options: Vec<(&'static str, Option<String>)>,
+    operands: Vec<String>,
 }
 
 impl Options {
@@ -219,6 +257,11 @@ impl Options {
             .filter_map(|(_, value)| value.as_deref())
     }
 
+    /// What is given beside the options.
+    pub(crate) fn operands(&self) -> &[String] {
+        &self.operands
+    }
+
     /// An option's value as a number, where it is given.
     pub(crate) fn number(&self, name: &str) -> Result<Option<u64>> {
         let Some(value) = self.text(name) else {
@@ -234,6 +277,10 @@ impl Options {
         let mut parsed = Self::default();
         while let Some(argument) = arguments.next() {
             let Some(option) = command.options.iter().find(|o| o.name == argument) else {
+                if command.operands.is_some() && !argument.starts_with('-') {
+                    parsed.operands.push(argument);
+                    continue;
+                }
                 bail!("'{argument}' is not an option; see `cargo xtask help`");
             };
             let value = match option.value {
@@ -272,7 +319,7 @@ fn help_text() -> String {
     let mut out = "cargo xtask WORD\n\n".to_string();
     for command in COMMANDS {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "  {:<10} {}", command.word, command.summary);
+        let _ = writeln!(out, "  {:<10} {}", command.usage(), command.summary);
         for option in command.options {
             let _ = writeln!(out, "    {:<20} {}", option.usage(), option.summary);
         }
@@ -287,7 +334,8 @@ pub(crate) fn markdown_table() -> String {
         let _ = writeln!(
             out,
             "| `cargo xtask {}` | {} |",
-            command.word, command.summary
+            command.usage(),
+            command.summary
         );
         for option in command.options {
             let _ = writeln!(out, "| `… {}` | {} |", option.usage(), option.summary);
@@ -312,7 +360,7 @@ mod tests {
     fn every_word_is_in_the_help_and_in_the_table() {
         for command in COMMANDS {
             assert!(help_text().contains(&format!("  {} ", command.word)));
-            assert!(markdown_table().contains(&format!("`cargo xtask {}`", command.word)));
+            assert!(markdown_table().contains(&format!("`cargo xtask {}`", command.usage())));
         }
     }
 
@@ -335,6 +383,15 @@ mod tests {
             error.to_string(),
             "'--update' is not an option; see `cargo xtask help`"
         );
+    }
+
+    #[test]
+    fn operands_are_for_words_that_take_them() {
+        let options = parse("guest", &["enumerate", "--kernel", "6.1", "hot_plug"]).unwrap();
+        assert_eq!(options.operands(), ["enumerate", "hot_plug"]);
+        assert_eq!(options.texts("--kernel").collect::<Vec<_>>(), ["6.1"]);
+        assert!(parse("guest", &["--speed"]).is_err());
+        assert!(parse("tidy", &["all"]).is_err());
     }
 
     #[test]

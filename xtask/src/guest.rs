@@ -5,11 +5,17 @@
 
 mod cpio;
 mod debian;
+mod job;
 mod kernel;
 mod level_one;
+mod progress;
+mod scenarios;
 mod userland;
 
 use crate::commands::Options;
+use crate::judge;
+use crate::judge::Judgement;
+use crate::judge::Outcome;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use anyhow::Result;
@@ -17,10 +23,13 @@ use anyhow::bail;
 use debian::Debian;
 use debian::KERNELS;
 use debian::Kernel;
-use level_one::End;
-use level_one::HostFile;
-use level_one::Job;
+use job::End;
+use job::HostFile;
+use job::Job;
 use level_one::LevelOne;
+use scenarios::Program;
+use scenarios::Scenario;
+use scenarios::Stage;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,11 +40,89 @@ const LEVEL_ONE_KERNEL: &str = "6.12";
 /// For a command line of the developer's.
 const RUN_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The kernel of the quick scenarios.
+const QUICK_KERNEL: &str = "6.12";
+
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
-    let Some(command) = options.text("--run") else {
-        bail!("nothing to run; see `cargo xtask help`");
+    if let Some(command) = options.text("--run") {
+        return run_command(workspace, options, command);
+    }
+    let program = Program::build(workspace, &cache(workspace))?;
+    let all = program.scenarios()?;
+    if options.has("--list") {
+        for scenario in &all {
+            println!("{:<24} {}", scenario.name, scenario.summary);
+        }
+        return Ok(());
+    }
+    let chosen = choose(&all, options.operands())?;
+    let judgements = judge(workspace, &program, &chosen, &kernels(options)?);
+    println!();
+    judge::report(judgements)
+}
+
+/// The quick scenarios on one kernel.
+pub(crate) fn judge_quickly(workspace: &Workspace) -> Result<Vec<Judgement>> {
+    let program = match Program::build(workspace, &cache(workspace)) {
+        Ok(program) => program,
+        Err(error) => {
+            return Ok(vec![Judgement {
+                name: "guest: the program".into(),
+                outcome: Outcome::Failed(format!("{error:#}")),
+            }]);
+        }
     };
-    run_command(workspace, options, command)
+    let all = program.scenarios()?;
+    let quick: Vec<&Scenario> = all.iter().filter(|scenario| scenario.quick).collect();
+    Ok(judge(workspace, &program, &quick, &[kernel(QUICK_KERNEL)?]))
+}
+
+/// Those of the names, or all where none is named.
+fn choose<'a>(all: &'a [Scenario], names: &[String]) -> Result<Vec<&'a Scenario>> {
+    if names.is_empty() {
+        return Ok(all.iter().collect());
+    }
+    names
+        .iter()
+        .map(|name| {
+            all.iter()
+                .find(|scenario| scenario.name == *name)
+                .with_context(|| {
+                    format!("'{name}' is not a scenario; see `cargo xtask guest --list`")
+                })
+        })
+        .collect()
+}
+
+/// Runs scenarios. Where the tools cannot be had, all are skipped, and say why.
+fn judge(
+    workspace: &Workspace,
+    program: &Program,
+    chosen: &[&Scenario],
+    kernels: &[&Kernel],
+) -> Vec<Judgement> {
+    let cache = cache(workspace);
+    let all = |outcome: &dyn Fn() -> Outcome| {
+        chosen
+            .iter()
+            .flat_map(|scenario| kernels.iter().map(move |kernel| (scenario, kernel)))
+            .map(|(scenario, kernel)| Judgement {
+                name: format!("guest: {} on {}", scenario.name, kernel.name).into(),
+                outcome: outcome(),
+            })
+            .collect()
+    };
+    let debian = match Debian::fetch(&cache) {
+        Ok(debian) => debian,
+        Err(error) => return all(&|| Outcome::Skipped(format!("{error:#}"))),
+    };
+    match Stage::prepare(program, &debian, &cache) {
+        Ok(stage) => {
+            eprintln!("guests run {}", stage.place());
+            stage.run(chosen, kernels)
+        }
+        Err(error) => all(&|| Outcome::Failed(format!("{error:#}"))),
+    }
 }
 
 /// Runs a developer's command line in level 1.
@@ -69,11 +156,14 @@ fn run_command(workspace: &Workspace, options: &Options, command: &str) -> Resul
     match level_one.run(&job, |line| println!("{line}"))? {
         End::Exit(0) => Ok(()),
         End::Exit(code) => bail!("the command ended with exit code {code}"),
-        End::Died => bail!("level 1 died; its console: {}", console_tail(&folder)),
+        End::Died => bail!(
+            "level 1 died; its console: {}",
+            level_one::console_tail(&folder)
+        ),
         End::Timeout => bail!(
             "no end within {} s; the console: {}",
             RUN_TIMEOUT.as_secs(),
-            console_tail(&folder)
+            level_one::console_tail(&folder)
         ),
     }
 }
@@ -119,17 +209,6 @@ fn host_file(argument: &str) -> Result<HostFile> {
         path: PathBuf::from(path),
         name,
     })
-}
-
-/// The end of what the level-1 kernel printed.
-fn console_tail(folder: &Path) -> String {
-    const LINES: usize = 30;
-    let bytes = std::fs::read(level_one::console(folder)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let mut lines: Vec<&str> = text.lines().rev().take(LINES).collect();
-    lines.push("");
-    lines.reverse();
-    lines.join("\n  ")
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use crate::tally::Tally;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use std::borrow::Cow;
 use std::process::Command;
 
 /// The verdict on one thing.
 pub(crate) struct Judgement {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) outcome: Outcome,
 }
 
@@ -36,7 +37,7 @@ pub(crate) fn skipped(names: impl IntoIterator<Item = &'static str>, why: &str) 
     names
         .into_iter()
         .map(|name| Judgement {
-            name,
+            name: name.into(),
             outcome: Outcome::Skipped(why.to_string()),
         })
         .collect()

@@ -20,6 +20,7 @@ pub(crate) const LAYERS: &[Layer] = &[
         holds: "what checks, documents and tests the rest; no shipped code needs it",
         crates: &[
             "xtask",
+            "guest_tests",
             "register_book",
             "state_schema",
             "fuzz_bodies",

@@ -89,7 +89,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
         Ok(dump) => dump,
         Err(error) => {
             return Ok(vec![Judgement {
-                name: "lspci: the demo's dump",
+                name: "lspci: the demo's dump".into(),
                 outcome: Outcome::Failed(format!("{error:#}")),
             }]);
         }
@@ -116,7 +116,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
             write_expectation(&file, &version, &shown)?;
         }
         judgements.push(Judgement {
-            name: view.name,
+            name: view.name.into(),
             outcome: compare(
                 std::fs::read_to_string(file).ok().as_deref(),
                 &version,
@@ -125,7 +125,7 @@ pub(crate) fn judge(workspace: &Workspace, update: bool) -> Result<Vec<Judgement
         });
     }
     judgements.push(Judgement {
-        name: COMPLAINTS,
+        name: COMPLAINTS.into(),
         outcome: match complaints.is_empty() {
             true => Outcome::Passed,
             false => Outcome::Failed(format!(

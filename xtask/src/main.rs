@@ -16,6 +16,7 @@ mod layers;
 mod lint;
 mod lspci;
 mod markdown;
+mod page;
 mod process;
 mod promtool;
 mod registers;

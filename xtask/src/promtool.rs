@@ -56,7 +56,10 @@ pub(crate) fn judge(workspace: &Workspace) -> Result<Vec<Judgement>> {
 }
 
 fn judgement(name: &'static str, outcome: Outcome) -> Judgement {
-    Judgement { name, outcome }
+    Judgement {
+        name: name.into(),
+        outcome,
+    }
 }
 
 fn outcome(result: Result<()>) -> Outcome {

@@ -46,7 +46,7 @@ pub(crate) fn judge(workspace: &Workspace) -> Result<Judgement> {
         command.arg(entry?.file_name());
     }
     Ok(Judgement {
-        name: "protoc: the schema of saved state",
+        name: "protoc: the schema of saved state".into(),
         outcome: match PROTOC.install() {
             Err(error) => Outcome::Skipped(format!("{error:#}")),
             Ok(()) => match process::capture(&mut command) {

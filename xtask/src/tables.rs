@@ -52,7 +52,7 @@ pub(crate) fn judge(workspace: &Workspace) -> Result<Vec<Judgement>> {
         Ok(folder) => folder,
         Err(error) => {
             return Ok(vec![Judgement {
-                name: "tables: the demo's",
+                name: "tables: the demo's".into(),
                 outcome: Outcome::Failed(format!("{error:#}")),
             }]);
         }
@@ -60,7 +60,7 @@ pub(crate) fn judge(workspace: &Workspace) -> Result<Vec<Judgement>> {
     let mut judgements = match ACPICA.install() {
         Ok(()) => {
             let mut judgements = vec![Judgement {
-                name: COMPILE,
+                name: COMPILE.into(),
                 outcome: Outcome::of(&compile_all(&folder)?),
             }];
             judgements.extend(acpiexec::judge(&folder)?);
@@ -73,7 +73,7 @@ pub(crate) fn judge(workspace: &Workspace) -> Result<Vec<Judgement>> {
     };
     judgements.extend(match DTC.install() {
         Ok(()) => vec![Judgement {
-            name: DEVICE_TREE,
+            name: DEVICE_TREE.into(),
             outcome: Outcome::of(&device_tree(&folder)?),
         }],
         Err(error) => judge::skipped([DEVICE_TREE], &format!("{error:#}")),

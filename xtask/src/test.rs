@@ -2,8 +2,10 @@
 
 use crate::commands::Options;
 use crate::commands::Reported;
+use crate::guest;
 use crate::judge;
 use crate::lspci;
+use crate::page;
 use crate::process;
 use crate::promtool;
 use crate::schema;
@@ -34,6 +36,8 @@ pub(crate) fn run(workspace: &Workspace, _: &Options) -> Result<()> {
     judge::count(tables::judge(workspace)?, &mut tally, &mut notes);
     judge::count(promtool::judge(workspace)?, &mut tally, &mut notes);
     judge::count(vec![schema::judge(workspace)?], &mut tally, &mut notes);
+    judge::count(guest::judge_quickly(workspace)?, &mut tally, &mut notes);
+    page::count(workspace, &mut tally, &mut notes)?;
     println!();
     for note in notes {
         println!("{note}");

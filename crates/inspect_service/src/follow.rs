@@ -48,6 +48,9 @@ pub(crate) struct EventsQuery {
     from: Option<u64>,
     /// Whether the stream goes on when the log is at its end; it does unless told.
     follow: Option<bool>,
+    /// Whether the kind of an event is also its name in the stream; it is unless told. A browser gives to those who wait for one kind
+    /// what is of that kind, and to those who wait for any only what has no name.
+    named: Option<bool>,
 }
 
 pub(crate) async fn events(
@@ -68,6 +71,7 @@ pub(crate) async fn events(
         None => query.from.unwrap_or(0),
     };
     let follow = query.follow.unwrap_or(true);
+    let named = query.named.unwrap_or(true);
     let Ok(permit) = service.followers.clone().try_acquire_owned() else {
         let followers = service.limits.followers;
         return Err(Refusal::busy(format!(
@@ -75,7 +79,7 @@ pub(crate) async fn events(
         )));
     };
     following.0.store(true, Relaxed);
-    let events = batches(service, from, follow)
+    let events = batches(service, from, follow, named)
         .flat_map(stream::iter)
         .map(move |event| {
             // The place is given back when the stream ends.
@@ -94,6 +98,7 @@ fn batches(
     service: Arc<Service>,
     from: u64,
     follow: bool,
+    named: bool,
 ) -> impl Stream<Item = Vec<Result<sse::Event, axum::Error>>> {
     stream::unfold(Some(from), move |from| {
         let service = service.clone();
@@ -109,7 +114,7 @@ fn batches(
                     .unwrap_or_default();
                 if let Some(last) = events.last() {
                     let next = last.sequence.saturating_add(1);
-                    return Some((lines(from, &events), Some(next)));
+                    return Some((lines(from, &events, named), Some(next)));
                 }
                 if !follow {
                     return None;
@@ -120,7 +125,7 @@ fn batches(
     })
 }
 
-fn lines(from: u64, events: &[Event]) -> Vec<Result<sse::Event, axum::Error>> {
+fn lines(from: u64, events: &[Event], named: bool) -> Vec<Result<sse::Event, axum::Error>> {
     let first = events.first().map_or(from, |event| event.sequence);
     let dropped = first.saturating_sub(from);
     let dropped = (dropped > 0).then(|| {
@@ -128,14 +133,17 @@ fn lines(from: u64, events: &[Event]) -> Vec<Result<sse::Event, axum::Error>> {
             .event(DROPPED)
             .json_data(json!({ "dropped": dropped }))
     });
-    dropped.into_iter().chain(events.iter().map(line)).collect()
+    let events = events.iter().map(|event| line(event, named));
+    dropped.into_iter().chain(events).collect()
 }
 
-fn line(event: &Event) -> Result<sse::Event, axum::Error> {
-    sse::Event::default()
-        .id(event.sequence.to_string())
-        .event(event_name(&event.kind))
-        .json_data(event)
+fn line(event: &Event, named: bool) -> Result<sse::Event, axum::Error> {
+    let line = sse::Event::default().id(event.sequence.to_string());
+    let line = match named {
+        true => line.event(event_name(&event.kind)),
+        false => line,
+    };
+    line.json_data(event)
 }
 
 /// The kind, without what would end its line.

@@ -29,14 +29,16 @@
 //! | --- | --- |
 //! | `GET /inspect/PATH?depth=N&format=json` | the node and `N` levels of directories below it, as JSON or, with `format=text`, as text |
 //! | `PUT /inspect/PATH` | changes a node to what the body says |
-//! | `GET /events?from=N&follow=true` | server-sent events: hot-plug, link, errors, resets, bus numbers |
+//! | `GET /events?from=N&follow=true&named=true` | server-sent events: hot-plug, link, errors, resets, bus numbers |
 //! | `GET /metrics` | OpenMetrics, or the older text form for those who accept `text/plain` only |
 //! | `GET /topology?format=json` | the hierarchy as JSON or, with `format=svg`, as a drawing |
+//! | `GET /registers` | the register tables as JSON: names, offsets, fields, access rights, sections |
 //! | `GET /lspci` | the configuration spaces, for `lspci -F` |
 //! | `POST /ports/NAME/plug` | plugs the endpoint that the body describes in JSON |
 //! | `POST /ports/NAME/unplug?surprise=false` | takes out what is in the slot, if the guest let it go or with `surprise=true` |
 //! | `POST /ports/NAME/request-removal`, `button`, `power-fault` | what an operator does to a slot |
 //! | `GET /state`, `PUT /state` | saves the state, restores it |
+//! | `GET /` | over TCP, a page for a browser that draws the hierarchy and follows it |
 //!
 //! The id of an event is its sequence number, so that `Last-Event-ID` resumes. Where a client fell behind the log, an event `dropped`
 //! says how many it missed.
@@ -65,7 +67,8 @@
 //! | threat | where it is stopped |
 //! | --- | --- |
 //! | another user connects | the socket's mode is 0600 before it has a name anyone could open |
-//! | a web page sends requests to the TCP port | `Host` must name a loopback address, `Origin` the server itself |
+//! | a web page sends requests to the TCP port | `Host` must name a loopback address, `Origin` the server itself; what changes something needs a header that a page of another site cannot send unasked |
+//! | a name or message carries markup into the page | the page sets text and never markup; its policy lets nothing in but the server's own files |
 //! | many clients, slow clients | [`Limits`]: connections, followers, times for head, body, answer and each write |
 //! | a huge body, answer or depth | [`Limits`], before anything is allocated |
 //! | a client polls the whole tree | a tree is copied directory by directory, each under the lock for itself, with four times as long in between as it took, up to a millisecond |
@@ -81,6 +84,7 @@ mod limits;
 pub mod lspci;
 pub mod metrics;
 mod origin;
+mod page;
 mod patient;
 mod refusal;
 mod routes;
@@ -89,6 +93,7 @@ mod server;
 mod service;
 mod socket;
 mod source;
+mod tables;
 pub mod topology;
 mod walk;
 

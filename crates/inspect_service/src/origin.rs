@@ -5,6 +5,7 @@ use crate::service::Service;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::http::Method;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::http::header::HeaderName;
@@ -19,19 +20,23 @@ const LOOPBACK: &[&str] = &["127.0.0.1", "[::1]", "localhost"];
 /// What browsers say of where a request comes from.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// A header of our own, which no form and no link can send, and a script of another site only after it was allowed to: it never is.
+const OPERATOR: HeaderName = HeaderName::from_static("rootplex-operator");
+
 pub(crate) async fn check(
     State(service): State<Arc<Service>>,
     request: Request,
     next: Next,
 ) -> Response {
-    match foreign(request.headers(), service.is_tcp) {
+    let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    match foreign(request.headers(), service.is_tcp, changes) {
         Some(why) => Refusal::new(StatusCode::FORBIDDEN, why).into_response(),
         None => next.run(request).await,
     }
 }
 
 /// Why a request is not answered: it was sent by a page of another site, or under a name that leads here by that site's doing.
-fn foreign(headers: &HeaderMap, is_tcp: bool) -> Option<&'static str> {
+fn foreign(headers: &HeaderMap, is_tcp: bool, changes: bool) -> Option<&'static str> {
     let text = |name: HeaderName| {
         headers
             .get(name)
@@ -46,10 +51,11 @@ fn foreign(headers: &HeaderMap, is_tcp: bool) -> Option<&'static str> {
     {
         return Some("Origin is another site");
     }
-    match text(FETCH_SITE) {
-        None | Some("same-origin" | "none") => None,
-        Some(_) => Some("the request comes from another site"),
+    if !matches!(text(FETCH_SITE), None | Some("same-origin" | "none")) {
+        return Some("the request comes from another site");
     }
+    (is_tcp && changes && !headers.contains_key(OPERATOR))
+        .then_some("over TCP, what changes something needs the header Rootplex-Operator")
 }
 
 fn without_port(host: &str) -> &str {
@@ -68,7 +74,7 @@ mod tests {
         for (name, value) in headers {
             map.insert(*name, value.parse().unwrap());
         }
-        foreign(&map, is_tcp).is_none()
+        foreign(&map, is_tcp, false).is_none()
     }
 
     #[test]
@@ -111,5 +117,19 @@ mod tests {
         assert!(!answered(&[host, ("origin", "null")], true));
         assert!(!answered(&[host, ("sec-fetch-site", "cross-site")], true));
         assert!(answered(&[host, ("sec-fetch-site", "none")], true));
+    }
+
+    #[test]
+    fn a_change_over_tcp_says_that_it_is_meant() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "localhost:9000".parse().unwrap());
+        assert!(foreign(&headers, true, false).is_none());
+        assert!(foreign(&headers, false, true).is_none());
+        assert_eq!(
+            foreign(&headers, true, true),
+            Some("over TCP, what changes something needs the header Rootplex-Operator")
+        );
+        headers.insert(OPERATOR, "page".parse().unwrap());
+        assert!(foreign(&headers, true, true).is_none());
     }
 }

@@ -7,8 +7,10 @@ use crate::follow;
 use crate::lspci::Dump;
 use crate::metrics::Exposition;
 use crate::metrics::Format;
+use crate::page;
 use crate::refusal::Refusal;
 use crate::service::Service;
+use crate::tables;
 use crate::topology::Drawing;
 use crate::walk::WalkError;
 use axum::Json;
@@ -41,7 +43,13 @@ type Shared = State<Arc<Service>>;
 type Answer = Result<Response, Refusal>;
 
 pub(crate) fn router(service: Arc<Service>) -> Router {
+    // A browser reaches no Unix socket.
+    let page = match service.is_tcp {
+        true => page::router(),
+        false => Router::new(),
+    };
     Router::new()
+        .merge(page)
         .route("/inspect", get(inspect_root).put(update_root))
         .route("/inspect/", get(inspect_root).put(update_root))
         .route("/inspect/{*path}", get(inspect_node).put(update_node))
@@ -49,6 +57,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/metrics", get(metrics))
         .route("/topology", get(topology))
         .route("/lspci", get(lspci))
+        .route("/registers", get(registers))
         .route("/ports/{port}/plug", post(plug))
         .route("/ports/{port}/unplug", post(unplug))
         .route("/ports/{port}/request-removal", post(request_removal))
@@ -58,7 +67,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .fallback(async || {
             Refusal::new(
                 StatusCode::NOT_FOUND,
-                "there are /inspect, /events, /metrics, /topology, /lspci, /ports/NAME/… and /state",
+                "there are /inspect, /events, /metrics, /topology, /lspci, /registers, /ports/NAME/… and /state",
             )
         })
         .method_not_allowed_fallback(async || {
@@ -323,6 +332,11 @@ async fn lspci(State(service): Shared, parameters: Result<Query<Bare>, QueryReje
         Dump(&spaces).to_string(),
     )
         .into_response())
+}
+
+async fn registers(parameters: Result<Query<Bare>, QueryRejection>) -> Answer {
+    query(parameters)?;
+    Ok(Json(tables::all()).into_response())
 }
 
 async fn plug(

@@ -123,6 +123,12 @@ pub struct Slot {
     pub powered: bool,
     /// Whether a power fault was detected and not yet taken note of.
     pub power_fault: bool,
+    /// What happened at the slot and was not yet taken note of, by the names of the bits of Slot Status.
+    pub events: Vec<String>,
+    /// Whether there is an attention button.
+    pub attention_button: bool,
+    /// Whether there is a power controller.
+    pub power_controller: bool,
 }
 
 /// Speeds by the encoding of Link Status, from 1.

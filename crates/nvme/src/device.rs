@@ -31,7 +31,8 @@ use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
-use pci_bus::RecordErrorError;
+use pci_bus::Stimulus;
+use pci_bus::StimulusError;
 use pci_bus::Upstream;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
@@ -48,13 +49,13 @@ use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::caps::power_management::PowerManagementCapabilities;
-use pci_core::spec::errors::DetectedError;
 use pci_core::spec::errors::ErrorMessage;
-use pci_core::spec::errors::ErrorReport;
 use pci_core::spec::hwid::ClassCode;
 use pci_core::spec::hwid::HardwareIds;
 use pci_core::spec::hwid::ProgrammingInterface;
 use pci_core::spec::hwid::Subclass;
+use pci_core::spec::messages::Message;
+use pci_core::spec::messages::MessageKind;
 use pcie_topology::Seat;
 use reg_table::Reset;
 use std::sync::Arc;
@@ -322,27 +323,33 @@ impl ManagedDevice for NvmeController {
         self.fabric = fabric.clone();
     }
 
-    fn record_error(
+    fn stimulate(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
+        stimulus: Stimulus,
+    ) -> Result<(), StimulusError> {
         if function != 0 {
             let name = name.to_owned();
-            return Err(RecordErrorError::NoFunction { name, function });
+            return Err(StimulusError::NoFunction { name, function });
         }
+        let Stimulus::Error(error) = stimulus else {
+            return Err(stimulus.refused_by(name));
+        };
         // They are fetched at once; a controller by itself keeps the last error's.
         self.messages = self.cfg_space.record_error(error).messages().collect();
-        self.fabric.announce_error_report();
+        self.fabric.announce_message();
         Ok(())
     }
 
-    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+    fn take_messages(&mut self, bus: u8) -> Vec<Message> {
         let messages = std::mem::take(&mut self.messages).into_iter();
         let source = Bdf::from_devfn(bus, 0);
         messages
-            .map(|message| ErrorReport { message, source })
+            .map(|error| Message {
+                kind: MessageKind::Error(error),
+                source,
+            })
             .collect()
     }
 

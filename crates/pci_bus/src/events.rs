@@ -7,7 +7,9 @@ use pci_spec::Bdf;
 use pci_spec::caps::aer::CorrectableErrors;
 use pci_spec::caps::pci_express::LinkSpeed;
 use pci_spec::caps::pci_express::LinkWidth;
+use pci_spec::caps::power_management::PowerState;
 use pci_spec::errors::DetectedError;
+use pci_spec::errors::ErrorMessage;
 use reg_table::Reset;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -68,6 +70,12 @@ pub enum EventKind {
     },
     /// A function detected an error.
     Error(DetectedError),
+    /// A function signalled a power management event: it has cause to wake the system.
+    Wake,
+    /// Software brought a function to another power state.
+    PowerState(PowerState),
+    /// A root port or event collector would have raised a system error, as Root Control asks (PCIe 6.2 section 6.2.6).
+    SystemError(ErrorMessage),
     /// Downstream Port Containment took a link down.
     ContainmentTriggered,
     /// The guest released a contained link.
@@ -103,6 +111,11 @@ impl fmt::Display for EventKind {
             Self::Error(DetectedError::Uncorrectable { bit, .. }) => {
                 return write!(f, "uncorrectable error: {bit:?}");
             }
+            Self::Wake => "wake",
+            Self::PowerState(state) => return write!(f, "power state {state:?}"),
+            Self::SystemError(ErrorMessage::Correctable) => "system error: correctable error",
+            Self::SystemError(ErrorMessage::NonFatal) => "system error: non-fatal error",
+            Self::SystemError(ErrorMessage::Fatal) => "system error: fatal error",
             Self::ContainmentTriggered => "containment triggered",
             Self::ContainmentReleased => "containment released",
         };

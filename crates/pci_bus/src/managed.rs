@@ -4,14 +4,14 @@ use crate::Acknowledgement;
 use crate::Fabric;
 use crate::GenericPciBusDevice;
 use crate::IntxLines;
-use crate::RecordErrorError;
+use crate::Stimulus;
+use crate::StimulusError;
 use crate::Upstream;
 use chipset_device::io::IoResult;
 use inspect::InspectMut;
 use pci_spec::caps::pci_express::LinkSpeed;
 use pci_spec::caps::pci_express::LinkWidth;
-use pci_spec::errors::DetectedError;
-use pci_spec::errors::ErrorReport;
+use pci_spec::messages::Message;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::save_restore::RestoreError;
@@ -103,52 +103,54 @@ pub trait ManagedDevice: InspectMut {
         let _ = agreed;
     }
 
-    /// The device became part of a fabric, known there as `name`; `fabric` is where it logs events and announces error messages. A switch
+    /// The device became part of a fabric, known there as `name`; `fabric` is where it logs events and announces messages. A switch
     /// tells all below.
     fn joined(&mut self, fabric: &Fabric, name: &Arc<str>) {
         let _ = (fabric, name);
     }
 
-    /// Lets function `function` of the device detect an error. Messages that follow are for [`Self::take_error_reports`].
+    /// Makes something happen in function `function` of the device. Messages that follow are for [`Self::take_messages`].
     ///
     /// # Errors
     ///
-    /// [`RecordErrorError`]: there is no such function, or it takes no errors. `name` is what the error calls the device.
-    fn record_error(
+    /// [`StimulusError`]: there is no such function, or it has no notion of this. `name` is what the error calls the device.
+    fn stimulate(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
-        let _ = (function, error);
-        Err(RecordErrorError::NoErrorReporting {
-            name: name.to_owned(),
-        })
+        stimulus: Stimulus,
+    ) -> Result<(), StimulusError> {
+        let _ = function;
+        Err(stimulus.refused_by(name))
     }
 
-    /// As [`Self::record_error`], in a port of the device or in something below, by name. `None` if nothing there has this name.
-    fn record_error_below(
+    /// As [`Self::stimulate`], in a port of the device or in something below, by name. `None` if nothing there has this name.
+    fn stimulate_below(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Option<Result<(), RecordErrorError>> {
-        let _ = (name, function, error);
+        stimulus: Stimulus,
+    ) -> Option<Result<(), StimulusError>> {
+        let _ = (name, function, stimulus);
         None
     }
 
-    /// The error messages that leave the device upstream, its own and those from below, oldest first. `bus` is the bus it is on.
-    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+    /// The messages that leave the device upstream, its own and those from below, oldest first. `bus` is the bus it is on.
+    fn take_messages(&mut self, bus: u8) -> Vec<Message> {
         let _ = bus;
         Vec::new()
     }
 
     /// The device is a root complex event collector: takes a message of an integrated endpoint on its bus. False if it is none, or not
     /// the one for that endpoint.
-    fn collect_error(&mut self, report: ErrorReport) -> bool {
-        let _ = report;
+    fn collect_message(&mut self, message: Message) -> bool {
+        let _ = message;
         false
     }
+
+    /// The way up is open again: whoever, in the device or below, signalled a power management event that software has not cleared sends
+    /// its message once more (PCIe 6.2 section 5.3.3.3.1).
+    fn retransmit_pme(&mut self) {}
 
     /// Whether the device answers configuration requests. One that is not ready after it was attached or reset is asked again before
     /// each request for it; until then the request ends with Request Retry Status (PCIe 6.2 section 2.3.1).

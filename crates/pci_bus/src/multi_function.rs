@@ -8,14 +8,14 @@ use crate::HotPlugPort;
 use crate::IntxLines;
 use crate::LinkEnd;
 use crate::ManagedDevice;
-use crate::RecordErrorError;
+use crate::Stimulus;
+use crate::StimulusError;
 use crate::Upstream;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use inspect::InspectMut;
 use pci_spec::Bdf;
-use pci_spec::errors::DetectedError;
-use pci_spec::errors::ErrorReport;
+use pci_spec::messages::Message;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::save_restore::ProtobufSaveRestore;
@@ -284,49 +284,54 @@ impl ManagedDevice for MultiFunctionDevice {
         }
     }
 
-    fn record_error(
+    fn stimulate(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
-        let own = || name.to_owned();
+        stimulus: Stimulus,
+    ) -> Result<(), StimulusError> {
         let Some(device) = self.function(function) else {
-            let name = own();
-            return Err(RecordErrorError::NoFunction { name, function });
+            let name = name.to_owned();
+            return Err(StimulusError::NoFunction { name, function });
         };
         match device.managed() {
-            Some(device) => device.record_error(name, 0, error),
-            None => Err(RecordErrorError::NoErrorReporting { name: own() }),
+            Some(device) => device.stimulate(name, 0, stimulus),
+            None => Err(stimulus.refused_by(name)),
         }
     }
 
-    fn record_error_below(
+    fn stimulate_below(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Option<Result<(), RecordErrorError>> {
+        stimulus: Stimulus,
+    ) -> Option<Result<(), StimulusError>> {
         self.managed_functions()
-            .find_map(|below| below.record_error_below(name, function, error))
+            .find_map(|below| below.stimulate_below(name, function, stimulus))
     }
 
-    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
-        let mut reports = Vec::new();
+    fn take_messages(&mut self, bus: u8) -> Vec<Message> {
+        let mut messages = Vec::new();
         for (number, function) in (0..=u8::MAX).zip(&mut self.functions) {
             let device = function.as_mut().and_then(|own| own.device.managed());
-            let from = device.map(|device| device.take_error_reports(bus));
+            let from = device.map(|device| device.take_messages(bus));
             // A function that was made apart takes itself for function 0. What comes from further below has a bus of its own.
-            reports.extend(from.into_iter().flatten().map(|report| {
-                if report.source == Bdf::from_devfn(bus, 0) {
+            messages.extend(from.into_iter().flatten().map(|message| {
+                if message.source == Bdf::from_devfn(bus, 0) {
                     let source = Bdf::from_devfn(bus, number);
-                    ErrorReport { source, ..report }
+                    Message { source, ..message }
                 } else {
-                    report
+                    message
                 }
             }));
         }
-        reports
+        messages
+    }
+
+    fn retransmit_pme(&mut self) {
+        for function in self.managed_functions() {
+            function.retransmit_pme();
+        }
     }
 
     fn is_ready(&mut self) -> bool {

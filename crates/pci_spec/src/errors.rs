@@ -1,6 +1,6 @@
-//! Errors as functions detect and report them (PCIe 6.2 section 6.2): what happened, and the message that tells of it.
+//! Errors as functions detect and report them (PCIe 6.2 section 6.2): what happened, and the message that tells of it; see
+//! [`messages`](crate::messages) for how it travels.
 
-use crate::Bdf;
 use crate::caps::aer::CorrectableErrors;
 use crate::caps::aer::UncorrectableErrorBit;
 
@@ -20,15 +20,6 @@ impl ErrorMessage {
     pub const fn is_uncorrectable(self) -> bool {
         !matches!(self, Self::Correctable)
     }
-}
-
-/// An error message and who sent it.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct ErrorReport {
-    /// The message.
-    pub message: ErrorMessage,
-    /// The requester ID of the sender.
-    pub source: Bdf,
 }
 
 /// An error that a function detected (PCIe 6.2 section 6.2.2).

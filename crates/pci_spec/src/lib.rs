@@ -32,6 +32,7 @@ pub mod caps;
 pub mod cfg_space;
 pub mod errors;
 pub mod hwid;
+pub mod messages;
 
 pub use bdf::Bdf;
 pub use bdf::ParseBdfError;

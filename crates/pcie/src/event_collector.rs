@@ -1,4 +1,4 @@
-//! Root complex event collectors (PCIe 6.2 section 1.3.4): where the error messages of integrated endpoints end.
+//! Root complex event collectors (PCIe 6.2 section 1.3.4): where the messages of integrated endpoints end.
 
 use crate::PortError;
 use crate::VENDOR_ID;
@@ -9,7 +9,9 @@ use inspect::InspectMut;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::ManagedDevice;
-use pci_bus::RecordErrorError;
+use pci_bus::Stimulus;
+use pci_bus::StimulusError;
+use pci_bus::events::EventKind;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::PciExtendedCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
@@ -22,11 +24,11 @@ use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::caps::power_management::PowerManagementCapabilities;
-use pci_core::spec::errors::DetectedError;
 use pci_core::spec::errors::ErrorMessage;
-use pci_core::spec::errors::ErrorReport;
 use pci_core::spec::hwid::ClassCode;
 use pci_core::spec::hwid::HardwareIds;
+use pci_core::spec::messages::Message;
+use pci_core::spec::messages::MessageKind;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::save_restore::ProtobufSaveRestore;
@@ -54,8 +56,13 @@ pub(crate) struct EventCollector {
     /// Messages of its own that wait to be fetched.
     #[inspect(skip)]
     messages: Vec<ErrorMessage>,
+    /// System errors that software asked for in Root Control. Nothing but this counter and the log tells of them.
+    #[inspect(counter)]
+    system_errors: u64,
     #[inspect(skip)]
     fabric: Fabric,
+    #[inspect(skip)]
+    name: Arc<str>,
 }
 
 impl EventCollector {
@@ -70,8 +77,9 @@ impl EventCollector {
         let msi = MsiCapability::new(0, true, false, msi_target);
         let mut aer = AerExtendedCapability::new_root(EVENT_VECTOR);
         aer.set_error_interrupt(msi.interrupt().unwrap_or_default());
-        let pcie = PciExpressCapability::new(DevicePortType::RootComplexEventCollector, None)
+        let mut pcie = PciExpressCapability::new(DevicePortType::RootComplexEventCollector, None)
             .with_role_based_error_reporting();
+        pcie.set_pme_interrupt(msi.interrupt().unwrap_or_default());
         let power = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
         let capabilities: Vec<Box<dyn PciCapability>> =
             vec![Box::new(pcie), Box::new(msi), Box::new(power)];
@@ -102,13 +110,35 @@ impl EventCollector {
             devices,
             devfn,
             messages: Vec::new(),
+            system_errors: 0,
             fabric: Fabric::default(),
+            name: name.into(),
         })
     }
 
-    fn receive(&mut self, report: ErrorReport) {
-        if let Some(aer) = self.cfg_space.aer_mut() {
-            aer.receive_error_message(report.message, report.source);
+    fn receive(&mut self, message: Message) {
+        match message.kind {
+            MessageKind::Error(error) => {
+                self.raise_system_error(error);
+                if let Some(aer) = self.cfg_space.aer_mut() {
+                    aer.receive_error_message(error, message.source);
+                }
+            }
+            MessageKind::Pme => {
+                if let Some(pcie) = self.cfg_space.pci_express() {
+                    pcie.receive_pme(message.source);
+                }
+            }
+        }
+    }
+
+    /// There is nobody to raise a system error to, so it is noted.
+    fn raise_system_error(&mut self, error: ErrorMessage) {
+        let pcie = self.cfg_space.pci_express();
+        if pcie.is_some_and(|pcie| pcie.system_error_enabled(error)) {
+            self.system_errors += 1;
+            let kind = EventKind::SystemError(error);
+            self.fabric.events().push(&self.name, None, kind, "");
         }
     }
 }
@@ -166,32 +196,39 @@ impl ManagedDevice for EventCollector {
         self.fabric = fabric.clone();
     }
 
-    fn record_error(
+    fn stimulate(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
+        stimulus: Stimulus,
+    ) -> Result<(), StimulusError> {
         if function != 0 {
             let name = name.to_owned();
-            return Err(RecordErrorError::NoFunction { name, function });
+            return Err(StimulusError::NoFunction { name, function });
         }
+        let Stimulus::Error(error) = stimulus else {
+            return Err(stimulus.refused_by(name));
+        };
         self.messages = self.cfg_space.record_error(error).messages().collect();
-        self.fabric.announce_error_report();
+        self.fabric.announce_message();
         Ok(())
     }
 
-    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+    fn take_messages(&mut self, bus: u8) -> Vec<Message> {
         let source = pci_core::spec::Bdf::from_devfn(bus, 0);
         let own = std::mem::take(&mut self.messages).into_iter();
-        own.map(|message| ErrorReport { message, source }).collect()
+        own.map(|error| Message {
+            kind: MessageKind::Error(error),
+            source,
+        })
+        .collect()
     }
 
-    fn collect_error(&mut self, report: ErrorReport) -> bool {
-        let devfn = report.source.devfn();
+    fn collect_message(&mut self, message: Message) -> bool {
+        let devfn = message.source.devfn();
         let associated = devfn == self.devfn || self.devices & (1 << (devfn >> 3)) != 0;
         if associated {
-            self.receive(report);
+            self.receive(message);
         }
         associated
     }

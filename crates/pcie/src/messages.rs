@@ -1,4 +1,4 @@
-//! Error messages on their way up, and the operator's way down: what root complex and switch do alike with the functions of a bus.
+//! Messages on their way up, and the operator's way down: what root complex and switch do alike with the functions of a bus.
 
 use crate::port_set::Occupant;
 use crate::port_set::PortSet;
@@ -6,12 +6,11 @@ use pci_bus::Acknowledgement;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
-use pci_bus::RecordErrorError;
 use pci_bus::SlotGoal;
-use pci_bus::events::EventKind;
+use pci_bus::Stimulus;
+use pci_bus::StimulusError;
 use pci_core::spec::Bdf;
-use pci_core::spec::errors::DetectedError;
-use pci_core::spec::errors::ErrorReport;
+use pci_core::spec::messages::Message;
 
 impl PortSet {
     /// Makes all functions, and what is below, part of a fabric.
@@ -29,33 +28,28 @@ impl PortSet {
         }
     }
 
-    /// Lets a function here or below detect an error, by name. `bus` is the bus of the functions. `None` if nothing has this name.
-    pub(crate) fn record_error(
+    /// Makes something happen in a function here or below, by name. `bus` is the bus of the functions. `None` if nothing has this name.
+    pub(crate) fn stimulate(
         &mut self,
         fabric: &Fabric,
         bus: u8,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Option<Result<(), RecordErrorError>> {
+        stimulus: Stimulus,
+    ) -> Option<Result<(), StimulusError>> {
         for own in self.functions_mut() {
             let devfn = own.devfn;
             let result = match &mut own.occupant {
-                Occupant::Port(port) => port.record_error_named(name, function, error),
+                Occupant::Port(port) => port.stimulate_named(name, function, stimulus),
                 Occupant::Integrated { name: own, device } if **own == *name => {
                     let result = device.managed().map_or_else(
-                        || {
-                            Err(RecordErrorError::NoErrorReporting {
-                                name: name.to_owned(),
-                            })
-                        },
-                        |device| device.record_error(name, function, error),
+                        || Err(stimulus.refused_by(name)),
+                        |device| device.stimulate(name, function, stimulus),
                     );
                     if result.is_ok() {
                         let bdf = Some(Bdf::from_devfn(bus, devfn));
-                        let events = fabric.events();
-                        events.push(own, bdf, EventKind::Error(error), "injected");
-                        fabric.announce_error_report();
+                        fabric.events().push(own, bdf, stimulus.event(), "injected");
+                        fabric.announce_message();
                     }
                     Some(result)
                 }
@@ -69,36 +63,43 @@ impl PortSet {
     }
 
     /// The messages that leave the functions upstream. Of a root complex's functions, only integrated endpoints' do.
-    pub(crate) fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
-        let mut reports = Vec::new();
+    pub(crate) fn take_messages(&mut self, bus: u8) -> Vec<Message> {
+        let mut messages = Vec::new();
         for function in self.functions_mut() {
             match &mut function.occupant {
-                Occupant::Port(port) => reports.extend(port.take_error_reports()),
+                Occupant::Port(port) => messages.extend(port.take_messages()),
                 Occupant::Integrated { device, .. } => {
                     if let Some(device) = device.managed() {
                         let devfn = function.devfn;
                         // An endpoint on this bus calls itself function 0: it knows its functions, not its device number.
-                        let own = device.take_error_reports(bus).into_iter();
-                        reports.extend(own.map(|report| ErrorReport {
-                            source: Bdf::from_devfn(bus, devfn | report.source.devfn()),
-                            ..report
+                        let own = device.take_messages(bus).into_iter();
+                        messages.extend(own.map(|message| Message {
+                            source: Bdf::from_devfn(bus, devfn | message.source.devfn()),
+                            ..message
                         }));
                     }
                 }
             }
         }
-        reports
+        messages
+    }
+
+    /// The way up is open again: functions and what is below send what may have been lost.
+    pub(crate) fn retransmit_pme(&mut self) {
+        for (_, port) in self.ports_mut() {
+            port.retransmit_pme();
+        }
     }
 
     /// Routes all messages that wait, in a root complex whose own bus is `bus`. Those of root ports end there, those of integrated
     /// endpoints at the event collector that is associated with them; without one, nobody hears them.
-    pub(crate) fn route_errors(&mut self, bus: u8) {
-        for report in self.take_error_reports(bus) {
+    pub(crate) fn route_messages(&mut self, bus: u8) {
+        for message in self.take_messages(bus) {
             let mut devices = self.functions_mut().iter_mut().filter_map(integrated);
             devices.any(|device| {
                 device
                     .managed()
-                    .is_some_and(|device| device.collect_error(report))
+                    .is_some_and(|device| device.collect_message(message))
             });
         }
     }
@@ -132,7 +133,7 @@ impl PortSet {
             .ok_or_else(|| anyhow::anyhow!("no port is named '{name}'"))?;
         let result = work(port);
         if fabric.take_announcement() {
-            self.route_errors(bus);
+            self.route_messages(bus);
         }
         self.operated.permitted = self
             .find_port(&name)

@@ -6,6 +6,7 @@ mod errors;
 mod goals;
 mod hot_plug;
 pub(crate) mod modern;
+mod power;
 mod reach;
 mod save_restore;
 mod settings;
@@ -195,6 +196,7 @@ impl PcieDownstreamPort {
         let events = event_interrupt(&msi, msix.as_ref(), options.interrupt_pin.is_some());
         pcie.set_hot_plug_interrupt(events.clone());
         pcie.set_link_interrupt(events.clone());
+        pcie.set_pme_interrupt(events.clone());
 
         let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
         capabilities.extend(msix_capability);
@@ -476,6 +478,9 @@ pub(crate) fn pci_express(
     }
     if options.ltr {
         pcie = pcie.with_ltr();
+    }
+    if options.read_requests_of_512 {
+        pcie = pcie.with_read_requests_of_512();
     }
     if options.retry_visibility && port_type == DevicePortType::RootPort {
         pcie = pcie.with_crs_software_visibility();

@@ -41,7 +41,8 @@ use memory_range::MemoryRange;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
-use pci_bus::RecordErrorError;
+use pci_bus::Stimulus;
+use pci_bus::StimulusError;
 use pci_bus::events::EventKind;
 use pci_bus::events::FabricEvents;
 use pci_core::bus_range::AssignedBusRange;
@@ -283,29 +284,50 @@ impl GenericPcieRootComplex {
     ///
     /// # Errors
     ///
-    /// [`RecordErrorError`]: nothing has this name, it has no such function, or the function has no Advanced Error Reporting.
+    /// [`StimulusError`]: nothing has this name, it has no such function, or the function has no Advanced Error Reporting.
     pub fn record_error(
         &mut self,
         name: &str,
         function: u8,
         error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
-        let found =
-            self.functions
-                .record_error(&self.fabric, self.start_bus, name, function, error);
-        self.route_errors();
+    ) -> Result<(), StimulusError> {
+        self.stimulate(name, function, Stimulus::Error(error))
+    }
+
+    /// Lets a function anywhere in the hierarchy signal a power management event, most often to be woken (PCIe 6.2 section 5.3.3). If
+    /// software enabled that, the function's root port, or the event collector of an integrated endpoint, shows it in Root Status.
+    /// Names as in [`Self::record_error`].
+    ///
+    /// # Errors
+    ///
+    /// [`StimulusError`]: nothing has this name, it has no such function, or the function signals no such events in its power state.
+    pub fn wake(&mut self, name: &str, function: u8) -> Result<(), StimulusError> {
+        self.stimulate(name, function, Stimulus::Wake)
+    }
+
+    fn stimulate(
+        &mut self,
+        name: &str,
+        function: u8,
+        stimulus: Stimulus,
+    ) -> Result<(), StimulusError> {
+        let (fabric, bus) = (&self.fabric, self.start_bus);
+        let found = self
+            .functions
+            .stimulate(fabric, bus, name, function, stimulus);
+        self.route_messages();
         found.unwrap_or_else(|| {
-            Err(RecordErrorError::UnknownName {
+            Err(StimulusError::UnknownName {
                 name: name.to_owned(),
             })
         })
     }
 
-    /// Routes the error messages that wait, if any do.
+    /// Routes the messages that wait, if any do.
     #[inline]
-    fn route_errors(&mut self) {
+    fn route_messages(&mut self) {
         if self.fabric.take_announcement() {
-            self.functions.route_errors(self.start_bus);
+            self.functions.route_messages(self.start_bus);
         }
     }
 
@@ -454,7 +476,7 @@ impl GenericPcieRootComplex {
         } else if effects.bars || effects.command {
             self.refresh_overlay();
         }
-        self.route_errors();
+        self.route_messages();
         result.unwrap_or(IoResult::Ok)
     }
 
@@ -547,7 +569,7 @@ impl MmioIntercept for GenericPcieRootComplex {
             return bridge.write(offset, data);
         }
         if let Some(result) = self.functions.mmio_write(addr, data) {
-            self.route_errors();
+            self.route_messages();
             return result;
         }
         match self.ecam_offset(addr) {
@@ -579,8 +601,8 @@ impl PollDevice for GenericPcieRootComplex {
             self.write_dword(*bdf, *register, dword, ByteEnables::ALL)
         });
         self.merges = merges;
-        // A device may detect an error on a thread of its own.
-        self.route_errors();
+        // A device may detect an error, or signal a power management event, on a thread of its own.
+        self.route_messages();
     }
 }
 

@@ -34,8 +34,10 @@ use pci_bus::HotPlugPort;
 use pci_bus::IntxLines;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
-use pci_bus::RecordErrorError;
+use pci_bus::Stimulus;
+use pci_bus::StimulusError;
 use pci_bus::Upstream;
+use pci_bus::events::EventKind;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::PciExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
@@ -47,9 +49,9 @@ use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::caps::pci_express::DevicePortType;
-use pci_core::spec::errors::DetectedError;
 use pci_core::spec::errors::ErrorMessage;
-use pci_core::spec::errors::ErrorReport;
+use pci_core::spec::messages::Message;
+use pci_core::spec::messages::MessageKind;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::device_state::ChangeDeviceState;
@@ -402,6 +404,14 @@ impl GenericPcieSwitch {
         if effects.bus_numbers || effects.bridge_control {
             self.refresh_routes();
         }
+        if effects.power_state {
+            let state = self.upstream_port.cfg_space.power_state();
+            let kind = EventKind::PowerState(state);
+            self.fabric.events().push(&self.name, None, kind, "");
+        }
+        if effects.pme {
+            self.fabric.announce_message();
+        }
         if effects.command || effects.windows || effects.bridge_control || effects.power_state {
             self.hand_down();
         }
@@ -656,55 +666,67 @@ impl ManagedDevice for SwitchDevice {
         self.0.downstream_ports.join(fabric);
     }
 
-    fn record_error(
+    fn stimulate(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
+        stimulus: Stimulus,
+    ) -> Result<(), StimulusError> {
         let port = &mut self.0.upstream_port;
-        let name = || name.to_owned();
         if function != 0 {
-            let name = name();
-            return Err(RecordErrorError::NoFunction { name, function });
+            let name = name.to_owned();
+            return Err(StimulusError::NoFunction { name, function });
         }
-        if port.cfg_space.aer_mut().is_none() {
-            return Err(RecordErrorError::NoErrorReporting { name: name() });
+        match stimulus {
+            Stimulus::Error(error) if port.cfg_space.aer_mut().is_some() => {
+                let recorded = port.cfg_space.record_error(error);
+                // They are fetched at once; a switch by itself keeps the last error's.
+                port.messages = recorded.messages().collect();
+                Ok(())
+            }
+            Stimulus::Wake if port.cfg_space.signal_pme() => Ok(()),
+            Stimulus::Error(_) | Stimulus::Wake => Err(stimulus.refused_by(name)),
         }
-        let recorded = port.cfg_space.record_error(error);
-        // They are fetched at once; a switch by itself keeps the last error's.
-        port.messages = recorded.messages().collect();
-        Ok(())
     }
 
-    fn record_error_below(
+    fn stimulate_below(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Option<Result<(), RecordErrorError>> {
+        stimulus: Stimulus,
+    ) -> Option<Result<(), StimulusError>> {
         let (bus, _) = self.0.upstream_port.cfg_space.bus_numbers();
         let Self(switch) = self;
         switch
             .downstream_ports
-            .record_error(&switch.fabric, bus, name, function, error)
+            .stimulate(&switch.fabric, bus, name, function, stimulus)
     }
 
-    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
+    fn take_messages(&mut self, bus: u8) -> Vec<Message> {
         let port = &mut self.0.upstream_port;
         let (secondary, _) = port.cfg_space.bus_numbers();
-        let below = self.0.downstream_ports.take_error_reports(secondary);
+        let below = self.0.downstream_ports.take_messages(secondary);
         let mut leaving: Vec<_> = below
             .into_iter()
-            .filter(|report| {
+            .filter(|message| match message.kind {
                 // Both are asked: a message that stays is noted as received all the same.
-                port.cfg_space.receive_error_message(report.message)
-                    && port.cfg_space.forward_error_message(report.message)
+                MessageKind::Error(error) => {
+                    port.cfg_space.receive_error_message(error)
+                        && port.cfg_space.forward_error_message(error)
+                }
+                MessageKind::Pme => true,
             })
             .collect();
         let source = Bdf::from_devfn(bus, 0);
-        let own = std::mem::take(&mut port.messages).into_iter();
-        leaving.extend(own.map(|message| ErrorReport { message, source }));
+        let errors = std::mem::take(&mut port.messages).into_iter();
+        let errors = errors.map(MessageKind::Error);
+        let pme = port.cfg_space.take_pme().then_some(MessageKind::Pme);
+        leaving.extend(errors.chain(pme).map(|kind| Message { kind, source }));
         leaving
+    }
+
+    fn retransmit_pme(&mut self) {
+        self.0.upstream_port.cfg_space.retransmit_pme();
+        self.0.downstream_ports.retransmit_pme();
     }
 }

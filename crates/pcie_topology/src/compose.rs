@@ -364,6 +364,7 @@ impl Composer<'_> {
         let mut config = SwitchConfig::new(&*spec.name);
         config.upstream = PortOptions {
             serial_number: Some(serial_number(spec.serial_number, &spec.name)),
+            link: spec.link.map(link_config),
             io_window: above.io_window.map(Into::into),
             ..port_options(&spec.capabilities)
         };
@@ -522,6 +523,7 @@ fn port_options(capabilities: &CapabilitiesSpec) -> PortOptions {
         l1_pm_substates: capabilities.l1_pm_substates,
         ptm: capabilities.ptm,
         virtual_channel: capabilities.virtual_channel,
+        read_requests_of_512: true,
         ..PortOptions::default()
     }
 }

@@ -16,6 +16,7 @@ use chipset_device::io::IoResult;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pci::ByteEnables;
 use chipset_device::pio::ExternallyManagedPortIoIntercepts;
+use function::Consequences;
 use function::EndpointFunction;
 use inspect::InspectMut;
 use pci_bus::Fabric;
@@ -23,14 +24,15 @@ use pci_bus::GenericPciBusDevice;
 use pci_bus::IntxLines;
 use pci_bus::LinkEnd;
 use pci_bus::ManagedDevice;
-use pci_bus::RecordErrorError;
+use pci_bus::Stimulus;
+use pci_bus::StimulusError;
 use pci_bus::Upstream;
 use pci_bus::events::EventKind;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
-use pci_core::spec::errors::DetectedError;
-use pci_core::spec::errors::ErrorReport;
+use pci_core::spec::messages::Message;
+use pci_core::spec::messages::MessageKind;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::save_restore::ProtobufSaveRestore;
@@ -127,13 +129,21 @@ impl TestEndpoint {
         self.functions.len()
     }
 
+    /// Tells the fabric what a configuration write led to.
     #[cold]
-    fn log_reset(&self, bus: u8, function: u8) {
+    fn follow(&self, consequences: Consequences, bus: u8, function: u8) {
         let bdf = (bus != 0).then(|| Bdf::from_devfn(bus, function));
-        let kind = EventKind::Reset(Reset::FunctionLevel);
-        self.fabric
-            .events()
-            .push(&self.name, bdf, kind, "asked for by the guest");
+        let events = self.fabric.events();
+        if let Some(state) = consequences.power_state {
+            events.push(&self.name, bdf, EventKind::PowerState(state), "");
+        }
+        if consequences.was_reset {
+            let kind = EventKind::Reset(Reset::FunctionLevel);
+            events.push(&self.name, bdf, kind, "asked for by the guest");
+        }
+        if consequences.pme {
+            self.fabric.announce_message();
+        }
     }
 
     /// The function that a Type 0 cycle is for.
@@ -216,9 +226,9 @@ impl GenericPciBusDevice for TestEndpoint {
     ) -> Option<IoResult> {
         Some(match self.addressed(secondary_bus, target_bus, function) {
             Some(target) => {
-                let (result, was_reset) = target.write_config(offset, value, enables);
-                if was_reset {
-                    self.log_reset(target_bus, function);
+                let (result, consequences) = target.write_config(offset, value, enables);
+                if !consequences.is_empty() {
+                    self.follow(consequences, target_bus, function);
                 }
                 result
             }
@@ -307,37 +317,48 @@ impl ManagedDevice for TestEndpoint {
         self.fabric = fabric.clone();
     }
 
-    fn record_error(
+    fn stimulate(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
-        let name = || name.to_owned();
+        stimulus: Stimulus,
+    ) -> Result<(), StimulusError> {
         let Some(found) = self.functions.get_mut(usize::from(function)) else {
-            let name = name();
-            return Err(RecordErrorError::NoFunction { name, function });
+            let name = name.to_owned();
+            return Err(StimulusError::NoFunction { name, function });
         };
-        if found.cfg_space.aer_mut().is_none() {
-            return Err(RecordErrorError::NoErrorReporting { name: name() });
+        match stimulus {
+            Stimulus::Error(error) if found.cfg_space.aer_mut().is_some() => {
+                let recorded = found.cfg_space.record_error(error);
+                // They are fetched at once; an endpoint by itself keeps the last error's.
+                found.messages = recorded.messages().collect();
+            }
+            Stimulus::Wake if found.cfg_space.signal_pme() => {}
+            Stimulus::Error(_) | Stimulus::Wake => return Err(stimulus.refused_by(name)),
         }
-        let recorded = found.cfg_space.record_error(error);
-        // They are fetched at once; an endpoint by itself keeps the last error's.
-        found.messages = recorded.messages().collect();
-        self.fabric.announce_error_report();
+        self.fabric.announce_message();
         Ok(())
     }
 
-    fn take_error_reports(&mut self, bus: u8) -> Vec<ErrorReport> {
-        let reports = |(number, function): (u8, &mut EndpointFunction)| {
+    fn take_messages(&mut self, bus: u8) -> Vec<Message> {
+        let messages = |(number, function): (u8, &mut EndpointFunction)| {
             let source = Bdf::from_devfn(bus, number);
-            let messages = std::mem::take(&mut function.messages).into_iter();
-            messages.map(move |message| ErrorReport { message, source })
+            let errors = std::mem::take(&mut function.messages).into_iter();
+            let errors = errors.map(MessageKind::Error);
+            let pme = function.cfg_space.take_pme().then_some(MessageKind::Pme);
+            let kinds = errors.chain(pme);
+            kinds.map(move |kind| Message { kind, source })
         };
         (0..=u8::MAX)
             .zip(&mut self.functions)
-            .flat_map(reports)
+            .flat_map(messages)
             .collect()
+    }
+
+    fn retransmit_pme(&mut self) {
+        for function in &mut self.functions {
+            function.cfg_space.retransmit_pme();
+        }
     }
 
     fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {

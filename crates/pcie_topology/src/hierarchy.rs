@@ -11,7 +11,7 @@ use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::mmio::MmioIntercept;
 use inspect::InspectMut;
-use pci_bus::RecordErrorError;
+use pci_bus::StimulusError;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
@@ -219,24 +219,35 @@ impl Hierarchy {
     ///
     /// # Errors
     ///
-    /// [`RecordErrorError`]: nothing has this name, it has no such function, or the function has no Advanced Error Reporting.
+    /// [`StimulusError`]: nothing has this name, it has no such function, or the function has no Advanced Error Reporting.
     pub fn record_error(
         &mut self,
         name: &str,
         function: u8,
         error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
-        let complex = self
-            .nodes
-            .iter()
-            .find(|node| node.name == name)
-            .and_then(|node| self.complexes.get_mut(node.complex));
-        let Some(complex) = complex else {
-            return Err(RecordErrorError::UnknownName {
+    ) -> Result<(), StimulusError> {
+        self.root_of(name)?.record_error(name, function, error)
+    }
+
+    /// Lets a function signal a power management event: it wants to be woken, or noticed (PCIe 6.2 section 5.3.3). If the guest enabled
+    /// that, the function's root port, or the event collector of an integrated endpoint, shows it in Root Status and interrupts. Names
+    /// as in [`Self::record_error`].
+    ///
+    /// # Errors
+    ///
+    /// [`StimulusError`]: nothing has this name, it has no such function, or the function signals no such events in its power state.
+    pub fn wake(&mut self, name: &str, function: u8) -> Result<(), StimulusError> {
+        self.root_of(name)?.wake(name, function)
+    }
+
+    /// The root complex that has a function of this name.
+    fn root_of(&mut self, name: &str) -> Result<&mut GenericPcieRootComplex, StimulusError> {
+        let node = self.nodes.iter().find(|node| node.name == name);
+        node.and_then(|node| self.complexes.get_mut(node.complex))
+            .map(|complex| &mut complex.root)
+            .ok_or_else(|| StimulusError::UnknownName {
                 name: name.to_owned(),
-            });
-        };
-        complex.root.record_error(name, function, error)
+            })
     }
 
     /// The root complex of this name.

@@ -11,6 +11,7 @@ mod schema;
 // Messages reach `saved_state_roots` by being linked; nothing else of these crates is needed.
 
 use cxl_spec as _;
+use nvme as _;
 use pci_bus as _;
 use pci_core as _;
 use pcie as _;

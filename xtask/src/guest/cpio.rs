@@ -28,7 +28,7 @@ struct Node {
 }
 
 impl<W: Write> Archive<W> {
-    /// An archive with nothing but the console that the kernel opens for the first process.
+    /// An archive with what the first process needs before it mounts anything: the console, which the kernel opens for it, and `null`.
     pub(super) fn new(out: W) -> Result<Self> {
         let mut archive = Self {
             out,
@@ -39,12 +39,14 @@ impl<W: Write> Archive<W> {
         for folder in ["proc", "sys", "tmp", "run"] {
             archive.folder(folder)?;
         }
-        archive.folders_above("dev/console")?;
-        let console = Node {
-            mode: CHARACTER_DEVICE | 0o600,
-            device: (5, 1),
-        };
-        archive.entry("dev/console", &console, &[])?;
+        archive.folder("dev")?;
+        for (path, device) in [("dev/console", (5, 1)), ("dev/null", (1, 3))] {
+            let node = Node {
+                mode: CHARACTER_DEVICE | 0o600,
+                device,
+            };
+            archive.entry(path, &node, &[])?;
+        }
         Ok(archive)
     }
 
@@ -180,6 +182,7 @@ mod tests {
                 "run",
                 "dev",
                 "dev/console",
+                "dev/null",
                 "a",
                 "a/b",
                 "a/b/first",

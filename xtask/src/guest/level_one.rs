@@ -8,22 +8,17 @@
 use super::cpio::Archive;
 use super::debian::Debian;
 use super::debian::Kernel;
+use super::job::End;
+use super::job::Job;
+use super::job::Watched;
 use super::kernel;
 use anyhow::Context;
 use anyhow::Result;
 use std::fs::File;
-use std::io::BufRead;
-use std::io::BufReader;
 use std::io::BufWriter;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Child;
-use std::process::ChildStdout;
 use std::process::Stdio;
-use std::sync::mpsc;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
-use std::time::Instant;
 
 /// What a machine has: the guests' memory comes out of it.
 const MEMORY_MIB: u32 = 3072;
@@ -49,32 +44,6 @@ echo \"EXIT_MARK$?\"
 poweroff -f
 ";
 
-/// A file for a machine.
-#[derive(Debug, Clone)]
-pub(super) struct HostFile {
-    pub(super) path: PathBuf,
-    /// Its path in the machine, without a leading `/`.
-    pub(super) name: String,
-}
-
-/// What a machine does.
-pub(super) struct Job<'a> {
-    pub(super) command: &'a str,
-    pub(super) files: &'a [HostFile],
-    pub(super) timeout: Duration,
-    /// For the machine's files, which stay there afterwards.
-    pub(super) folder: &'a Path,
-}
-
-/// How it ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Exit(i32),
-    /// The machine stopped before the command did.
-    Died,
-    Timeout,
-}
-
 /// Boots machines.
 pub(super) struct LevelOne<'a> {
     debian: &'a Debian,
@@ -93,32 +62,25 @@ impl<'a> LevelOne<'a> {
     }
 
     /// Boots a machine and has it do the job, handing over each line that the command prints.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a machine that hangs is ended by the clock on the wall"
-    )]
     pub(super) fn run(&self, job: &Job<'_>, mut line: impl FnMut(&str)) -> Result<End> {
         std::fs::create_dir_all(job.folder)?;
         let initrd = job.folder.join("level-1.cpio");
         self.write_initrd(&initrd, job)?;
-        let mut machine = self.boot(&initrd, &console(job.folder))?;
-        let stdout = machine
-            .0
-            .stdout
-            .take()
-            .context("QEMU's output is not a pipe")?;
-        let lines = lines_of(stdout);
-        let deadline = Instant::now() + job.timeout;
-        loop {
-            match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(text) => match text.strip_prefix(EXIT_MARK).map(str::parse) {
-                    Some(Ok(code)) => return Ok(End::Exit(code)),
-                    _ => line(&text),
-                },
-                Err(RecvTimeoutError::Timeout) => return Ok(End::Timeout),
-                Err(RecvTimeoutError::Disconnected) => return Ok(End::Died),
+        let machine = self.boot(&initrd, &console(job.folder))?;
+        let mut code = None;
+        let end = machine.watch(job.timeout, |text| {
+            match text.strip_prefix(EXIT_MARK).map(str::parse) {
+                Some(Ok(number)) => code = Some(number),
+                _ => line(text),
             }
-        }
+        })?;
+        // It is as large as a kernel, and made anew each time.
+        std::fs::remove_file(initrd)?;
+        Ok(match (code, end) {
+            (Some(code), _) => End::Exit(code),
+            (None, End::Timeout) => End::Timeout,
+            (None, _) => End::Died,
+        })
     }
 
     fn write_initrd(&self, path: &Path, job: &Job<'_>) -> Result<()> {
@@ -143,7 +105,7 @@ impl<'a> LevelOne<'a> {
         archive.finish()
     }
 
-    fn boot(&self, initrd: &Path, console: &Path) -> Result<Machine> {
+    fn boot(&self, initrd: &Path, console: &Path) -> Result<Watched> {
         let child = self
             .debian
             .program("qemu-system-x86_64")
@@ -172,39 +134,22 @@ impl<'a> LevelOne<'a> {
             .stdout(Stdio::piped())
             .spawn()
             .context("QEMU cannot be started")?;
-        Ok(Machine(child))
+        Ok(Watched(child))
     }
 }
 
 /// Where the level-1 kernel's console goes.
-pub(super) fn console(folder: &Path) -> PathBuf {
+fn console(folder: &Path) -> PathBuf {
     folder.join("level-1.console")
 }
 
-/// A running QEMU, ended when this goes.
-struct Machine(Child);
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // Either it has ended already, or nobody waits for it any more.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn lines_of(stdout: ChildStdout) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for bytes in BufReader::new(stdout).split(b'\n') {
-            let Ok(bytes) = bytes else { break };
-            let text = String::from_utf8_lossy(&bytes);
-            if sender
-                .send(text.trim_end_matches('\r').to_string())
-                .is_err()
-            {
-                break;
-            }
-        }
-    });
-    receiver
+/// The end of what the level-1 kernel printed.
+pub(super) fn console_tail(folder: &Path) -> String {
+    const LINES: usize = 30;
+    let bytes = std::fs::read(console(folder)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines: Vec<&str> = text.lines().rev().take(LINES).collect();
+    lines.push("");
+    lines.reverse();
+    lines.join("\n  ")
 }

@@ -163,7 +163,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) fn judge(folder: &Path) -> Result<Vec<Judgement>> {
     let judgement = |(name, test): &Test| {
         Ok(Judgement {
-            name,
+            name: (*name).into(),
             outcome: Outcome::of(&test(folder)?),
         })
     };

@@ -244,6 +244,10 @@ impl Image {
             present: status.presence_detect_state() != 0,
             powered: !(has.power_controller_present() && control.power_controller_control()),
             power_fault: status.power_fault_detected(),
+            // The bits that say how things are, and not that they changed, are no bools.
+            events: names_of_set_bits(&status),
+            attention_button: has.attention_button_present(),
+            power_controller: has.power_controller_present(),
         })
     }
 

@@ -213,3 +213,56 @@ fn web_pages_are_kept_away() {
     assert_eq!(ask(&own, "Origin: http://evil.example\r\n").status, 403);
     assert_eq!(ask(&own, "Sec-Fetch-Site: cross-site\r\n").status, 403);
 }
+
+#[test]
+fn the_page_is_for_browsers_and_lets_nothing_in() {
+    let machine = Machine::new();
+    let server = Server::start(machine.hierarchy.clone(), Address::Tcp(0)).unwrap();
+    let address = server.tcp().unwrap();
+    let ask = |method: &str, target: &str, more: &str| -> Answer {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n{more}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        read(stream)
+    };
+    let page = ask("GET", "/", "");
+    assert_eq!(page.status, 200);
+    assert!(page.body.starts_with("<!doctype html>"));
+    for file in ["/", "/page/main.js", "/page/style.css"] {
+        let head = ask("GET", file, "").head.to_lowercase();
+        assert!(
+            head.contains("content-security-policy: default-src 'none'; script-src 'self';"),
+            "{head}"
+        );
+        assert!(head.contains("x-content-type-options: nosniff"), "{head}");
+    }
+    assert_eq!(ask("GET", "/page/nothing.js", "").status, 404);
+    // Whoever reaches the socket has no browser there.
+    assert_eq!(get(machine.socket(), "/").status, 404);
+
+    // No form of another site, nor a program that does not know what it does, presses a button.
+    let refused = ask("POST", "/ports/rp1/button", "");
+    assert_eq!(
+        (refused.status, refused.error().as_str()),
+        (
+            403,
+            "over TCP, what changes something needs the header Rootplex-Operator"
+        )
+    );
+    assert_eq!(
+        ask("POST", "/ports/rp1/button", "Rootplex-Operator: test\r\n").status,
+        204
+    );
+}
+
+#[test]
+fn the_register_tables_are_served() {
+    let machine = Machine::new();
+    let tables = get(machine.socket(), "/registers").json();
+    let titles = tables.as_array().unwrap().iter();
+    assert!(
+        titles
+            .filter_map(|table| table["title"].as_str())
+            .any(|title| title == "PCI Express capability")
+    );
+}

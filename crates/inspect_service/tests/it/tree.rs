@@ -80,8 +80,13 @@ fn the_topology_is_as_the_guest_numbered_it() {
     assert_eq!(ports[0]["link"]["active"], false);
     assert_eq!(
         ports[0]["slot"],
-        json!({"number": 1, "hot_plug": true, "present": false, "powered": true, "power_fault": false})
+        json!({
+            "number": 1, "hot_plug": true, "present": false, "powered": true, "power_fault": false,
+            "events": [], "attention_button": false, "power_controller": false
+        })
     );
+    assert_eq!(ports[1]["slot"]["attention_button"], true);
+    assert_eq!(ports[1]["slot"]["power_controller"], true);
     assert_eq!(ports[1]["below"][1]["name"], "card");
     assert_eq!(ports[1]["below"][1]["kind"], "endpoint");
     let deep = &ports[2]["below"][0]["below"][0]["below"][0];

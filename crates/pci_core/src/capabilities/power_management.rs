@@ -49,6 +49,8 @@ pub struct PowerManagementCapability {
     registers: RegisterFile<PowerManagementReg>,
     /// What the owner has not been told yet.
     transition: Option<PowerTransition>,
+    /// A PME message that the owner has not sent yet.
+    pme_due: bool,
 }
 
 impl PowerManagementCapability {
@@ -78,6 +80,7 @@ impl PowerManagementCapability {
         Self {
             registers,
             transition: None,
+            pme_due: false,
         }
     }
 
@@ -103,11 +106,25 @@ impl PowerManagementCapability {
         self.transition.take()
     }
 
+    /// Whether the function can send PME messages from the state it is in.
+    pub fn supports_pme(&self) -> bool {
+        self.capabilities().pme_support() & (1 << self.power_state().0) != 0
+    }
+
+    /// Whether software enabled PME messages.
+    pub fn pme_enabled(&self) -> bool {
+        self.control_status().pme_enable()
+    }
+
+    /// Whether software enabled the message and has not cleared its cause.
+    fn pme_asserted(&self) -> bool {
+        asserted(self.control_status())
+    }
+
     /// The function wants to be woken, or noticed: sets PME_Status. True if a PME message is to be sent: the function can
-    /// send it from this state, and software enabled it (PCIe 6.2 section 5.3.1.4).
+    /// send it from this state, and software enabled it (PCIe 6.2 section 5.3.1.4). [`Self::take_pme`] says so as well.
     pub fn signal_pme(&mut self) -> bool {
-        let state = self.power_state();
-        if self.capabilities().pme_support() & (1 << state.0) == 0 {
+        if !self.supports_pme() {
             return false;
         }
         let set = PowerManagementControlStatus::new().with_pme_status(true);
@@ -116,7 +133,27 @@ impl PowerManagementCapability {
             .update(PowerManagementReg::ControlStatus, |old| {
                 old | u32::from(set.into_bits())
             });
-        self.control_status().pme_enable() && before & u32::from(set.into_bits()) == 0
+        let due = self.pme_enabled() && before & u32::from(set.into_bits()) == 0;
+        self.pme_due |= due;
+        due
+    }
+
+    /// Whether a PME message is to be sent, once: the function signalled a PME that software enabled, or software enabled one that was
+    /// signalled before.
+    pub fn take_pme(&mut self) -> bool {
+        std::mem::take(&mut self.pme_due)
+    }
+
+    /// What [`Self::take_pme`] would say.
+    pub(crate) fn pme_is_due(&self) -> bool {
+        self.pme_due
+    }
+
+    /// Makes the message due once more if software has not cleared its cause: it may have been lost on the way, as no function waits
+    /// for ever (PCIe 6.2 section 5.3.3.3.1). True if it is due.
+    pub fn retransmit_pme(&mut self) -> bool {
+        self.pme_due = self.pme_asserted();
+        self.pme_due
     }
 
     fn supports(&self, state: PowerState) -> bool {
@@ -149,6 +186,14 @@ impl PowerManagementCapability {
     }
 }
 
+fn control_status(bits: u32) -> PowerManagementControlStatus {
+    PowerManagementControlStatus::from_bits((bits & 0xffff) as u16)
+}
+
+fn asserted(control: PowerManagementControlStatus) -> bool {
+    control.pme_status() && control.pme_enable()
+}
+
 impl PciCapability for PowerManagementCapability {
     fn label(&self) -> &str {
         "power-management"
@@ -174,8 +219,10 @@ impl PciCapability for PowerManagementCapability {
         for change in self.registers.write(offset, val, enables.mask()) {
             match change.register {
                 PowerManagementReg::ControlStatus => {
-                    let before = PowerState((change.old & 0x3) as u16);
-                    self.control_written(before);
+                    let before = control_status(change.old);
+                    self.control_written(before.power_state());
+                    let asserted_now = self.pme_asserted();
+                    self.pme_due = asserted_now && (self.pme_due || !asserted(before));
                 }
                 // Read-only.
                 PowerManagementReg::CapabilityId
@@ -194,6 +241,7 @@ impl PciCapability for PowerManagementCapability {
     fn reset_by(&mut self, kind: Reset) {
         self.registers.reset(kind);
         self.transition = None;
+        self.pme_due = false;
     }
 
     fn attach(&mut self, slot: &ConfigSlot) -> bool {
@@ -228,7 +276,7 @@ impl SaveRestore for PowerManagementCapability {
         saved_registers::check(&state.registers, changeable)?;
         let control = PowerManagementReg::ControlStatus;
         let value = saved_registers::value(&self.registers, &state.registers, control, changeable);
-        let power_state = PowerState((value & 0x3) as u16);
+        let power_state = control_status(value).power_state();
         if self.supports(power_state) {
             Ok(())
         } else {
@@ -243,6 +291,8 @@ impl SaveRestore for PowerManagementCapability {
         let changeable = |register| self.registers.writable(register);
         saved_registers::restore(&self.registers, &state.registers, changeable);
         self.transition = None;
+        // The message went out before the state was saved.
+        self.pme_due = false;
         Ok(())
     }
 }
@@ -312,6 +362,24 @@ mod tests {
         pm.write_u32(4, 0x8101);
         assert!(!pm.signal_pme(), "no PME from D1");
         assert_eq!(pm.read_u32(4), 0x0101);
+    }
+
+    #[test]
+    fn a_message_is_taken_once_and_comes_late_where_it_was_enabled_late() {
+        let mut pm = with_d1_and_pme(false);
+        pm.signal_pme();
+        assert!(!pm.take_pme(), "not enabled");
+        pm.write_u32(4, 0x0100);
+        assert!(pm.take_pme(), "status was there before the enable");
+        assert!(!pm.take_pme());
+        assert!(pm.retransmit_pme() && pm.take_pme(), "nobody cleared it");
+        pm.write_u32(4, 0x0103);
+        assert!(!pm.take_pme(), "another power state is no other event");
+        pm.write_u32(4, 0x8103);
+        assert!(!pm.retransmit_pme());
+        pm.signal_pme();
+        pm.write_u32(4, 0x8103);
+        assert!(!pm.take_pme(), "cleared before it was sent");
     }
 
     #[test]

@@ -153,6 +153,8 @@ pub struct BarDefinition {
 #[derive(Debug, Default)]
 pub struct DeviceBars {
     pub(super) slots: [Option<BarDefinition>; 6],
+    /// Slot, bytes, and what stands behind the BAR while it has that size.
+    pub(super) other_sizes: Vec<(usize, u64, BarMemoryKind)>,
     pub(super) rom: Option<(u64, BarMemoryKind)>,
 }
 
@@ -193,6 +195,14 @@ impl DeviceBars {
         }
         self
     }
+
+    /// What stands behind the BAR in slot `index` while it has another size, as the
+    /// [Resizable BAR capability](crate::capabilities::extended::resizable_bar) lets software choose: a region has one length. A BAR with
+    /// [`BarMemoryKind::Dummy`] needs nothing else behind it.
+    pub fn with_other_size(mut self, index: usize, len: u64, memory: BarMemoryKind) -> Self {
+        self.other_sizes.push((index, len, memory));
+        self
+    }
 }
 
 /// A BAR of a composed function.
@@ -202,6 +212,9 @@ pub(super) struct Bar {
     #[inspect(hex)]
     pub(super) len: u64,
     memory: BarMemoryKind,
+    /// What stands behind it at other sizes.
+    #[inspect(skip)]
+    other_sizes: Vec<(u64, BarMemoryKind)>,
     /// Where it is mapped now.
     #[inspect(hex)]
     mapped: Option<u64>,
@@ -231,6 +244,7 @@ impl Bar {
                 kind,
                 len: rounded,
                 memory,
+                other_sizes: Vec::new(),
                 mapped: None,
             }),
             _ => Err(ConfigSpaceError::BarTooLarge {
@@ -239,6 +253,35 @@ impl Bar {
                 max: kind.max_len(),
             }),
         }
+    }
+
+    /// Says what stands behind it at another size.
+    pub(super) fn add_size(&mut self, len: u64, memory: BarMemoryKind) {
+        self.other_sizes.push((len, memory));
+    }
+
+    /// Whether it can have a size.
+    pub(super) fn check_size(&self, index: usize, len: u64) -> Result<(), ConfigSpaceError> {
+        let max = self.kind.max_len();
+        if len > max {
+            return Err(ConfigSpaceError::BarTooLarge { index, len, max });
+        }
+        let behind = len == self.len
+            || matches!(self.memory, BarMemoryKind::Dummy)
+            || self.other_sizes.iter().any(|(other, _)| *other == len);
+        let missing = ConfigSpaceError::NothingBehindSize { index, len };
+        behind.then_some(()).ok_or(missing)
+    }
+
+    /// Gives it a size that it can have. It answers nowhere until it is placed again.
+    pub(super) fn resize(&mut self, len: u64) {
+        self.place(None);
+        let other = self.other_sizes.iter_mut().find(|(other, _)| *other == len);
+        if let Some((other, memory)) = other {
+            std::mem::swap(&mut self.memory, memory);
+            *other = self.len;
+        }
+        self.len = len;
     }
 
     /// Bits 3:0 of the register, the same after every reset.

@@ -27,6 +27,7 @@ use crate::spec::caps::COMMON_HEADER_END;
 use crate::spec::caps::CapabilityId;
 use crate::spec::caps::EXT_CAP_END;
 use crate::spec::caps::EXT_CAP_START;
+use crate::spec::caps::pci_express::DevicePortType;
 use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::Command;
 use crate::spec::cfg_space::Status;
@@ -69,10 +70,10 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     )]
     pub(super) extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
     #[inspect(with = "inspect_bars")]
-    bars: [Option<Bar>; N],
+    pub(super) bars: [Option<Bar>; N],
     rom: Option<Rom>,
     #[inspect(skip)]
-    bar_masks: [u32; N],
+    pub(super) bar_masks: [u32; N],
     /// What the BAR registers read, as of the last change.
     #[inspect(skip)]
     base_addresses: [u32; N],
@@ -88,6 +89,9 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     /// Whether MSI and MSI-X wait for that.
     #[inspect(skip)]
     gates_messages: bool,
+    /// Whether they would go out.
+    #[inspect(skip)]
+    sends_messages: bool,
 }
 
 /// What a read needs, and nothing else: one cache line of a function, however many functions there are.
@@ -182,7 +186,9 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             intx: None,
             bus_master: BusMaster::disabled(),
             gates_messages: false,
+            sends_messages: false,
         };
+        emulator.begin_resizable()?;
         emulator.place_bars();
         Ok(emulator)
     }
@@ -235,7 +241,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
     pub fn with_bus_master_gate(mut self) -> Self {
         self.gates_messages = true;
-        self.gate_messages(self.bus_master.is_enabled());
+        self.gate_messages(self.sends_messages);
         self
     }
 
@@ -276,9 +282,18 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         let enabled = command.bus_master()
             && self.upstream.bus_master
             && self.power_state() == PowerState::D0;
-        if self.bus_master.set(enabled) {
-            self.gate_messages(enabled);
+        self.bus_master.set(enabled);
+        // A root port's own messages do not go over its link, and by them software hears that something below wants to be woken.
+        let sends =
+            enabled || command.bus_master() && self.upstream.bus_master && self.is_root_port();
+        if std::mem::replace(&mut self.sends_messages, sends) != sends {
+            self.gate_messages(sends);
         }
+    }
+
+    fn is_root_port(&self) -> bool {
+        let pcie = self.capabilities.iter().find_map(|c| c.as_pci_express());
+        pcie.is_some_and(|pcie| pcie.device_port_type() == DevicePortType::RootPort)
     }
 
     fn gate_messages(&mut self, enabled: bool) {
@@ -319,6 +334,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         for capability in &mut self.extended_capabilities {
             capability.reset_by(kind);
         }
+        self.follow_resized();
         if let Some(intx) = &self.intx {
             intx.set_level(false);
         }
@@ -484,6 +500,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                     if let Some(capability) = self.extended_capabilities.get_mut(i) {
                         capability.write_bytes(relative, value, enables);
                     }
+                    if self.follow_resized() {
+                        self.place_bars();
+                        return Ok(Effects {
+                            bars: true,
+                            ..Effects::default()
+                        });
+                    }
                 }
             }
         }
@@ -501,13 +524,18 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         let Some(capability) = self.capabilities.get_mut(index) else {
             return effects;
         };
+        let pme_enabled = capability
+            .as_power_management()
+            .map(PowerManagementCapability::pme_enabled);
         capability.write_bytes(offset, value, enables);
         effects.function_reset = capability
             .as_pci_express()
             .is_some_and(PciExpressCapability::take_function_level_reset);
-        let transition = capability
-            .as_power_management_mut()
-            .and_then(PowerManagementCapability::take_transition);
+        let power = capability.as_power_management_mut();
+        effects.pme = power
+            .as_ref()
+            .is_some_and(|power| power.pme_is_due() || pme_enabled != Some(power.pme_enabled()));
+        let transition = power.and_then(PowerManagementCapability::take_transition);
         if let Some(transition) = transition {
             effects.power_state = true;
             effects.function_reset |= transition.soft_reset;
@@ -657,7 +685,12 @@ fn compose_bars<const N: usize>(
 ) -> Result<Bars<N>, ConfigSpaceError> {
     let mut bars = [const { None }; N];
     let mut registers = [(0, 0); N];
-    for (index, definition) in definitions.slots.into_iter().enumerate().take(N) {
+    let DeviceBars {
+        slots,
+        other_sizes,
+        rom,
+    } = definitions;
+    for (index, definition) in slots.into_iter().enumerate().take(N) {
         let Some(definition): Option<BarDefinition> = definition else {
             continue;
         };
@@ -682,13 +715,15 @@ fn compose_bars<const N: usize>(
             *slot = Some(bar);
         }
     }
+    for (index, len, memory) in other_sizes {
+        if let Some(Some(bar)) = bars.get_mut(index) {
+            bar.add_size(len, memory);
+        }
+    }
     for (index, &(writable, encoding)) in registers.iter().enumerate() {
         header.init_bar(index, writable, encoding);
     }
-    let rom = definitions
-        .rom
-        .map(|(len, memory)| Rom::new(len, memory))
-        .transpose()?;
+    let rom = rom.map(|(len, memory)| Rom::new(len, memory)).transpose()?;
     header.init_rom(rom.as_ref().map_or(0, Rom::writable));
     Ok((
         bars,

@@ -11,7 +11,6 @@ use crate::capabilities::extended::aer::ErrorSignal;
 use crate::capabilities::extended::aer::UncorrectableError;
 use crate::capabilities::extended::dpc::DpcExtendedCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
-use crate::capabilities::power_management::PowerManagementCapability;
 use crate::spec::caps::aer::AerReg;
 use crate::spec::caps::aer::UncorrectableErrorBit;
 use crate::spec::caps::pci_express::DeviceControl;
@@ -163,12 +162,6 @@ impl ConfigSpaceType0Emulator {
         self.common.aer_mut()
     }
 
-    /// Power Management, if it has that.
-    pub fn power_management(&self) -> Option<&PowerManagementCapability> {
-        let mut capabilities = self.common.capabilities.iter();
-        capabilities.find_map(|c| c.as_power_management())
-    }
-
     /// The extended capabilities, in order.
     pub fn extended_capabilities(&self) -> &[Box<dyn PciExtendedCapability>] {
         self.common.extended_capabilities()
@@ -189,13 +182,6 @@ impl ConfigSpaceType1Emulator {
     /// Advanced Error Reporting, if it has that.
     pub fn aer_mut(&mut self) -> Option<&mut AerExtendedCapability> {
         self.common.aer_mut()
-    }
-
-    /// Power Management, if it has that.
-    pub fn power_management(&self) -> Option<&PowerManagementCapability> {
-        self.capabilities()
-            .iter()
-            .find_map(|c| c.as_power_management())
     }
 
     /// Downstream Port Containment, if it has that.

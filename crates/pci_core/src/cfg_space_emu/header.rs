@@ -105,6 +105,14 @@ impl Header {
         }
     }
 
+    /// One BAR register.
+    pub(super) fn bar(&self, index: usize) -> u32 {
+        match self {
+            Self::Type0(file) => TYPE0_BARS.get(index).map_or(0, |&bar| file.get(bar)),
+            Self::Type1(file) => TYPE1_BARS.get(index).map_or(0, |&bar| file.get(bar)),
+        }
+    }
+
     /// Composes the expansion ROM's register: which bits software can write.
     pub(super) fn init_rom(&mut self, writable: u32) {
         each!(self, (file, Reg) => file.narrow(Reg::ExpansionRomBaseAddress, writable));

@@ -11,6 +11,8 @@ mod errors;
 mod header;
 mod intx;
 mod plan_subject;
+mod power;
+mod resize;
 mod save_restore;
 mod type0;
 mod type1;
@@ -97,6 +99,8 @@ pub struct Effects {
     pub bridge_control: bool,
     /// The power state changed. Below D0 neither the BARs nor what is below a bridge answer (PCIe 6.2 section 5.3.1).
     pub power_state: bool,
+    /// PME messages were enabled or disabled, or one is [due](ConfigSpaceType0Emulator::take_pme).
+    pub pme: bool,
     /// The function is to be reset, [by](super::cfg_space_emu::ConfigSpaceType0Emulator::reset_by)
     /// [`Reset::FunctionLevel`](reg_table::Reset::FunctionLevel), with all that its owner keeps beside the registers: the guest
     /// asked for a function-level reset (PCIe 6.2 section 6.6.2), or brought it from D3hot to D0 (section 5.3.1.4.1).
@@ -138,6 +142,20 @@ pub enum ConfigSpaceError {
         label: String,
         /// The dword.
         header: u32,
+    },
+    /// The Resizable BAR capability names a BAR that is not there.
+    #[error("BAR{index} is to be resizable, and there is none")]
+    NoBarToResize {
+        /// The slot.
+        index: usize,
+    },
+    /// The Resizable BAR capability offers a size that nothing stands behind.
+    #[error("BAR{index} is to be resizable to {len:#x} bytes, and nothing stands behind it then")]
+    NothingBehindSize {
+        /// The slot.
+        index: usize,
+        /// The size.
+        len: u64,
     },
     /// A 64-bit BAR in the last slot.
     #[error("BAR{index} is 64 bits wide and takes the slot after it; the header has {count} slots")]

@@ -202,6 +202,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         }
         // BARs move while nothing decodes, so that none passes through a place it is not meant for.
         self.set_command(Command::new());
+        self.follow_resized();
         let mut base_addresses = [0; N];
         for (address, saved) in base_addresses.iter_mut().zip(state.base_addresses) {
             *address = saved;

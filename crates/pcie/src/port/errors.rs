@@ -1,4 +1,4 @@
-//! Errors at a port: its own, and the messages of what is below (PCIe 6.2 section 6.2); Downstream Port Containment (section 6.2.11).
+//! Errors and messages at a port: its own, and those of what is below (PCIe 6.2 section 6.2); Downstream Port Containment (section 6.2.11).
 //!
 //! Nothing is sent while a port's registers are being written. Messages wait in the port; who owns the fabric fetches them level by level,
 //! so that each port above sees a message with its own enables, and may contain it.
@@ -9,7 +9,8 @@
 //! function masks until software wants to hear of it.
 
 use super::PcieDownstreamPort;
-use pci_bus::RecordErrorError;
+use pci_bus::Stimulus;
+use pci_bus::StimulusError;
 use pci_bus::events::EventKind;
 use pci_core::capabilities::extended::dpc::DpcCause;
 use pci_core::capabilities::extended::dpc::DpcEvent;
@@ -19,61 +20,61 @@ use pci_core::spec::Bdf;
 use pci_core::spec::caps::aer::UncorrectableErrorBit;
 use pci_core::spec::errors::DetectedError;
 use pci_core::spec::errors::ErrorMessage;
-use pci_core::spec::errors::ErrorReport;
+use pci_core::spec::messages::Message;
+use pci_core::spec::messages::MessageKind;
+
+/// The cause of what an operator made happen.
+const INJECTED: &str = "injected";
 
 impl PcieDownstreamPort {
-    /// Lets the port detect an error.
+    /// Makes something happen in the port.
     ///
     /// # Errors
     ///
-    /// [`RecordErrorError`]: `function` is not 0, or the port has no Advanced Error Reporting.
-    pub(crate) fn record_error(
+    /// [`StimulusError`]: `function` is not 0, or the port does not have what it takes.
+    pub(crate) fn stimulate(
         &mut self,
         function: u8,
-        error: DetectedError,
-    ) -> Result<(), RecordErrorError> {
-        let name = || self.name.clone();
+        stimulus: Stimulus,
+    ) -> Result<(), StimulusError> {
         if function != 0 {
-            return Err(RecordErrorError::NoFunction {
-                name: name(),
-                function,
-            });
+            let name = self.name.clone();
+            return Err(StimulusError::NoFunction { name, function });
         }
-        if self.cfg_space.aer_mut().is_none() {
-            return Err(RecordErrorError::NoErrorReporting { name: name() });
+        match stimulus {
+            Stimulus::Error(error) if self.cfg_space.aer_mut().is_some() => {
+                self.detect(error, INJECTED);
+            }
+            Stimulus::Wake if self.wake(INJECTED) => {}
+            Stimulus::Error(_) | Stimulus::Wake => return Err(stimulus.refused_by(&self.name)),
         }
-        self.detect(error, "injected");
         Ok(())
     }
 
-    /// As [`Self::record_error`], in this port, the device behind it, or something below, by name.
-    pub(crate) fn record_error_named(
+    /// As [`Self::stimulate`], in this port, the device behind it, or something below, by name.
+    pub(crate) fn stimulate_named(
         &mut self,
         name: &str,
         function: u8,
-        error: DetectedError,
-    ) -> Option<Result<(), RecordErrorError>> {
+        stimulus: Stimulus,
+    ) -> Option<Result<(), StimulusError>> {
         if self.name == name {
-            return Some(self.record_error(function, error));
+            return Some(self.stimulate(function, stimulus));
         }
         let (secondary, _) = self.bus_range().bus_range();
         let is_device = self.attached().is_some_and(|(own, _)| **own == *name);
         let device = self.managed();
         if !is_device {
-            return device?.record_error_below(name, function, error);
+            return device?.stimulate_below(name, function, stimulus);
         }
         let result = device.map_or_else(
-            || {
-                Err(RecordErrorError::NoErrorReporting {
-                    name: name.to_owned(),
-                })
-            },
-            |device| device.record_error(name, function, error),
+            || Err(stimulus.refused_by(name)),
+            |device| device.stimulate(name, function, stimulus),
         );
         if result.is_ok() {
             let bdf = (secondary != 0).then(|| Bdf::from_devfn(secondary, function));
             self.station
-                .log_of(&name.into(), bdf, EventKind::Error(error), "injected");
+                .log_of(&name.into(), bdf, stimulus.event(), INJECTED);
             self.station.announce();
         }
         Some(result)
@@ -147,32 +148,46 @@ impl PcieDownstreamPort {
     }
 
     /// The messages that leave the port upstream. A root port keeps all: it is where they end.
-    pub(crate) fn take_error_reports(&mut self) -> Vec<ErrorReport> {
+    pub(crate) fn take_messages(&mut self) -> Vec<Message> {
         let (secondary, _) = self.bus_range().bus_range();
         let reachable = self.link.is_some();
+        // Power management events pass a port that is not in D0 (PCIe 6.2 section 5.3.3.2).
+        let linked = self.has_link();
         let below = self
             .managed()
-            .map(|device| device.take_error_reports(secondary))
+            .map(|device| device.take_messages(secondary))
             .unwrap_or_default();
         let mut leaving = Vec::new();
-        // What cannot be reached cannot send.
-        for report in below.into_iter().filter(|_| reachable) {
-            self.receive(report, &mut leaving);
+        for message in below {
+            match message.kind {
+                // What cannot be reached cannot send.
+                MessageKind::Error(_) if !reachable => {}
+                // The sender tries again when the link is up.
+                MessageKind::Pme if !linked => {}
+                MessageKind::Error(error) => self.receive_error(error, message, &mut leaving),
+                MessageKind::Pme => {
+                    self.station.count_received(message.kind);
+                    self.pass_on(message, &mut leaving);
+                }
+            }
         }
         let source = self.station.bdf().unwrap_or_default();
-        for message in self.station.take_messages() {
-            self.pass_on(ErrorReport { message, source }, &mut leaving);
+        let errors = self.station.take_messages().into_iter();
+        let errors = errors.map(MessageKind::Error);
+        let pme = self.cfg_space.take_pme().then_some(MessageKind::Pme);
+        for kind in errors.chain(pme) {
+            self.pass_on(Message { kind, source }, &mut leaving);
         }
         self.update_intx();
         leaving
     }
 
-    /// A message came from below.
-    fn receive(&mut self, report: ErrorReport, leaving: &mut Vec<ErrorReport>) {
-        let ErrorReport { message, source } = report;
-        self.station.count_received(message);
-        let let_on = self.cfg_space.receive_error_message(message);
-        let contained = match message {
+    /// An error message came from below.
+    fn receive_error(&mut self, error: ErrorMessage, message: Message, leaving: &mut Vec<Message>) {
+        self.station.count_received(message.kind);
+        let source = message.source;
+        let let_on = self.cfg_space.receive_error_message(error);
+        let contained = match error {
             ErrorMessage::Correctable => false,
             ErrorMessage::NonFatal => self.contain(DpcCause::NonFatalMessage { source }),
             ErrorMessage::Fatal => self.contain(DpcCause::FatalMessage { source }),
@@ -181,16 +196,39 @@ impl PcieDownstreamPort {
         if contained || !let_on {
             return;
         }
-        if self.station.is_root || self.cfg_space.forward_error_message(message) {
-            self.pass_on(report, leaving);
+        if self.station.is_root || self.cfg_space.forward_error_message(error) {
+            self.pass_on(message, leaving);
         }
     }
 
-    fn pass_on(&mut self, report: ErrorReport, leaving: &mut Vec<ErrorReport>) {
+    fn pass_on(&mut self, message: Message, leaving: &mut Vec<Message>) {
         if !self.station.is_root {
-            leaving.push(report);
-        } else if let Some(aer) = self.cfg_space.aer_mut() {
-            aer.receive_error_message(report.message, report.source);
+            leaving.push(message);
+            return;
+        }
+        match message.kind {
+            MessageKind::Error(error) => {
+                self.raise_system_error(error);
+                if let Some(aer) = self.cfg_space.aer_mut() {
+                    aer.receive_error_message(error, message.source);
+                }
+            }
+            MessageKind::Pme => {
+                if let Some(pcie) = self.pci_express() {
+                    pcie.receive_pme(message.source);
+                }
+            }
+        }
+    }
+
+    /// There is nobody to raise a system error to, so it is noted.
+    fn raise_system_error(&mut self, error: ErrorMessage) {
+        let enabled = self
+            .pci_express()
+            .is_some_and(|pcie| pcie.system_error_enabled(error));
+        if enabled {
+            self.station.counters.system_errors += 1;
+            self.station.log(EventKind::SystemError(error), "");
         }
     }
 

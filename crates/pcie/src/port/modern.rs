@@ -23,6 +23,8 @@ use vmcore::interrupt::Interrupt;
 
 /// The vector of a port's own interrupts, by MSI or MSI-X.
 const EVENT_VECTOR: u8 = 0;
+/// PME Support of a function that signals from D0 and D3hot.
+const PME_FROM_D0_AND_D3HOT: u8 = 0b01001;
 /// Granularity of a root port's clock in nanoseconds.
 const PTM_GRANULARITY_NS: u8 = 1;
 
@@ -35,10 +37,9 @@ pub(crate) fn legacy(options: &PortOptions) -> Vec<Box<dyn PciCapability>> {
     let mut capabilities: Vec<Box<dyn PciCapability>> = Vec::new();
     if options.power_management {
         // A port keeps its state in D3hot: bus numbers and windows are there when it comes back.
-        capabilities.push(Box::new(PowerManagementCapability::new(
-            PowerManagementCapabilities::new(),
-            true,
-        )));
+        // It wakes the system for what happens at its slot.
+        let has = PowerManagementCapabilities::new().with_pme_support(PME_FROM_D0_AND_D3HOT);
+        capabilities.push(Box::new(PowerManagementCapability::new(has, true)));
     }
     capabilities
 }

@@ -40,6 +40,9 @@ impl PcieDownstreamPort {
         if effects.bus_numbers {
             self.renumbered(buses);
         }
+        if effects.power_state || effects.pme {
+            self.follow_power(&effects);
+        }
         if self.has_containment {
             self.follow_containment();
         }
@@ -74,6 +77,7 @@ impl PcieDownstreamPort {
         if let Some(pcie) = self.pci_express() {
             pcie.assume_held_in_reset(held);
             pcie.begin_contained(self.cfg_space.dpc().is_some_and(|dpc| dpc.contained()));
+            pcie.assume_asleep(self.is_asleep());
         }
     }
 
@@ -95,6 +99,12 @@ impl PcieDownstreamPort {
             self.train();
         }
         self.reach();
+        if events.link_came_up {
+            self.retransmit_pme_below();
+        }
+        if events.woke {
+            self.slot_woke();
+        }
         if events.surprise_down {
             self.surprise_down();
         }
@@ -138,10 +148,7 @@ impl PcieDownstreamPort {
 
     /// Whether requests get as far as the device. Below D0, a bridge forwards nothing downstream (PCIe 6.2 section 5.3.1.4).
     fn passes_requests(&self) -> bool {
-        self.cfg_space.power_state() == PowerState::D0
-            && self
-                .pci_express()
-                .is_none_or(PciExpressCapability::downstream_reachable)
+        self.cfg_space.power_state() == PowerState::D0 && self.has_link()
     }
 
     /// The device that a request is for and that does not answer, in case it became ready since it was asked last.

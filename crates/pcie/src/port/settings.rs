@@ -54,6 +54,8 @@ pub struct PortOptions {
     pub ptm: bool,
     /// The Virtual Channel capability, with VC0 only.
     pub virtual_channel: bool,
+    /// Max_Read_Request_Size is 512 bytes after a reset (PCIe 6.2 section 7.5.3.4); 128 without.
+    pub read_requests_of_512: bool,
     /// How much of an address the port's I/O window has; `None` for no I/O window, and then no device below has I/O space.
     pub io_window: Option<IoAddressing>,
     /// The port's INTx pin; `None` for none. It tells of the port's events while the guest uses neither MSI nor MSI-X. What is below
@@ -69,6 +71,7 @@ impl PortOptions {
             power_management: true,
             error_reporting: true,
             physical_layer: true,
+            read_requests_of_512: true,
             ..Self::default()
         }
     }

@@ -6,6 +6,7 @@ use pci_bus::events::EventKind;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::errors::ErrorMessage;
+use pci_core::spec::messages::MessageKind;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -31,6 +32,10 @@ pub(crate) struct StationCounters {
     pub(crate) err_nonfatal_received: u64,
     /// ERR_FATAL messages from below.
     pub(crate) err_fatal_received: u64,
+    /// PM_PME messages from below.
+    pub(crate) pme_received: u64,
+    /// System errors that software asked for in Root Control. Nothing but this counter and the log tells of them.
+    pub(crate) system_errors: u64,
     /// Configuration requests for what is below that nobody answered.
     pub(crate) unsupported_requests: u64,
 }
@@ -97,19 +102,20 @@ impl Station {
     }
 
     pub(super) fn announce(&self) {
-        self.fabric.announce_error_report();
+        self.fabric.announce_message();
     }
 
     pub(super) fn take_messages(&mut self) -> Vec<ErrorMessage> {
         std::mem::take(&mut self.messages)
     }
 
-    pub(super) fn count_received(&mut self, message: ErrorMessage) {
+    pub(super) fn count_received(&mut self, message: MessageKind) {
         let counters = &mut self.counters;
         *match message {
-            ErrorMessage::Correctable => &mut counters.err_cor_received,
-            ErrorMessage::NonFatal => &mut counters.err_nonfatal_received,
-            ErrorMessage::Fatal => &mut counters.err_fatal_received,
+            MessageKind::Error(ErrorMessage::Correctable) => &mut counters.err_cor_received,
+            MessageKind::Error(ErrorMessage::NonFatal) => &mut counters.err_nonfatal_received,
+            MessageKind::Error(ErrorMessage::Fatal) => &mut counters.err_fatal_received,
+            MessageKind::Pme => &mut counters.pme_received,
         } += 1;
     }
 }

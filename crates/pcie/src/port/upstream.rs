@@ -107,9 +107,9 @@ impl PcieDownstreamPort {
 
     /// Whether an event is pending that the guest wants to be interrupted for.
     fn has_event(&self) -> bool {
-        self.pci_express()
-            .is_some_and(|pcie| pcie.hot_plug_event() || pcie.link_bandwidth_event())
-            || self.cfg_space.aer().is_some_and(|aer| aer.error_event())
+        self.pci_express().is_some_and(|pcie| {
+            pcie.hot_plug_event() || pcie.link_bandwidth_event() || pcie.pme_event()
+        }) || self.cfg_space.aer().is_some_and(|aer| aer.error_event())
             || self
                 .cfg_space
                 .dpc()

@@ -11,6 +11,7 @@ use crate::EndpointSpec;
 use crate::MediaType;
 use crate::Seat;
 use crate::SerialNumber;
+use crate::Size;
 use crate::compose::Registration;
 use crate::compose::link_config;
 use crate::layout;
@@ -34,6 +35,9 @@ use pci_core::capabilities::PciExtendedCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::extended::link_speed::link_speed_capabilities;
+use pci_core::capabilities::extended::resizable_bar::ResizableBar;
+use pci_core::capabilities::extended::resizable_bar::ResizableBarError;
+use pci_core::capabilities::extended::resizable_bar::ResizableBarExtendedCapability;
 use pci_core::capabilities::extended::table::TableExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
 use pci_core::capabilities::msix::MsixEmulator;
@@ -61,6 +65,10 @@ use vmcore::line_interrupt::LineInterrupt;
 const UNASSIGNED_CLASS: u32 = 0xff_0000;
 /// Class code of a CXL memory device (CXL 3.1 section 8.1.12.1).
 const CXL_MEMORY_CLASS: u32 = 0x05_0210;
+/// Bits of an address within a mebibyte, the unit of a resizable BAR.
+const MEBIBYTE_BITS: u32 = 20;
+/// PME Support of a function that signals from D0 and D3hot.
+const PME_FROM_D0_AND_D3HOT: u8 = 0b01001;
 /// Functions of a device that are reached without ARI.
 const FUNCTIONS_WITHOUT_ARI: u16 = 8;
 
@@ -71,6 +79,8 @@ pub(crate) enum EndpointError {
     ConfigSpace(#[from] ConfigSpaceError),
     #[error(transparent)]
     Link(#[from] LinkError),
+    #[error(transparent)]
+    ResizableBar(#[from] ResizableBarError),
     #[error(transparent)]
     Msix(#[from] MsixLayoutError),
     #[error(transparent)]
@@ -126,7 +136,9 @@ fn compose_function(
         ),
     };
     let has = &spec.capabilities;
-    let mut pcie = PciExpressCapability::new(port_type, None).with_function_level_reset();
+    let mut pcie = PciExpressCapability::new(port_type, None)
+        .with_function_level_reset()
+        .with_read_requests_of_512();
     if has.error_reporting {
         pcie = pcie.with_role_based_error_reporting();
     }
@@ -160,11 +172,9 @@ fn compose_function(
         });
     }
     if has.power_management {
-        // The state survives D3hot.
-        capabilities.push(Box::new(PowerManagementCapability::new(
-            PowerManagementCapabilities::new(),
-            true,
-        )));
+        // The state survives D3hot, and the function wakes the system from there.
+        let has = PowerManagementCapabilities::new().with_pme_support(PME_FROM_D0_AND_D3HOT);
+        capabilities.push(Box::new(PowerManagementCapability::new(has, true)));
     }
     let cxl = spec.cxl.as_ref().filter(|_| number == 0);
     let cxl = cxl
@@ -173,6 +183,9 @@ fn compose_function(
         .flatten();
     let mut extended = extended_capabilities(spec, number)?;
     extended.extend(modern_capabilities(spec, port_type, number));
+    if let Some(resizable) = resizable_bars(spec)? {
+        extended.push(Box::new(resizable));
+    }
     let bars = device_bars(spec, number, register);
     let ids = hardware_ids(spec);
     let rom = spec.rom.map_or_else(Vec::new, |_| rom::image(&ids));
@@ -242,8 +255,39 @@ fn device_bars(spec: &EndpointSpec, number: u8, register: &mut Registration<'_>)
             _ => BarMemoryKind::Intercept(register.mmio.new_io_region(&name, len)),
         };
         bars = bars.with(index.into(), kind, len, memory);
+        // A region has one length: each size has its own.
+        for size in bar.sizes().into_iter().filter(|size| *size != bar.size.0) {
+            let name = format!("{}.{number}-bar{index}-{}", spec.name, Size(size));
+            let region = register.mmio.new_io_region(&name, size);
+            bars = bars.with_other_size(index.into(), size, BarMemoryKind::Intercept(region));
+        }
     }
     bars
+}
+
+/// The Resizable BAR capability, where a BAR is resizable.
+fn resizable_bars(
+    spec: &EndpointSpec,
+) -> Result<Option<ResizableBarExtendedCapability>, ResizableBarError> {
+    let exponent = |bytes: u64| bytes.ilog2().saturating_sub(MEBIBYTE_BITS);
+    let bars: Vec<_> = spec
+        .bar
+        .iter()
+        .zip(layout::bar_numbers(&spec.bar))
+        .filter(|(bar, _)| !bar.resizable.is_empty())
+        .filter_map(|(bar, index)| {
+            let sizes = bar.sizes().into_iter();
+            Some(ResizableBar {
+                index: index?,
+                supported_sizes: sizes.fold(0, |sizes, size| sizes | 1 << exponent(size)),
+                default_size: exponent(bar.size.0).to_le_bytes()[0],
+            })
+        })
+        .collect();
+    if bars.is_empty() {
+        return Ok(None);
+    }
+    ResizableBarExtendedCapability::new(&bars).map(Some)
 }
 
 fn extended_capabilities(

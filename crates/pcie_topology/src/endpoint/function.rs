@@ -15,6 +15,7 @@ use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::EXPANSION_ROM;
 use pci_core::cfg_space_emu::IntxInterrupt;
+use pci_core::spec::caps::power_management::PowerState;
 use pci_core::spec::errors::ErrorMessage;
 use reg_table::Reset;
 use std::sync::Arc;
@@ -78,23 +79,44 @@ enum Part {
     Nothing,
 }
 
+/// What a configuration write led to that the fabric is to know.
+#[derive(Default, PartialEq, Eq)]
+pub(super) struct Consequences {
+    pub(super) was_reset: bool,
+    /// The power state, if it is another.
+    pub(super) power_state: Option<PowerState>,
+    /// A PME message may be due.
+    pub(super) pme: bool,
+}
+
+impl Consequences {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl EndpointFunction {
-    /// Writes the configuration space, and does the reset of the function that the write may have asked for; true if it did.
+    /// Writes the configuration space, and does the reset of the function that the write may have asked for.
     pub(super) fn write_config(
         &mut self,
         offset: u16,
         value: u32,
         enables: ByteEnables,
-    ) -> (IoResult, bool) {
+    ) -> (IoResult, Consequences) {
         match self.cfg_space.write_bytes(offset, value, enables) {
             Ok(effects) => {
                 if effects.function_reset {
                     self.reset(Reset::FunctionLevel);
                 }
                 self.follow_messages();
-                (IoResult::Ok, effects.function_reset)
+                let consequences = Consequences {
+                    was_reset: effects.function_reset,
+                    power_state: effects.power_state.then(|| self.cfg_space.power_state()),
+                    pme: effects.pme,
+                };
+                (IoResult::Ok, consequences)
             }
-            Err(error) => (IoResult::Err(error), false),
+            Err(error) => (IoResult::Err(error), Consequences::default()),
         }
     }
 

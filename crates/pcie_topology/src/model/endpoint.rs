@@ -145,6 +145,7 @@ impl EndpointSpec {
             index: None,
             kind,
             size: Size(size),
+            resizable: Vec::new(),
         });
         self
     }
@@ -162,6 +163,21 @@ pub struct BarSpec {
     pub kind: BarKind,
     /// Bytes, a power of two of at least 4 KiB, of an I/O BAR 4 to 256.
     pub size: Size,
+    /// Other sizes that the guest may choose instead (PCIe 6.2 section 7.8.6), each a power of two from 1 MiB to 128 TiB; then `size`,
+    /// which it has after a reset, is one as well. What lies in the BAR has to fit in the smallest.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub resizable: Vec<Size>,
+}
+
+impl BarSpec {
+    /// All sizes that it may have, ascending.
+    pub(crate) fn sizes(&self) -> Vec<u64> {
+        let mut sizes: Vec<u64> = self.resizable.iter().map(|size| size.0).collect();
+        sizes.push(self.size.0);
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
 }
 
 /// Address space, width and prefetchability of a BAR (PCIe 6.2 section 7.5.1.2.1).

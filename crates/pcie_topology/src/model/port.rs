@@ -174,6 +174,9 @@ pub struct SwitchSpec {
     /// The serial number of its upstream port; derived from the name unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<SerialNumber>,
+    /// What the link of its upstream port can do; 32 GT/s and 16 lanes unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkSpec>,
     /// The optional capabilities of its upstream port.
     #[serde(default, skip_serializing_if = "is_default")]
     pub capabilities: CapabilitiesSpec,
@@ -188,6 +191,7 @@ impl SwitchSpec {
         Self {
             name: name.into(),
             serial_number: None,
+            link: None,
             capabilities: CapabilitiesSpec::default(),
             port: Vec::new(),
         }

@@ -25,6 +25,9 @@ const HDM_DECODERS: [u8; 6] = [1, 2, 4, 6, 8, 10];
 /// Vendor IDs that mean that there is no function, or that it is not ready (PCIe 6.2 sections 2.3.1 and 2.3.2).
 const NO_VENDOR: [u16; 3] = [0x0000, 0x0001, 0xffff];
 
+/// Sizes of a resizable BAR: 1 MiB to 128 TiB (PCIe 6.2 section 7.8.6.2).
+const RESIZABLE: std::ops::RangeInclusive<u64> = 1 << 20..=128 << 40;
+
 impl Checker {
     pub(super) fn endpoint(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
         self.name(place, &endpoint.name);
@@ -166,6 +169,7 @@ impl Checker {
                 Some(max) => self.bar_size(&place, "size", bar.size.0, max),
                 None => self.io_bar(&place, bar, above),
             }
+            self.resizable(&place, bar, max);
             let Some(index) = index else {
                 self.problem(&place, "", format_args!("there is no room for it: a function has {BARS} slots, and a 64-bit BAR takes 2"));
                 continue;
@@ -186,10 +190,32 @@ impl Checker {
             }
             taken.extend(slots.map(|slot| (slot, i)));
             if bar.kind != BarKind::Io {
-                found.push((index, bar.size.0));
+                // What lies in it fits whatever size the guest chooses.
+                found.push((index, bar.sizes().first().copied().unwrap_or(0)));
             }
         }
         found
+    }
+
+    /// `max` is the largest BAR of its kind; none of I/O space.
+    fn resizable(&mut self, place: &str, bar: &BarSpec, max: Option<u64>) {
+        if bar.resizable.is_empty() {
+            return;
+        }
+        let Some(max) = max else {
+            self.problem(place, "resizable", "an I/O BAR has one size");
+            return;
+        };
+        let max = max.min(*RESIZABLE.end());
+        let is_size =
+            |size: u64| size.is_power_of_two() && (*RESIZABLE.start()..=max).contains(&size);
+        for size in bar.sizes().into_iter().filter(|size| !is_size(*size)) {
+            let message = format!(
+                "{size:#x} bytes; a resizable BAR of this kind is a power of two from {:#x} to {max:#x}",
+                RESIZABLE.start()
+            );
+            self.problem(place, "resizable", message);
+        }
     }
 
     fn io_bar(&mut self, place: &str, bar: &BarSpec, above: Above) {

@@ -87,6 +87,9 @@ impl Checker {
     fn switch(&mut self, place: &str, switch: &SwitchSpec, is_cxl: bool) {
         self.name(place, &switch.name);
         self.no_containment(place, &switch.capabilities);
+        if let Some(link) = &switch.link {
+            self.link(place, link);
+        }
         self.tenants(
             &port_tenants(place, &switch.port),
             &layout::port_places(&switch.port),

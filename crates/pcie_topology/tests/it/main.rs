@@ -13,6 +13,8 @@ mod hierarchy;
 mod machine;
 mod mistakes;
 mod properties;
+mod resizable_bar;
 mod routing;
 mod routing_model;
 mod versions;
+mod wake;

@@ -34,13 +34,24 @@ fn bar_kind() -> impl Strategy<Value = BarKind> {
 
 fn bar() -> impl Strategy<Value = BarSpec> {
     let ports = mostly((2..9_u32).prop_map(|shift| Size(1 << shift)), size());
-    (option::weighted(0.1, 0..7_u8), bar_kind(), size(), ports).prop_map(
-        |(index, kind, size, ports)| BarSpec {
+    let other = (20..26_u32).prop_map(|shift| Size(1 << shift));
+    let parts = (
+        option::weighted(0.1, 0..7_u8),
+        bar_kind(),
+        size(),
+        ports,
+        vec(other, 0..3),
+    );
+    parts.prop_map(|(index, kind, size, ports, mut resizable)| {
+        // A BAR of less cannot be resizable, and one of I/O space neither.
+        resizable.retain(|_| size.0 >= 1 << 20 && kind != BarKind::Io);
+        BarSpec {
             index,
             kind,
             size: if kind == BarKind::Io { ports } else { size },
-        },
-    )
+            resizable,
+        }
+    })
 }
 
 fn msix() -> impl Strategy<Value = MsixSpec> {

@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Serve on a port of 127.0.0.1 as well, where every user of this machine can reach it; 0 for any that is free.
     #[arg(long, value_name = "PORT")]
     tcp: Option<u16>,
+    /// Show a page for a browser on a port of 127.0.0.1, where every user of this machine can reach it; any that is free without PORT.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
+    web: Option<u16>,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
@@ -59,12 +62,14 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let on_socket = Server::start(hierarchy.clone(), Address::Socket(socket.clone()));
     let on_socket = on_socket.map_err(failed)?;
     let mut lines = format!("serving {source} at {}\n", socket.display());
-    let on_tcp = match options.tcp {
-        Some(port) => Some(Server::start(hierarchy, Address::Tcp(port)).map_err(failed)?),
-        None => None,
-    };
-    if let Some(address) = on_tcp.as_ref().and_then(Server::tcp) {
-        lines.push_str(&format!("serving {source} at http://{address}\n"));
+    let mut on_tcp = Vec::new();
+    for (port, what) in [(options.tcp, "serving"), (options.web, "showing")] {
+        let Some(port) = port else { continue };
+        let server = Server::start(hierarchy.clone(), Address::Tcp(port)).map_err(failed)?;
+        if let Some(address) = server.tcp() {
+            lines.push_str(&format!("{what} {source} at http://{address}\n"));
+        }
+        on_tcp.push(server);
     }
     super::write(&lines)?;
     runtime.block_on(async {

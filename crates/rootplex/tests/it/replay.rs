@@ -32,8 +32,7 @@ fn an_answer_that_differs_is_named_and_fails() {
             .next()
             .unwrap()
             .valid()
-            .as_bytes()
-            .to_vec(),
+            .as_bytes(),
     );
     let at = head.find("device_id = 0x").unwrap() + "device_id = 0x".len();
     bytes[16 + at] = if bytes[16 + at] == b'0' { b'1' } else { b'0' };

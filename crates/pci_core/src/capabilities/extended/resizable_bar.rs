@@ -1,6 +1,6 @@
 //! Resizable BAR (PCIe 6.2 section 7.8.6).
 //!
-//! Not emulated: sizes above 128 TiB. The owner gives the BAR its new size; software turns memory decoding off before it asks.
+//! The configuration space gives the BAR its new size. Not emulated: sizes above 128 TiB.
 
 use super::PciExtendedCapability;
 use crate::capabilities::CapabilityRegisters;
@@ -37,6 +37,8 @@ const CAPABILITIES: [ResizableBarReg; RESIZABLE_BARS_MAX] = [
     ResizableBarReg::Capability4,
     ResizableBarReg::Capability5,
 ];
+
+const MEBIBYTE: u64 = 1 << 20;
 
 /// A BAR whose size software can choose.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -96,6 +98,18 @@ pub enum ResizableBarError {
 }
 
 impl ResizableBar {
+    /// Its sizes in bytes, ascending.
+    pub fn sizes(self) -> impl Iterator<Item = u64> {
+        (0..28u8)
+            .filter(move |size| self.supports(*size))
+            .map(|size| MEBIBYTE << size)
+    }
+
+    /// Its size after a reset, in bytes; 0 for a size that no BAR has.
+    pub fn default_bytes(self) -> u64 {
+        MEBIBYTE.checked_shl(self.default_size.into()).unwrap_or(0)
+    }
+
     fn supports(&self, size: u8) -> bool {
         1u32.checked_shl(size.into())
             .is_some_and(|bit| self.supported_sizes & bit != 0)
@@ -199,6 +213,11 @@ impl ResizableBarExtendedCapability {
             bars: bars.to_vec(),
             resized: 0,
         })
+    }
+
+    /// The BARs, as they were composed.
+    pub fn bars(&self) -> &[ResizableBar] {
+        &self.bars
     }
 
     fn entries(&self) -> impl Iterator<Item = (usize, ResizableBarReg, &ResizableBar)> {

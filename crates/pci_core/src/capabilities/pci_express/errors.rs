@@ -8,6 +8,9 @@ use crate::spec::caps::pci_express::DeviceControl;
 use crate::spec::caps::pci_express::DeviceStatus;
 use crate::spec::caps::pci_express::PciExpressReg;
 
+/// 512 bytes, in the encoding of Max_Read_Request_Size.
+const READ_512: u16 = 0b010;
+
 impl PciExpressCapability {
     /// Says that errors are reported by who is in the best place to, as every function since PCIe 1.1 does (PCIe 6.2 section
     /// 6.2.3.2.4).
@@ -29,6 +32,15 @@ impl PciExpressCapability {
             PciExpressReg::DeviceCapabilities2,
             has.with_ltr_mechanism_supported(true).into_bits(),
         );
+        self
+    }
+
+    /// Max_Read_Request_Size is 512 bytes after a reset, as PCIe 6.2 section 7.5.3.4 has it for functions that read more than 128 bytes at
+    /// a time; without this it is 128.
+    pub fn with_read_requests_of_512(mut self) -> Self {
+        let control = self.device_control().with_max_read_request_size(READ_512);
+        self.registers
+            .init(PciExpressReg::DeviceControl, control.into_bits());
         self
     }
 

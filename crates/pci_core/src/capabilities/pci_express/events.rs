@@ -21,6 +21,9 @@ pub struct PortEvents {
     pub power_changed: bool,
     /// The guest set the attention or the power indicator.
     pub indicators_changed: bool,
+    /// A slot event that the guest enabled came while the port was below D0; see
+    /// [`set_asleep`](super::PciExpressCapability::set_asleep).
+    pub woke: bool,
     /// The guest engaged or released the electromechanical interlock.
     pub interlock_changed: bool,
 }

@@ -2,6 +2,7 @@
 
 use super::PciExpressCapability;
 use super::link::has_link;
+use crate::spec::caps::pci_express::DevicePortType;
 use inspect::Inspect;
 use inspect::Request;
 use inspect::Response;
@@ -14,10 +15,21 @@ impl Inspect for PciExpressCapability {
         if has_link(self.device_port_type()) {
             resp.child("link", |req| self.inspect_link(&mut req.respond()));
         }
+        if ends_messages(self.device_port_type()) {
+            resp.child("pme", |req| self.inspect_pme(&mut req.respond()));
+        }
         if self.slot_implemented() {
             resp.child("slot", |req| self.inspect_slot(&mut req.respond()));
         }
     }
+}
+
+/// Where power management events of what is below, or associated, end.
+fn ends_messages(port_type: DevicePortType) -> bool {
+    matches!(
+        port_type,
+        DevicePortType::RootPort | DevicePortType::RootComplexEventCollector
+    )
 }
 
 impl PciExpressCapability {
@@ -26,6 +38,16 @@ impl PciExpressCapability {
             .field("negotiated", self.negotiated_link())
             .field("other_end", self.card())
             .field("bandwidth_event", self.link_bandwidth_event());
+    }
+
+    fn inspect_pme(&self, resp: &mut Response<'_>) {
+        let pending: Vec<_> = self
+            .pending_pmes()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        resp.field("pending", pending.join(" "))
+            .counter("interrupts", self.machine.lock().pme_interrupts);
     }
 
     fn inspect_slot(&self, resp: &mut Response<'_>) {

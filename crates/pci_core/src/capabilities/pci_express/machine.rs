@@ -14,6 +14,7 @@ use super::link::LinkRate;
 use super::low_half;
 use super::operate::BandwidthChange;
 use super::slot::is_downstream;
+use crate::spec::Bdf;
 use crate::spec::caps::pci_express::LinkCapabilities;
 use crate::spec::caps::pci_express::LinkControl;
 use crate::spec::caps::pci_express::LinkControl2;
@@ -25,6 +26,7 @@ use crate::spec::caps::pci_express::SlotControl;
 use crate::spec::caps::pci_express::SlotStatus;
 use reg_table::Change;
 use reg_table::Reset;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 /// The facts about a port that no register holds, and what was derived from them last.
@@ -46,6 +48,13 @@ pub(super) struct Machine {
     pub(super) counters: PortCounters,
     pub(super) hot_plug: EdgeInterrupt,
     pub(super) bandwidth: EdgeInterrupt,
+    pub(super) pme: EdgeInterrupt,
+    /// Requesters behind the one that Root Status shows, each once.
+    pub(super) pending_pmes: VecDeque<Bdf>,
+    /// Interrupts sent for power management events.
+    pub(super) pme_interrupts: u64,
+    /// The port is below D0: slot and link do not interrupt.
+    pub(super) asleep: bool,
 }
 
 impl Default for Machine {
@@ -64,6 +73,10 @@ impl Default for Machine {
             counters: PortCounters::default(),
             hot_plug: EdgeInterrupt::default(),
             bandwidth: EdgeInterrupt::default(),
+            pme: EdgeInterrupt::default(),
+            pending_pmes: VecDeque::new(),
+            pme_interrupts: 0,
+            asleep: false,
         }
     }
 }
@@ -94,9 +107,12 @@ impl PciExpressCapability {
         let mut machine = self.machine.lock();
         let machine_ref = &mut *machine;
         self.evaluate(machine_ref);
+        let before = self.slot_status();
         input(machine_ref);
         self.settle(machine_ref, cause);
         self.evaluate(machine_ref);
+        let fresh = self.enabled_slot_events() & !before.into_bits() != 0;
+        machine_ref.events.woke |= machine_ref.asleep && fresh;
         let counters = &mut machine_ref.counters;
         let due = [
             machine_ref
@@ -105,6 +121,7 @@ impl PciExpressCapability {
             machine_ref
                 .bandwidth
                 .take_due(&mut counters.link_interrupts),
+            machine_ref.pme.take_due(&mut machine_ref.pme_interrupts),
         ];
         drop(machine);
         for interrupt in due.into_iter().flatten() {
@@ -168,6 +185,7 @@ impl PciExpressCapability {
         self.act(Cause::Beginning, |machine| {
             self.clamp_target_speed();
             machine.power_fault &= kind == Reset::FunctionLevel;
+            machine.pending_pmes.clear();
         });
     }
 
@@ -177,15 +195,29 @@ impl PciExpressCapability {
         machine.powered = self.power_good(machine);
         machine.link = self.trained(machine);
         machine.events = PortEvents::default();
-        machine.hot_plug.assume(self.hot_plug_event());
-        machine.bandwidth.assume(self.link_bandwidth_event());
+        self.show_pme(machine);
+        self.assume_events(machine);
         self.link_up
             .store(machine.link.is_some(), Ordering::Relaxed);
     }
 
+    /// Takes what is pending for what was told.
+    pub(super) fn assume_events(&self, machine: &mut Machine) {
+        let awake = !machine.asleep;
+        machine.hot_plug.assume(awake && self.hot_plug_event());
+        machine
+            .bandwidth
+            .assume(awake && self.link_bandwidth_event());
+        machine.pme.assume(self.pme_event());
+    }
+
     fn evaluate(&self, machine: &mut Machine) {
-        machine.hot_plug.evaluate(self.hot_plug_event());
-        machine.bandwidth.evaluate(self.link_bandwidth_event());
+        let awake = !machine.asleep;
+        machine.hot_plug.evaluate(awake && self.hot_plug_event());
+        machine
+            .bandwidth
+            .evaluate(awake && self.link_bandwidth_event());
+        machine.pme.evaluate(self.pme_event());
     }
 
     /// Derives power, link and presence, and shows them.

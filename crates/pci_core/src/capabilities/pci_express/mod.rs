@@ -12,6 +12,7 @@ mod inspection;
 mod link;
 mod machine;
 mod operate;
+mod pme;
 mod save_restore;
 mod slot;
 
@@ -41,7 +42,6 @@ use crate::spec::caps::pci_express::LinkStatus;
 use crate::spec::caps::pci_express::PciExpressCapabilities;
 use crate::spec::caps::pci_express::PciExpressReg;
 use crate::spec::caps::pci_express::RootCapabilities;
-use crate::spec::caps::pci_express::RootControl;
 use crate::spec::caps::pci_express::SlotCapabilities;
 use crate::spec::caps::pci_express::SlotCapabilities2;
 use crate::spec::caps::pci_express::SlotControl;
@@ -287,8 +287,7 @@ impl PciExpressCapability {
     pub fn crs_software_visible(&self) -> bool {
         let can =
             RootCapabilities::from_bits(self.registers.get16(PciExpressReg::RootCapabilities));
-        let control = RootControl::from_bits(self.registers.get16(PciExpressReg::RootControl));
-        can.crs_software_visibility() && control.crs_software_visibility_enable()
+        can.crs_software_visibility() && self.root_control().crs_software_visibility_enable()
     }
 
     /// ARI Forwarding Enable is hardwired to zero unless forwarding is supported (PCIe 6.2 section 7.5.3.16).
@@ -377,9 +376,10 @@ impl PciExpressCapability {
             SlotControl => self.slot_control_written(change),
             LinkControl => self.link_control_written(change),
             LinkControl2 => self.link_control_2_written(),
-            SlotStatus | LinkStatus => self.status_written(),
+            SlotStatus | LinkStatus | RootControl => self.status_written(),
+            RootStatus => self.root_status_written(),
             // The port's and the root complex's to look at.
-            RootControl | DeviceControl2 | DeviceStatus | RootStatus => {}
+            DeviceControl2 | DeviceStatus => {}
             // Read-only.
             CapabilityId | NextPointer | Capabilities | DeviceCapabilities | LinkCapabilities
             | SlotCapabilities | RootCapabilities | DeviceCapabilities2 | DeviceStatus2

@@ -216,15 +216,36 @@ impl PciExpressCapability {
     /// Whether an event is pending that the guest enabled: the level of an INTx pin, and what makes a message due when it becomes
     /// true (PCIe 6.2 section 6.7.3.4).
     pub fn hot_plug_event(&self) -> bool {
-        let (status, control) = (self.slot_status(), self.slot_control());
-        control.hot_plug_interrupt_enable()
-            && (status.attention_button_pressed() && control.attention_button_pressed_enable()
-                || status.power_fault_detected() && control.power_fault_detected_enable()
-                || status.mrl_sensor_changed() && control.mrl_sensor_changed_enable()
-                || status.presence_detect_changed() && control.presence_detect_changed_enable()
-                || status.command_completed() && control.command_completed_interrupt_enable()
-                || status.data_link_layer_state_changed()
-                    && control.data_link_layer_state_changed_enable())
+        self.slot_control().hot_plug_interrupt_enable() && self.enabled_slot_events() != 0
+    }
+
+    /// The bits of Slot Status whose events are pending and which the guest enabled one by one.
+    pub(super) fn enabled_slot_events(&self) -> u16 {
+        let control = self.slot_control();
+        let enabled = SlotStatus::new()
+            .with_attention_button_pressed(control.attention_button_pressed_enable())
+            .with_power_fault_detected(control.power_fault_detected_enable())
+            .with_mrl_sensor_changed(control.mrl_sensor_changed_enable())
+            .with_presence_detect_changed(control.presence_detect_changed_enable())
+            .with_command_completed(control.command_completed_interrupt_enable())
+            .with_data_link_layer_state_changed(control.data_link_layer_state_changed_enable());
+        self.slot_status().into_bits() & enabled.into_bits()
+    }
+
+    /// Says whether the port is below D0. Then slot and link do not interrupt; a slot event that software enabled is
+    /// [`PortEvents::woke`], for the owner to signal by PME (PCIe 6.2 section 6.7.3.4). One that is still pending when the port is back
+    /// interrupts then.
+    pub fn set_asleep(&self, asleep: bool) {
+        if self.machine.lock().asleep != asleep {
+            self.act(Cause::Guest, |machine| machine.asleep = asleep);
+        }
+    }
+
+    /// As [`Self::set_asleep`], of a port whose registers were reset or restored: nothing interrupts.
+    pub fn assume_asleep(&self, asleep: bool) {
+        let mut machine = self.machine.lock();
+        machine.asleep = asleep;
+        self.assume_events(&mut machine);
     }
 
     /// Whether a bandwidth change is pending that the guest enabled (PCIe 6.2 section 7.5.3.7); as [`Self::hot_plug_event`].

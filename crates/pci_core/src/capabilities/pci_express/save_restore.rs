@@ -2,6 +2,7 @@
 
 use super::PciExpressCapability;
 use super::link::LinkRate;
+use crate::spec::Bdf;
 use crate::spec::caps::pci_express::LinkSpeed;
 use crate::spec::caps::pci_express::LinkWidth;
 use crate::spec::caps::pci_express::PciExpressReg;
@@ -50,6 +51,9 @@ mod state {
         /// Absent in states of versions that had no such facts.
         #[mesh(15)]
         pub hardware: Option<Hardware>,
+        /// Requester IDs of the PMEs behind the one that Root Status shows, longest first.
+        #[mesh(16)]
+        pub pending_pmes: Vec<u16>,
     }
 
     /// The facts that no register holds.
@@ -107,6 +111,7 @@ impl SaveRestore for PciExpressCapability {
                 mrl_open: machine.mrl_open,
                 power_fault: machine.power_fault,
             }),
+            pending_pmes: machine.pending_pmes.iter().map(|pme| pme.bits()).collect(),
         })
     }
 
@@ -157,6 +162,12 @@ impl SaveRestore for PciExpressCapability {
         machine.presence_pin = presence_pin;
         machine.mrl_open = mrl_open;
         machine.power_fault = power_fault;
+        machine.pending_pmes.clear();
+        for requester in state.pending_pmes.into_iter().map(Bdf::from_bits) {
+            if !machine.pending_pmes.contains(&requester) {
+                machine.pending_pmes.push_back(requester);
+            }
+        }
         self.after_restore(&mut machine);
         Ok(())
     }

@@ -1,0 +1,121 @@
+//! All scenarios. A scenario that is not in this table does not exist.
+
+mod boot_time;
+mod disk;
+mod enumerate;
+mod hot_plug;
+mod msix;
+mod reboot;
+mod resets;
+mod save_restore;
+mod surprise;
+
+use crate::host::GuestImage;
+use crate::scenario;
+use crate::scenario::BOOT_TIMEOUT;
+use crate::scenario::Scenario;
+use anyhow::Result;
+use pcie_topology::RootComplexSpec;
+use pcie_topology::Topology;
+use vmm::Machine;
+
+/// In the order in which they are run.
+pub(crate) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "enumerate",
+        summary: "two complexes, switches three deep, 40 endpoints: both sides see the same tree, BARs and windows",
+        cpus: 1,
+        timeout_s: 180,
+        quick: true,
+        topology: enumerate::topology,
+        steps: enumerate::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "hot_plug",
+        summary: "a disk comes and goes in order, by attention button and sysfs, at a root port and behind a switch",
+        cpus: 1,
+        timeout_s: 300,
+        quick: true,
+        topology: hot_plug::topology,
+        steps: hot_plug::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "save_restore",
+        summary: "the machine is saved during I/O and restored in another process: the guest goes on, checksums match",
+        cpus: 1,
+        timeout_s: 240,
+        quick: true,
+        topology: save_restore::topology,
+        steps: save_restore::steps,
+        restored: Some(save_restore::restored),
+    },
+    Scenario {
+        name: "surprise",
+        summary: "a disk is pulled out under load; then twenty times out and in without a lost event",
+        cpus: 1,
+        timeout_s: 400,
+        quick: false,
+        topology: surprise::topology,
+        steps: surprise::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "boot_time",
+        summary: "a disk of boot time is removed; a device of four functions and a whole switch come in its place",
+        cpus: 1,
+        timeout_s: 180,
+        quick: false,
+        topology: boot_time::topology,
+        steps: boot_time::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "resets",
+        summary: "function-level reset, secondary bus reset and link disable: the disk recovers",
+        cpus: 1,
+        timeout_s: 240,
+        quick: false,
+        topology: resets::topology,
+        steps: resets::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "msix",
+        summary: "a vector for each queue on two processors, moved under load; both sides count the same interrupts",
+        cpus: 2,
+        timeout_s: 240,
+        quick: false,
+        topology: msix::topology,
+        steps: msix::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "reboot",
+        summary: "a guest that starts anew finds what was plugged in before",
+        cpus: 1,
+        timeout_s: 240,
+        quick: false,
+        topology: reboot::topology,
+        steps: reboot::steps,
+        restored: None,
+    },
+];
+
+/// Boots a guest with an empty root complex.
+///
+/// # Errors
+///
+/// - it does not come up.
+pub(crate) fn probe(image: &GuestImage) -> Result<()> {
+    let topology = Topology {
+        root_complex: vec![RootComplexSpec::new("rc0", 0xe000_0000)],
+    };
+    let machine = Machine::new(image.config(topology, 1))?;
+    scenario::run(machine, BOOT_TIMEOUT, |sides| {
+        sides.guest.ready(BOOT_TIMEOUT)?;
+        Ok(())
+    })?;
+    Ok(())
+}
