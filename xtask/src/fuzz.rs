@@ -24,6 +24,9 @@ const SECONDS: u64 = 600;
 /// A folder for each body, with small inputs that together reach what is known to be reachable.
 const CORPUS: &str = "crates/fuzz_bodies/corpus";
 
+/// Inputs of a body that are committed.
+const INPUTS_MAX: usize = 24;
+
 /// libFuzzer is C++.
 const COMPILER: Package = Package {
     name: "g++",
@@ -164,7 +167,7 @@ fn guided(program: &Path, body: &str, folders: &Folders, time: Duration) -> Resu
     })
 }
 
-/// Replaces the committed corpus by the fewest of all known inputs that reach the same code.
+/// Replaces the committed corpus by the fewest of all known inputs that reach the same code, or the longest of them, which do most.
 fn minimize(program: &Path, body: &str, folders: &Folders) -> Result<()> {
     let fewest = folders.found.with_extension("fewest");
     // What is left of a run that was stopped.
@@ -181,14 +184,19 @@ fn minimize(program: &Path, body: &str, folders: &Folders) -> Result<()> {
     for entry in std::fs::read_dir(&folders.corpus)? {
         std::fs::remove_file(entry?.path())?;
     }
-    let mut count = 0;
+    let mut inputs = Vec::new();
     for entry in std::fs::read_dir(&fewest)? {
         let entry = entry?;
-        std::fs::copy(entry.path(), folders.corpus.join(entry.file_name()))?;
-        count += 1;
+        inputs.push((entry.metadata()?.len(), entry.file_name()));
+    }
+    inputs.sort();
+    let known = inputs.len();
+    inputs.drain(..known.saturating_sub(INPUTS_MAX));
+    for (_, name) in &inputs {
+        std::fs::copy(fewest.join(name), folders.corpus.join(name))?;
     }
     std::fs::remove_dir_all(&fewest)?;
-    println!("{body}: {count} inputs");
+    println!("{body}: {} inputs of {known}", inputs.len());
     Ok(())
 }
 
