@@ -1,18 +1,32 @@
 //! `rootplex boot`: a Linux guest before a hierarchy.
 
+use crate::live::serve::Doors;
 use crate::output::Failure;
 use crate::terminal::Keyboard;
 use crate::terminal::Order;
 use crate::terminal::RawMode;
 use clap::Args;
+use inspect::Node;
+use inspect::Value;
+use inspect_service::Operation;
+use inspect_service::OperationError;
+use inspect_service::Outcome;
+use inspect_service::Server;
+use inspect_service::Source;
+use inspect_service::lspci::ConfigSpace;
+use inspect_service::metrics::Family;
+use parking_lot::Mutex;
+use pcie_topology::Hierarchy;
 use pcie_topology::Topology;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use std::time::Instant;
 use vmcore::event::Event;
 use vmm::BootSource;
@@ -20,7 +34,7 @@ use vmm::Com;
 use vmm::Machine;
 use vmm::MachineConfig;
 use vmm::MachineError;
-use vmm::Outcome;
+use vmm::MachineHandle;
 use vmm_sys_util::signal::register_signal_handler;
 
 pub(crate) const EXIT_STATUS: &str = "\
@@ -74,6 +88,8 @@ pub(crate) struct Options {
         conflicts_with_all = ["topology", "kernel", "initrd", "cmdline", "cpus", "memory", "no_hypervisor_bit"]
     )]
     restore: Option<PathBuf>,
+    #[command(flatten)]
+    doors: Doors,
     /// Leave out the line at the end that counts the guest's exits.
     #[arg(long, short)]
     quiet: bool,
@@ -87,6 +103,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let handle = machine.handle();
     take_orders(handle.stop_event()).map_err(failure_of_host)?;
+    let _servers = serve(options, &handle)?;
     machine.connect_serial(
         Com::Com1,
         Box::new(io::stdout()),
@@ -100,6 +117,70 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         eprintln!("rootplex: {}", handle.exits());
     }
     outcome
+}
+
+/// Serves the machine's hierarchy while it runs, where that is asked for. Standard output is the guest's.
+fn serve(options: &Options, handle: &MachineHandle) -> Result<Vec<Server>, Failure> {
+    if !options.doors.is_any() {
+        return Ok(Vec::new());
+    }
+    let source = Arc::new(Booted {
+        hierarchy: handle.hierarchy(),
+        handle: handle.clone(),
+    });
+    let (servers, lines) = options.doors.open(&source, "the machine")?;
+    if !options.quiet {
+        eprint!("{lines}");
+    }
+    Ok(servers)
+}
+
+/// The hierarchy of a machine, whose devices come from the machine and whose state is the machine's.
+struct Booted {
+    hierarchy: Arc<Mutex<Hierarchy>>,
+    handle: MachineHandle,
+}
+
+impl Source for Booted {
+    fn inspect(&self, path: &str, depth: usize) -> Node {
+        self.hierarchy.inspect(path, depth)
+    }
+
+    fn update(&self, path: &str, value: &str) -> Result<Value, inspect::Error> {
+        self.hierarchy.update(path, value)
+    }
+
+    fn topology(&self) -> inspect_service::Topology {
+        self.hierarchy.topology()
+    }
+
+    fn config_spaces(&self) -> Vec<ConfigSpace> {
+        self.hierarchy.config_spaces()
+    }
+
+    fn metrics(&self) -> Vec<Family> {
+        self.hierarchy.metrics()
+    }
+
+    fn events(&self, from: u64, max: usize) -> Vec<inspect_service::Event> {
+        self.hierarchy.events(from, max)
+    }
+
+    fn wait_for_event(&self, from: u64, timeout: Duration) -> Option<u64> {
+        self.hierarchy.wait_for_event(from, timeout)
+    }
+
+    fn operate(&self, operation: Operation) -> Result<Outcome, OperationError> {
+        match operation {
+            Operation::Plug { port, endpoint } => {
+                self.handle.plug(&port, &endpoint)?;
+                Ok(Outcome::Done)
+            }
+            // Without its guest, a hierarchy's state is of no use: the machine is saved as a whole.
+            Operation::Save | Operation::Restore { .. } => Err(OperationError::NotSupported),
+            operation => self.hierarchy.operate(operation),
+        }
+    }
 }
 
 fn new_machine(options: &Options, kernel: &Path) -> Result<Machine, Failure> {
@@ -140,11 +221,11 @@ fn run_machine(machine: &mut Machine, options: &Options) -> Result<ExitCode, Fai
     };
     loop {
         match machine.run().map_err(failure)? {
-            Outcome::PoweredOff => {
+            vmm::Outcome::PoweredOff => {
                 say("the guest turned the machine off");
                 return Ok(ExitCode::SUCCESS);
             }
-            Outcome::Stopped => match &options.save {
+            vmm::Outcome::Stopped => match &options.save {
                 Some(file) if SAVE.load(Ordering::Relaxed) => {
                     machine.handle().save(file).map_err(failure)?;
                     say(&format!("saved to {}", file.display()));
@@ -155,11 +236,11 @@ fn run_machine(machine: &mut Machine, options: &Options) -> Result<ExitCode, Fai
                     return Ok(ExitCode::from(STOPPED));
                 }
             },
-            Outcome::Reset if options.no_reboot => {
+            vmm::Outcome::Reset if options.no_reboot => {
                 say("the guest asked to start anew");
                 return Ok(ExitCode::from(REBOOT));
             }
-            Outcome::Reset => {
+            vmm::Outcome::Reset => {
                 say("the guest starts anew");
                 machine.reset().map_err(failure)?;
             }

@@ -6,7 +6,7 @@ mod events;
 mod inspection;
 mod operations;
 mod port;
-mod serve;
+pub(crate) mod serve;
 mod tree;
 
 use crate::EXIT_STATUS;

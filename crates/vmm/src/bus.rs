@@ -75,7 +75,7 @@ fn find(windows: &[Window], address: u64) -> Option<&Window> {
 
 /// Everything behind the exits of the processors.
 pub(crate) struct Bus {
-    pub(crate) hierarchy: Mutex<Hierarchy>,
+    pub(crate) hierarchy: Arc<Mutex<Hierarchy>>,
     windows: Vec<Window>,
     /// ECAM ranges, to count accesses by kind.
     ecam: Vec<Range<u64>>,
@@ -94,7 +94,7 @@ impl Bus {
             range.base..range.end()
         });
         Self {
-            hierarchy: Mutex::new(hierarchy),
+            hierarchy: Arc::new(Mutex::new(hierarchy)),
             windows: windows(topology),
             ecam: ecam.collect(),
             serial,

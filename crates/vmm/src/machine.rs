@@ -473,6 +473,11 @@ impl MachineHandle {
         operation(&mut self.0.bus.hierarchy.lock())
     }
 
+    /// The hierarchy, for a service that looks into it. Whoever holds the lock keeps the guest's accesses waiting.
+    pub fn hierarchy(&self) -> Arc<parking_lot::Mutex<Hierarchy>> {
+        self.0.bus.hierarchy.clone()
+    }
+
     /// Plugs an endpoint into a slot, by its description, and tells the guest. A machine with it can be saved, unlike one with a device
     /// that was plugged past this.
     ///

@@ -6,6 +6,7 @@ use clap::Args;
 use inspect_service::Address;
 use inspect_service::ServeError;
 use inspect_service::Server;
+use inspect_service::Source;
 use inspect_service::make_socket_folder;
 use inspect_service::socket_folder;
 use parking_lot::Mutex;
@@ -20,6 +21,13 @@ pub(crate) struct Options {
     /// The description of the hierarchy; the one that the program brings along without it.
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
+    #[command(flatten)]
+    doors: Doors,
+}
+
+/// Where a hierarchy is served.
+#[derive(Args)]
+pub(crate) struct Doors {
     /// Where the socket is made; without the option, in $XDG_RUNTIME_DIR/rootplex.
     #[arg(long, env = "ROOTPLEX_SOCKET", value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -31,20 +39,48 @@ pub(crate) struct Options {
     web: Option<u16>,
 }
 
+impl Doors {
+    /// Whether any was asked for.
+    pub(crate) fn is_any(&self) -> bool {
+        self.socket.is_some() || self.tcp.is_some() || self.web.is_some()
+    }
+
+    /// Opens them, and says where: the servers end when they are dropped.
+    pub(crate) fn open(
+        &self,
+        hierarchy: &Arc<impl Source>,
+        name: &str,
+    ) -> Result<(Vec<Server>, String), Failure> {
+        let socket = match &self.socket {
+            Some(socket) => socket.clone(),
+            None => {
+                let folder = socket_folder();
+                make_socket_folder(&folder).map_err(Failure::other)?;
+                folder.join(format!("{}.sock", std::process::id()))
+            }
+        };
+        let failed = |error: ServeError| Failure::other(error);
+        let on_socket = Server::start(hierarchy.clone(), Address::Socket(socket.clone()));
+        let mut servers = vec![on_socket.map_err(failed)?];
+        let mut lines = format!("serving {name} at {}\n", socket.display());
+        for (port, what) in [(self.tcp, "serving"), (self.web, "showing")] {
+            let Some(port) = port else { continue };
+            let server = Server::start(hierarchy.clone(), Address::Tcp(port)).map_err(failed)?;
+            if let Some(address) = server.tcp() {
+                lines.push_str(&format!("{what} {name} at http://{address}\n"));
+            }
+            servers.push(server);
+        }
+        Ok((servers, lines))
+    }
+}
+
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
     let (text, source) = match &options.topology {
         Some(file) => (read_text(file)?, file.display().to_string()),
         None => (crate::DEMO.to_string(), "demo".to_string()),
     };
     let session = Session::compose(&text).map_err(|error| Failure::mistakes(&source, &error))?;
-    let socket = match &options.socket {
-        Some(socket) => socket.clone(),
-        None => {
-            let folder = socket_folder();
-            make_socket_folder(&folder).map_err(Failure::other)?;
-            folder.join(format!("{}.sock", std::process::id()))
-        }
-    };
     // Before anyone can know that there is a server to be stopped.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -58,19 +94,7 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
     };
 
     let hierarchy = Arc::new(Mutex::new(session.into_hierarchy()));
-    let failed = |error: ServeError| Failure::other(error);
-    let on_socket = Server::start(hierarchy.clone(), Address::Socket(socket.clone()));
-    let on_socket = on_socket.map_err(failed)?;
-    let mut lines = format!("serving {source} at {}\n", socket.display());
-    let mut on_tcp = Vec::new();
-    for (port, what) in [(options.tcp, "serving"), (options.web, "showing")] {
-        let Some(port) = port else { continue };
-        let server = Server::start(hierarchy.clone(), Address::Tcp(port)).map_err(failed)?;
-        if let Some(address) = server.tcp() {
-            lines.push_str(&format!("{what} {source} at http://{address}\n"));
-        }
-        on_tcp.push(server);
-    }
+    let (servers, lines) = options.doors.open(&hierarchy, &source)?;
     super::write(&lines)?;
     runtime.block_on(async {
         tokio::select! {
@@ -78,6 +102,6 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
             _ = terminate.recv() => {}
         }
     });
-    drop((on_socket, on_tcp));
+    drop(servers);
     Ok(())
 }
