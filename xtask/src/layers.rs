@@ -38,11 +38,6 @@ pub(crate) const LAYERS: &[Layer] = &[
         crates: &["nvme"],
     },
     Layer {
-        name: "endpoints",
-        holds: "devices that a guest's driver binds to",
-        crates: &["nvme"],
-    },
-    Layer {
         name: "composition",
         holds: "describe, validate and wire a hierarchy; the firmware's role",
         crates: &[

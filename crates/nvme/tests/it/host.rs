@@ -162,9 +162,6 @@ impl Host {
         self.config_write(0x10, BAR as u32);
         self.config_write(0x14, 0);
         self.config_write(0x04, 0x6);
-        // Whatever state the function was in, it is in D0 now.
-        let power = self.capability(0x01);
-        self.config_write(power + 4, 0);
         for vector in 0..self.vectors() {
             let entry = BAR + 0x2000 + u64::from(vector) * 16;
             self.write64(entry, MSI_ADDRESS);

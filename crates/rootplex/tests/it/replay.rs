@@ -27,7 +27,7 @@ fn an_answer_that_differs_is_named_and_fails() {
     // The demonstration as it was before one of its devices got another ID; the same number of bytes.
     let description = bytes.len().min(0x10000);
     let head = text(
-        &bytes[16..description]
+        bytes[16..description]
             .utf8_chunks()
             .next()
             .unwrap()
