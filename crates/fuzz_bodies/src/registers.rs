@@ -12,17 +12,29 @@ use reg_table::Block;
 use reg_table::Reset;
 use reg_table::plan::SUBJECTS;
 use reg_table::plan::Subject;
+use reg_table::plan::SubjectEntry;
 
-const STEPS_MAX: usize = 64;
+/// Of one block, and blocks of one input.
+const STEPS_MAX: usize = 12;
+const BLOCKS_MAX: usize = 16;
 
 #[derive(Arbitrary, Copy, Clone, Debug)]
 enum Step {
-    Write { offset: u16, value: u32, lanes: u8 },
+    Write {
+        offset: u16,
+        value: u32,
+        lanes: u8,
+    },
+    /// An event of the hardware: sets bits that are cleared by ones.
+    Latch {
+        offset: u16,
+        bits: u32,
+    },
     Reset(u8),
     Restore,
 }
 
-/// Writes, resets, saves and restores one block, and compares all of it after each step.
+/// Writes, resets, saves and restores blocks, and compares all of a block after each step.
 ///
 /// # Panics
 ///
@@ -33,12 +45,18 @@ pub fn run(data: &[u8]) {
     // In order of name: link order is the linker's.
     let mut entries: Vec<_> = SUBJECTS.iter().collect();
     entries.sort_by_key(|entry| entry.name);
-    let Ok(entry) = input.choose(&entries) else {
-        return;
-    };
+    for _ in 0..BLOCKS_MAX {
+        let Ok(entry) = input.choose(&entries) else {
+            return;
+        };
+        one(entry, &mut input);
+    }
+}
+
+fn one(entry: &SubjectEntry, input: &mut Unstructured<'_>) {
     let mut subject = (entry.make)();
     let mut model = Model::new(subject.as_ref());
-    for step in steps::<Step>(&mut input).take(STEPS_MAX) {
+    for step in steps::<Step>(input).take(STEPS_MAX) {
         match step {
             Step::Write {
                 offset,
@@ -50,6 +68,13 @@ pub fn run(data: &[u8]) {
                 let mask = lanes.fold(0, |mask, lane| mask | 0xff << (8 * lane));
                 subject.write(offset, value, mask);
                 model.write(subject.as_ref(), offset, value, mask);
+            }
+            Step::Latch { offset, bits } => {
+                let offset = (offset % subject.block().bytes) & !3;
+                let bits = model.latch(offset, bits);
+                if bits != 0 {
+                    subject.latch(offset, bits);
+                }
             }
             Step::Reset(kind) => {
                 let kind = [Reset::Cold, Reset::Hot, Reset::FunctionLevel][usize::from(kind % 3)];
@@ -148,6 +173,20 @@ impl Model {
                 .and_then(|at| subject.block().register_at(at));
             self.forget(written.map_or("", |register| register.name));
         }
+    }
+
+    /// Sets those of the bits that ones clear, and returns them.
+    fn latch(&mut self, offset: u16, bits: u32) -> u32 {
+        let mut latched = [0; 4];
+        for ((byte, bits), at) in latched
+            .iter_mut()
+            .zip(bits.to_le_bytes())
+            .zip(usize::from(offset)..)
+        {
+            *byte = bits & self.rights[at].cleared_by_one;
+            self.bytes[at] |= *byte;
+        }
+        u32::from_le_bytes(latched)
     }
 
     fn reset(&mut self, kind: Reset) {
