@@ -292,8 +292,8 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     fn is_root_port(&self) -> bool {
-        let pcie = self.capabilities.iter().find_map(|c| c.as_pci_express());
-        pcie.is_some_and(|pcie| pcie.device_port_type() == DevicePortType::RootPort)
+        self.pci_express()
+            .is_some_and(|pcie| pcie.device_port_type() == DevicePortType::RootPort)
     }
 
     fn gate_messages(&mut self, enabled: bool) {

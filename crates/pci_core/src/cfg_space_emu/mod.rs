@@ -8,6 +8,7 @@ mod bars;
 mod chain;
 mod common_header;
 mod errors;
+mod function;
 mod header;
 mod intx;
 mod plan_subject;
