@@ -476,6 +476,7 @@ pub(crate) fn compose_device(
         seat,
         msi_target,
         register_mmio: &mut *register.mmio,
+        register_pio: &mut *register.pio,
     };
     let created = devices.create(spec, connections);
     created.map_err(|error| error.to_string())

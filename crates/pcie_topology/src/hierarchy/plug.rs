@@ -8,6 +8,7 @@ use super::Node;
 use crate::DeviceFactory;
 use crate::EndpointSpec;
 use crate::NoDevices;
+use crate::Platform;
 use crate::Problems;
 use crate::Seat;
 use crate::compose::Registration;
@@ -117,7 +118,7 @@ impl Hierarchy {
         port_name: &str,
         endpoint: &EndpointSpec,
     ) -> Result<(), PlugError> {
-        self.plug_with(register_mmio, &mut NoDevices, port_name, endpoint)
+        self.plug_on(Platform::new(register_mmio), port_name, endpoint)
     }
 
     /// As [`Self::plug_registered`], with an endpoint of a kind other than `"test"` from `devices`.
@@ -132,14 +133,43 @@ impl Hierarchy {
         port_name: &str,
         endpoint: &EndpointSpec,
     ) -> Result<(), PlugError> {
+        let platform = Platform {
+            devices: Some(devices),
+            ..Platform::new(register_mmio)
+        };
+        self.plug_on(platform, port_name, endpoint)
+    }
+
+    /// As [`Self::plug_with`], with the endpoint's I/O BARs registered as well, where `platform` takes them. Its interrupts go where
+    /// those of the hierarchy go: what the platform says of messages and INTx lines was for [`Topology::compose_on`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::plug_with`].
+    ///
+    /// [`Topology::compose_on`]: crate::Topology::compose_on
+    pub fn plug_on(
+        &mut self,
+        platform: Platform<'_>,
+        port_name: &str,
+        endpoint: &EndpointSpec,
+    ) -> Result<(), PlugError> {
+        let Platform {
+            register_mmio,
+            register_pio,
+            devices,
+            ..
+        } = platform;
         let slot = self.vacant_slot(port_name, &endpoint.name)?;
         validate::endpoint(endpoint, Above::Port(slot.traits))?;
         let target = self.msi_target.with_bus_range(slot.below.clone(), 0);
         let seat = Seat::BehindPort;
+        let (mut unregistered, mut no_devices) = (ExternallyManagedPortIoIntercepts, NoDevices);
         let mut register = Registration {
             mmio: register_mmio,
-            pio: &mut ExternallyManagedPortIoIntercepts,
+            pio: register_pio.unwrap_or(&mut unregistered),
         };
+        let devices = devices.unwrap_or(&mut no_devices);
         let device = compose_device(endpoint, seat, &target, &mut register, devices)
             .map_err(|error| Problems::one("endpoint", error))?;
         let extent = Extent::of(endpoint);

@@ -449,17 +449,31 @@ fn a_hot_added_card_is_under_the_windows_of_its_slot() {
     chain.machine.hierarchy.unplug("dsp0").unwrap();
     assert_eq!(chain.mapped(), NOWHERE);
     chain.set("rp0", 0x20, 0x8000_8000);
-    let mut memory = chain.memory.clone();
+    let (mut memory, mut ports) = (chain.memory.clone(), chain.ports.clone());
+    let platform = Platform {
+        register_pio: Some(&mut ports),
+        ..Platform::new(&mut memory)
+    };
     chain
         .machine
         .hierarchy
-        .plug_registered(&mut memory, "dsp0", &spec)
+        .plug_on(platform, "dsp0", &spec)
         .unwrap();
     chain.place();
-    let [bar0, bar1, ..] = chain.mapped();
-    assert_eq!((bar0, bar1), (MAPPED[0], None));
+    let [bar0, bar1, _, io, _] = chain.mapped();
+    assert_eq!((bar0, bar1, io), (MAPPED[0], None, MAPPED[3]));
     chain.open("rp0");
-    assert_eq!(chain.mapped()[1], MAPPED[1]);
+    assert_eq!(chain.mapped(), MAPPED);
+    let root = &mut chain.machine.hierarchy.complexes[0].root;
+    root.io_write(0x5044, &[1, 2, 3, 4]).unwrap();
+    let mut data = [0; 4];
+    root.io_read(0x5044, &mut data).unwrap();
+    assert_eq!(data, [1, 2, 3, 4]);
+    assert_eq!(
+        chain.read(0x8000_0004),
+        Ok(0x0403_0201),
+        "one scratch memory"
+    );
 }
 
 #[test]
