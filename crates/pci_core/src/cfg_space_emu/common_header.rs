@@ -278,14 +278,10 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     pub(super) fn update_bus_master(&mut self, command: Command) {
-        // Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1).
-        let enabled = command.bus_master()
-            && self.upstream.bus_master
-            && self.power_state() == PowerState::D0;
-        self.bus_master.set(enabled);
-        // A root port's own messages do not go over its link, and by them software hears that something below wants to be woken.
-        let sends =
-            enabled || command.bus_master() && self.upstream.bus_master && self.is_root_port();
+        let enabled = command.bus_master() && self.upstream.bus_master;
+        self.bus_master
+            .set(enabled && self.power_state() == PowerState::D0);
+        let sends = enabled && !self.sleeps_silently();
         if std::mem::replace(&mut self.sends_messages, sends) != sends {
             self.gate_messages(sends);
         }
@@ -574,13 +570,19 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Applies Interrupt Disable to the line.
     pub fn update_intx_disable(&mut self, disabled: bool) {
         if let Some(intx) = &self.intx {
-            intx.set_disabled(disabled || self.power_state() != PowerState::D0);
+            intx.set_disabled(disabled || self.sleeps_silently());
         }
     }
 
     /// INTx is silent while software disabled it, and below D0.
     pub(super) fn intx_disabled(&self, command: Command) -> bool {
-        command.intx_disable() || self.power_state() != PowerState::D0
+        command.intx_disable() || self.sleeps_silently()
+    }
+
+    /// Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1). A root port's own interrupts do not go
+    /// over its link, and by them software hears that something below wants to be woken (section 6.1.6).
+    fn sleeps_silently(&self) -> bool {
+        self.power_state() != PowerState::D0 && !self.is_root_port()
     }
 
     /// Maps the memory BARs where the registers say, or unmaps them all.
