@@ -1,6 +1,7 @@
 //! All scenarios. A scenario that is not in this table does not exist.
 
 mod boot_time;
+mod described;
 mod disk;
 mod enumerate;
 mod hot_plug;
@@ -57,7 +58,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 1,
         timeout_s: 400,
         quick: false,
-        topology: surprise::topology,
+        topology: described::one_slot,
         steps: surprise::steps,
         restored: None,
     },
@@ -77,7 +78,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 1,
         timeout_s: 240,
         quick: false,
-        topology: resets::topology,
+        topology: described::one_slot,
         steps: resets::steps,
         restored: None,
     },
@@ -87,7 +88,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 2,
         timeout_s: 240,
         quick: false,
-        topology: msix::topology,
+        topology: described::one_slot,
         steps: msix::steps,
         restored: None,
     },

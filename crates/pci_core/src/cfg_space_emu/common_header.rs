@@ -27,10 +27,10 @@ use crate::spec::caps::COMMON_HEADER_END;
 use crate::spec::caps::CapabilityId;
 use crate::spec::caps::EXT_CAP_END;
 use crate::spec::caps::EXT_CAP_START;
-use crate::spec::caps::pci_express::DevicePortType;
 use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::Command;
 use crate::spec::cfg_space::Status;
+use crate::spec::errors::ErrorMessage;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
@@ -84,6 +84,9 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     /// What the bridges above let through.
     upstream: Upstream,
     pub(super) intx: Option<Arc<IntxInterrupt>>,
+    /// Error messages that nobody fetched yet.
+    #[inspect(skip)]
+    pub(super) unsent: Vec<ErrorMessage>,
     /// Whether the function may issue requests.
     bus_master: BusMaster,
     /// Whether MSI and MSI-X wait for that.
@@ -184,6 +187,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             io_mappings: BarMappings::default(),
             upstream: Upstream::open(),
             intx: None,
+            unsent: Vec::new(),
             bus_master: BusMaster::disabled(),
             gates_messages: false,
             sends_messages: false,
@@ -287,11 +291,6 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         }
     }
 
-    fn is_root_port(&self) -> bool {
-        self.pci_express()
-            .is_some_and(|pcie| pcie.device_port_type() == DevicePortType::RootPort)
-    }
-
     fn gate_messages(&mut self, enabled: bool) {
         if self.gates_messages {
             for capability in &mut self.capabilities {
@@ -355,11 +354,6 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// The extended capabilities, in order.
     pub fn extended_capabilities(&self) -> &[Box<dyn PciExtendedCapability>] {
         &self.extended_capabilities
-    }
-
-    /// The extended capabilities, in order.
-    pub fn extended_capabilities_mut(&mut self) -> &mut [Box<dyn PciExtendedCapability>] {
-        &mut self.extended_capabilities
     }
 
     /// The Command register.
@@ -579,10 +573,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         command.intx_disable() || self.sleeps_silently()
     }
 
-    /// Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1). A root port's own interrupts do not go
-    /// over its link, and by them software hears that something below wants to be woken (section 6.1.6).
+    /// Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1). Interrupts of a root port or an event
+    /// collector go over no link, and by them software hears that something wants to be woken (section 6.1.6).
     fn sleeps_silently(&self) -> bool {
-        self.power_state() != PowerState::D0 && !self.is_root_port()
+        self.power_state() != PowerState::D0
+            && !self
+                .pci_express()
+                .is_some_and(PciExpressCapability::ends_messages)
     }
 
     /// Maps the memory BARs where the registers say, or unmaps them all.

@@ -11,6 +11,7 @@ mod errors;
 mod function;
 mod header;
 mod intx;
+mod messages;
 mod plan_subject;
 mod power;
 mod resize;

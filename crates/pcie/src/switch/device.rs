@@ -178,16 +178,7 @@ impl ManagedDevice for SwitchDevice {
             let name = name.to_owned();
             return Err(StimulusError::NoFunction { name, function });
         }
-        match stimulus {
-            Stimulus::Error(error) if port.cfg_space.aer_mut().is_some() => {
-                let recorded = port.cfg_space.record_error(error);
-                // They are fetched at once; a switch by itself keeps the last error's.
-                port.messages = recorded.messages().collect();
-                Ok(())
-            }
-            Stimulus::Wake if port.cfg_space.signal_pme() => Ok(()),
-            Stimulus::Error(_) | Stimulus::Wake => Err(stimulus.refused_by(name)),
-        }
+        port.cfg_space.stimulate(name, stimulus)
     }
 
     fn stimulate_below(
@@ -218,11 +209,7 @@ impl ManagedDevice for SwitchDevice {
                 MessageKind::Pme => true,
             })
             .collect();
-        let source = Bdf::from_devfn(bus, 0);
-        let errors = std::mem::take(&mut port.messages).into_iter();
-        let errors = errors.map(MessageKind::Error);
-        let pme = port.cfg_space.take_pme().then_some(MessageKind::Pme);
-        leaving.extend(errors.chain(pme).map(|kind| Message { kind, source }));
+        leaving.extend(port.cfg_space.take_messages(Bdf::from_devfn(bus, 0)));
         leaving
     }
 

@@ -17,7 +17,6 @@ use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
-use pci_core::spec::errors::ErrorMessage;
 
 /// A switch's upstream port.
 #[derive(Inspect)]
@@ -26,9 +25,6 @@ pub struct UpstreamSwitchPort {
     pub(super) cfg_space: ConfigSpaceType1Emulator,
     #[inspect(skip)]
     pub(super) intx: PortIntx,
-    /// Messages of its own that wait to be fetched.
-    #[inspect(skip)]
-    pub(super) messages: Vec<ErrorMessage>,
 }
 
 impl Default for UpstreamSwitchPort {
@@ -50,11 +46,7 @@ impl UpstreamSwitchPort {
             vec![],
         );
         let intx = PortIntx::new(&mut cfg_space, None);
-        Self {
-            cfg_space,
-            intx,
-            messages: Vec::new(),
-        }
+        Self { cfg_space, intx }
     }
 
     /// A port with MSI to `msi_target`, and the capabilities that `options` asks for.
@@ -98,11 +90,7 @@ impl UpstreamSwitchPort {
             cfg_space = cfg_space.with_bus_master_gate();
         }
         let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
-        Ok(Self {
-            cfg_space,
-            intx,
-            messages: Vec::new(),
-        })
+        Ok(Self { cfg_space, intx })
     }
 
     /// Its configuration space.

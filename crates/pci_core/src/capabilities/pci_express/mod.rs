@@ -323,6 +323,14 @@ impl PciExpressCapability {
             .device_port_type()
     }
 
+    /// Whether messages of what is below, or associated, end here.
+    pub(crate) fn ends_messages(&self) -> bool {
+        matches!(
+            self.device_port_type(),
+            DevicePortType::RootPort | DevicePortType::RootComplexEventCollector
+        )
+    }
+
     /// What the slot has.
     pub fn slot_capabilities(&self) -> &SlotCapabilities {
         &self.slot_capabilities

@@ -170,12 +170,6 @@ impl AerExtendedCapability {
         self.registers.get(AerReg::UncorrectableSeverity) & bit != 0
     }
 
-    /// Whether software masked the error: it is logged by its status bit only.
-    pub fn is_masked(&self, error: UncorrectableErrorBit) -> bool {
-        let bit = 1u32.checked_shl(error.0.into()).unwrap_or(0);
-        self.registers.get(AerReg::UncorrectableMask) & bit != 0
-    }
-
     fn leave(&mut self, register: AerReg, bits: u32) {
         self.registers
             .init(register, register.register().reset & bits);
