@@ -205,23 +205,22 @@ impl Route {
 impl BusWatcher for Route {
     fn renumbered(&self) {
         let mut message = self.message.lock();
-        match &mut *message {
-            Some(RoutedMessage {
-                requester: Some(rid),
-                ..
-            }) => {
-                if !self.target.allows(*rid) {
-                    *message = None;
-                    self.route.disable();
-                }
-            }
-            Some(own) => {
-                let tag = self.target.default_bdf();
-                if std::mem::replace(&mut own.tag, tag) != tag {
-                    self.route.enable(own.address, own.data, Some(tag));
-                }
-            }
-            None => {}
+        let Some(RoutedMessage {
+            address,
+            data,
+            requester,
+            tag,
+        }) = &mut *message
+        else {
+            return;
+        };
+        if requester.is_some_and(|rid| !self.target.allows(rid)) {
+            *message = None;
+            return self.route.disable();
+        }
+        let now = requester.map_or_else(|| self.target.default_bdf(), u32::from);
+        if std::mem::replace(tag, now) != now {
+            self.route.enable(*address, *data, Some(now));
         }
     }
 }
