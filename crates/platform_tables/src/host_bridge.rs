@@ -31,7 +31,8 @@ pub struct HostBridge {
     /// The global system interrupts that the root complex signals INTx on: pin `p` (INTA is 0) of device `d` of the root bus is on
     /// number `(d + p) % 4`. Without them there is no `_PRT` and no device has a wired interrupt.
     pub intx: Option<[u32; 4]>,
-    /// What the operating system is granted when it asks for control with `_OSC`: what is implemented, and nothing else.
+    /// What the operating system is granted when it asks for control with `_OSC`: what is implemented, and nothing else. DPC is granted
+    /// only together with AER.
     pub control: PciControl,
     /// Whether firmware, or the monitor in its place, has placed bus numbers and BARs that the guest must keep (`_DSM` function 5).
     pub preserve_boot_configuration: bool,
@@ -59,8 +60,8 @@ pub struct RootPort {
 impl HostBridge {
     /// The host bridge of a described root complex, with `_UID` `uid`.
     ///
-    /// No control is granted, there are no wired interrupts, and the guest may place BARs as it likes, until the fields
-    /// are set that say otherwise.
+    /// What it implements may be controlled ([`PciControl::of`]), nothing of CXL is; there are no wired interrupts, and the guest may
+    /// place BARs as it likes, until the fields are set that say otherwise.
     pub fn from_root_complex(uid: u32, spec: &RootComplexSpec) -> Self {
         let ports = spec
             .port_places()
@@ -82,7 +83,7 @@ impl HostBridge {
             mmio64: spec.mmio64,
             prefetchable: None,
             intx: None,
-            control: PciControl::new(),
+            control: PciControl::of(spec),
             preserve_boot_configuration: false,
             node: None,
             cxl: spec.chbcr.map(|component_registers| CxlHostBridge {

@@ -7,7 +7,6 @@ use platform_tables::Cpu;
 use platform_tables::Error;
 use platform_tables::HostBridge;
 use platform_tables::Memory;
-use platform_tables::PciControl;
 use platform_tables::Platform;
 use platform_tables::PowerRegisters;
 use platform_tables::Register;
@@ -22,11 +21,6 @@ const HIGH_MEMORY: AddressRange = AddressRange::new(0x10_0000, 0x10_0000);
 
 /// The interrupts that INTx is signalled on: the first that a PC has for nothing else.
 const INTX: [u32; 4] = [16, 17, 18, 19];
-
-/// What the ports of this stack implement for an operating system to control.
-const CONTROL: PciControl = PciControl::new()
-    .with_capability_structure(true)
-    .with_native_hot_plug(true);
 
 /// The interrupt controller of the machine that has the device tree, and where I/O ports are in its memory: 64 KiB for each root complex.
 const GIC: GicV3 = GicV3 {
@@ -113,7 +107,6 @@ fn host_bridges(topology: &Topology) -> Vec<HostBridge> {
         .zip(&topology.root_complex)
         .map(|(uid, root_complex)| {
             let mut bridge = HostBridge::from_root_complex(uid, root_complex);
-            bridge.control = CONTROL;
             bridge.intx = Some(INTX);
             bridge
         })

@@ -10,7 +10,6 @@ use pcie_topology::AddressRange;
 use pcie_topology::Topology;
 use platform_tables::AcpiTables;
 use platform_tables::HostBridge;
-use platform_tables::PciControl;
 use platform_tables::Platform;
 use platform_tables::PowerRegisters;
 use platform_tables::Register;
@@ -71,23 +70,12 @@ fn platform(topology: &Topology, cpus: u32) -> Platform {
         host_bridges: (0..)
             .zip(&topology.root_complex)
             .map(|(uid, spec)| HostBridge {
-                control: control(),
                 intx: Some(INTX_GSIS),
                 ..HostBridge::from_root_complex(uid, spec)
             })
             .collect(),
         ..Platform::new(cpus)
     }
-}
-
-/// What the ports implement, and Linux's own drivers therefore may control.
-fn control() -> PciControl {
-    PciControl::new()
-        .with_capability_structure(true)
-        .with_native_hot_plug(true)
-        .with_pme(true)
-        .with_aer(true)
-        .with_dpc(true)
 }
 
 #[cfg(test)]

@@ -18,8 +18,13 @@ const CXL: &str = "(0B D5 F2 68 69 C4 8A 4D BD 3D 94 1A 10 3F D3 FC)";
 const DSM: &str = "(D0 37 C9 E5 53 35 7A 4D 91 17 EA 4D 19 C3 43 4D)";
 const OTHER: &str = "(00 11 22 33 44 55 66 77 88 99 AA BB CC DD EE FF)";
 
-/// A call of `_OSC`: the bridge, UUID, revision, dwords given, dwords answered. Native hot-plug (0x01) and the PCI Express
-/// capability structure (0x10) are granted, and nothing of CXL.
+/// A call of `_OSC`: the bridge, UUID, revision, dwords given, dwords answered.
+///
+/// The bits of the third dword (PCI Firmware 3.3 table 4-6) that are granted follow from what `demo.toml` has: native hot-plug (0x01) for
+/// slots, PME (0x04) for root ports, AER (0x08) for error reporting, which is on unless said, the PCI Express capability structure (0x10);
+/// and on `pcie0` alone LTR (0x20) for `nic-port` and DPC (0x80) for `front-slot`. So 0xbd and 0x1d. SHPC (0x02), completion timeouts
+/// (0x100) and SFI (0x200) are implemented nowhere. The first dword of an answer has the error bits of ACPI 6.5 table 6.13: 0x02 failure,
+/// 0x04 unrecognized UUID, 0x08 unrecognized revision, 0x10 capabilities masked.
 type OscCall = (
     &'static str,
     &'static str,
@@ -30,18 +35,31 @@ type OscCall = (
 
 const OSC_CALLS: &[OscCall] = &[
     // A query for everything: masked, and said so; the query bit stays.
-    ("PC00", PCI, 1, &[1, 0x1f, 0x3ff], &[0x11, 0x1f, 0x11]),
-    // A request for what is granted.
+    ("PC00", PCI, 1, &[1, 0x1f, 0x3ff], &[0x11, 0x1f, 0xbd]),
+    // A request for everything is answered as the query was.
+    ("PC00", PCI, 1, &[0, 0x1f, 0x3ff], &[0x10, 0x1f, 0xbd]),
+    // No control asked for: none is granted, and nothing was masked.
+    ("PC00", PCI, 1, &[0, 0x1f, 0], &[0, 0x1f, 0]),
+    ("PC00", PCI, 1, &[0, 0, 0], &[0, 0, 0]),
+    // A request for what is granted, for parts of it, and as Linux makes it.
+    ("PC00", PCI, 1, &[0, 0x1f, 0xbd], &[0, 0x1f, 0xbd]),
     ("PC00", PCI, 1, &[0, 0x1f, 0x11], &[0, 0x1f, 0x11]),
     ("PC00", PCI, 1, &[0, 0x1f, 0x10], &[0, 0x1f, 0x10]),
-    // A request for AER as well.
-    ("PC00", PCI, 1, &[0, 0x1f, 0x19], &[0x10, 0x1f, 0x11]),
+    ("PC00", PCI, 1, &[0, 0x11f, 0xbd], &[0, 0x11f, 0xbd]),
+    // Containment without error reporting: it is taken back, and the rest stays.
+    ("PC00", PCI, 1, &[0, 0x1f, 0x91], &[0x10, 0x1f, 0x11]),
+    ("PC00", PCI, 1, &[1, 0x1f, 0x90], &[0x11, 0x1f, 0x10]),
+    // Features without the capability structure that they are used through: nothing is granted.
+    ("PC00", PCI, 1, &[0, 0x1f, 0xad], &[0x10, 0x1f, 0]),
+    ("PC00", PCI, 1, &[0, 0x1f, 0x01], &[0x10, 0x1f, 0]),
     // Errors that are there before are not an answer.
     ("PC00", PCI, 1, &[0x1e, 0x1f, 0x11], &[0, 0x1f, 0x11]),
     // A revision that is not known: what this one knows is answered.
-    ("PC00", PCI, 2, &[0, 0x1f, 0x19], &[0x18, 0x1f, 0x11]),
+    ("PC00", PCI, 2, &[0, 0x1f, 0x1b], &[0x18, 0x1f, 0x19]),
+    ("PC00", PCI, 0, &[0, 0x1f, 0x19], &[0x08, 0x1f, 0x19]),
     // A UUID that is not known: nothing else changes.
     ("PC00", OTHER, 1, &[0, 0x1f, 0x3ff], &[4, 0x1f, 0x3ff]),
+    // Nor is that of CXL where the host bridge is none.
     (
         "PC00",
         CXL,
@@ -52,21 +70,37 @@ const OSC_CALLS: &[OscCall] = &[
     // Too few dwords.
     ("PC00", PCI, 1, &[0, 0x1f], &[2, 0x1f]),
     ("PC01", CXL, 1, &[0, 0x1f, 0x11], &[2, 0x1f, 0x11]),
-    // A CXL host bridge understands both.
-    ("PC01", PCI, 1, &[1, 0x1f, 0x3ff], &[0x11, 0x1f, 0x11]),
+    // A CXL host bridge understands both. It has neither LTR nor DPC.
+    ("PC01", PCI, 1, &[1, 0x1f, 0x3ff], &[0x11, 0x1f, 0x1d]),
+    ("PC01", PCI, 1, &[0, 0x1f, 0xbd], &[0x10, 0x1f, 0x1d]),
+    (
+        "PC01",
+        OTHER,
+        1,
+        &[0, 0x1f, 0x1d, 1, 1],
+        &[4, 0x1f, 0x1d, 1, 1],
+    ),
+    // Of CXL nothing is granted: memory error reporting (0x01) is a device's event logs, which none has.
     (
         "PC01",
         CXL,
         1,
-        &[1, 0x1f, 0x11, 0xf, 1],
-        &[0x11, 0x1f, 0x11, 0xf, 0],
+        &[1, 0x1f, 0x1d, 0xf, 1],
+        &[0x11, 0x1f, 0x1d, 0xf, 0],
     ),
     (
         "PC01",
         CXL,
         1,
-        &[0, 0x1f, 0x11, 0xf, 0],
-        &[0, 0x1f, 0x11, 0xf, 0],
+        &[0, 0x1f, 0x1d, 0xf, 0],
+        &[0, 0x1f, 0x1d, 0xf, 0],
+    ),
+    (
+        "PC01",
+        CXL,
+        2,
+        &[0, 0x1f, 0x3ff, 0xf, 0],
+        &[0x18, 0x1f, 0x1d, 0xf, 0],
     ),
 ];
 
