@@ -111,6 +111,7 @@ pub(crate) const ALL: &[Scenario] = &[
 pub(crate) fn probe(image: &GuestImage) -> Result<()> {
     let topology = Topology {
         root_complex: vec![RootComplexSpec::new("rc0", 0xe000_0000)],
+        ..Topology::default()
     };
     let machine = Machine::new(image.config(topology, 1))?;
     scenario::run(machine, BOOT_TIMEOUT, |sides| {

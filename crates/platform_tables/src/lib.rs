@@ -48,7 +48,7 @@ pub use cxl::CxlWindow;
 pub use cxl::CxlWindowRestrictions;
 pub use error::Error;
 pub use host_bridge::HostBridge;
-pub use host_bridge::RootPort;
+pub use host_bridge::Port;
 pub use osc::CxlControl;
 pub use osc::PciControl;
 pub use platform::Cpu;
