@@ -1,13 +1,16 @@
 //! All scenarios. A scenario that is not in this table does not exist.
 
 mod boot_time;
+mod cxl;
 mod disk;
 mod enumerate;
+mod errors;
 mod hot_plug;
 mod msix;
 mod reboot;
 mod resets;
 mod save_restore;
+mod slots;
 mod surprise;
 
 use crate::host::GuestImage;
@@ -99,6 +102,36 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: false,
         topology: reboot::topology,
         steps: reboot::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "slots",
+        summary: "odd orders: two slots at once, a button pressed twice, cards while booting, saved before the guest answered",
+        cpus: 1,
+        timeout_s: 400,
+        quick: false,
+        topology: slots::topology,
+        steps: slots::steps,
+        restored: Some(slots::restored),
+    },
+    Scenario {
+        name: "errors",
+        summary: "correctable, non-fatal and fatal errors are counted and recovered from under load, by AER and by DPC; a card wakes",
+        cpus: 1,
+        timeout_s: 400,
+        quick: false,
+        topology: errors::topology,
+        steps: errors::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "cxl",
+        summary: "Linux's CXL drivers find host bridges, windows, ports and decoders where they were described",
+        cpus: 1,
+        timeout_s: 180,
+        quick: false,
+        topology: cxl::topology,
+        steps: cxl::steps,
         restored: None,
     },
 ];
