@@ -317,7 +317,11 @@ impl Apt {
         command.env("APT_CONFIG", &self.configuration);
         let (status, said) = process::run_and_hear(command)?;
         if !status.success() {
-            bail!("{}", failure(&said, &self.mirrors));
+            let keys = match Path::new(KEYRING).exists() {
+                true => "",
+                false => "; its keys are missing: install debian-archive-keyring",
+            };
+            bail!("{}{keys}", failure(&said, &self.mirrors));
         }
         Ok(())
     }

@@ -5,6 +5,9 @@ use crate::scenario::BOOT_TIMEOUT;
 use crate::scenario::Sides;
 use anyhow::Result;
 use anyhow::ensure;
+use pci_bus::events::EventKind;
+use pci_core::spec::caps::aer::UncorrectableErrorBit;
+use pci_core::spec::errors::DetectedError;
 use pcie_topology::BarKind;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Topology;
@@ -27,6 +30,7 @@ const TOPOLOGY: &str = r#"
     [[root_complex.port]]
     name = "plain2"
     slot = 2
+    capabilities = { dpc = true }
 
     [[root_complex.port]]
     name = "full3"
@@ -45,6 +49,9 @@ const BUTTON: Duration = Duration::from_secs(60);
 
 /// What pciehp says of a press that it cannot follow, and of cards that went.
 const EXPECTED: &[&str] = &["pciehp: Slot("];
+
+/// And what DPC and AER say of a link that was taken down.
+const CONTAINED: &[&str] = &["pciehp: Slot(", "DPC:", "AER:", "PCIe Bus Error"];
 
 /// And what AER says besides of one that was pulled out of a slot that is not for surprises: the link went down, and stays so.
 const PULLED_OUT: &[&str] = &[
@@ -188,6 +195,8 @@ pub(super) fn steps(sides: &mut Sides) -> Result<()> {
     both_buttons(sides)?;
     power_is_off(sides)?;
     sides.no_complaints_but(EXPECTED)?;
+    contained(sides)?;
+    sides.no_complaints_but(CONTAINED)?;
     pulled_out(sides)?;
     sides.no_complaints_but(PULLED_OUT)?;
     while_booting(sides)?;
@@ -321,6 +330,56 @@ fn power_is_off(sides: &mut Sides) -> Result<()> {
     FULL3.plug(sides)?;
     FULL3.set_power(sides, true)?;
     FULL3.wait_up(sides)
+}
+
+/// A link that containment takes down is an empty slot, until the guest lets it come up again: then a card comes, with another
+/// beginning.
+fn contained(sides: &mut Sides) -> Result<()> {
+    sides.step(PLAIN2.port, "errors of a card in a slot are contained");
+    PLAIN2.plug(sides)?;
+    PLAIN2.wait_up(sides)?;
+    let port = sides.host.address(PLAIN2.port)?;
+    let counts = |sides: &Sides| {
+        let events = sides
+            .host
+            .with_hierarchy(|hierarchy| hierarchy.events().since(0));
+        let count = |kind| {
+            let of_port = events.iter().filter(|event| *event.name == *PLAIN2.port);
+            of_port.filter(|event| event.kind == kind).count()
+        };
+        (
+            count(EventKind::ContainmentTriggered),
+            count(EventKind::ContainmentReleased),
+        )
+    };
+    let fatal = DetectedError::uncorrectable(UncorrectableErrorBit::MALFORMED_TLP);
+    for round in 1..=2 {
+        match round {
+            1 => sides.host.with_hierarchy(|hierarchy| {
+                hierarchy.record_error(&PLAIN2.card().name, 0, fatal)
+            })?,
+            // DPC Control, DPC Software Trigger.
+            _ => {
+                sides
+                    .guest
+                    .run(&format!("setpci -s {port} ECAP_DPC+6.w=40:40"))?;
+            }
+        }
+        sides.wait_until("containment has come and gone", BUTTON, |sides| {
+            Ok(counts(sides) == (round, round))
+        })?;
+        // The guest has enumerated it anew: what it chose for the BAR is in the register again.
+        sides.wait_until("the card is in use again", BUTTON, |sides| {
+            let card = sides.host.inspect_port(&PLAIN2.card().name)?;
+            let space = card.get("cfg_space").unwrap_or(&card);
+            // The upper half: BARs are above 4 GiB.
+            let bar = space.pointer("/header/bar1").and_then(Value::as_u64);
+            Ok(bar.is_some_and(|bar| bar != 0))
+        })?;
+        PLAIN2.wait_up(sides)?;
+    }
+    PLAIN2.unplug(sides)?;
+    PLAIN2.wait_gone(sides)
 }
 
 /// The slot does not announce surprises, so this is an error of the link, and the card is gone all the same.
