@@ -11,6 +11,7 @@ use anyhow::ensure;
 use pcie_topology::Topology;
 use serde_json::Value;
 
+/// Each host bridge has two ports: where there is one, 6.1 needs no decoder and looks for none.
 const TOPOLOGY: &str = r#"
     [[root_complex]]
     name = "cxl0"
@@ -26,6 +27,9 @@ const TOPOLOGY: &str = r#"
     name = "mem0"
     bar = [{ kind = "64", size = "128K" }]
     cxl = { memory = "1G" }
+    [[root_complex.port]]
+    name = "cxl-empty"
+    cxl = { mem = true }
 
     [[root_complex]]
     name = "cxl1"
@@ -34,7 +38,7 @@ const TOPOLOGY: &str = r#"
     chbcr = 0xf001_0000
     mmio32 = { base = 0xd000_0000, size = "128M" }
     mmio64 = { base = 0x50_0000_0000, size = "64G" }
-    port = [{ name = "cxl-slot", slot = 1, cxl = { mem = true } }]
+    port = [{ name = "cxl-slot1", slot = 1, cxl = { mem = true } }, { name = "cxl-slot2", slot = 2, cxl = { mem = true } }]
 
     # Where the monitor puts it: the first place above memory that is free.
     [[cxl_window]]
