@@ -3,6 +3,7 @@
 //! `apt-get` runs with its own lists, cache and list of installed packages (an empty one), so what it finds is the same on each
 //! machine; it checks what comes by the archive's signature and checksums. Programs run by the dynamic loader that comes with them, so the machine's own libraries do not matter either.
 
+use crate::judge;
 use crate::process;
 use anyhow::Context;
 use anyhow::Result;
@@ -17,7 +18,8 @@ const MIRROR_VARIABLE: &str = "ROOTPLEX_DEBIAN_MIRROR";
 /// What the machine's own archive lacks, such as a suite that it does not carry, comes from here.
 const FALLBACK: &str = "http://deb.debian.org/debian";
 
-/// The keys that sign the archive.
+/// The keys that sign the archive, and their package, which other distributions have as well.
+const KEYRING_PACKAGE: &str = "debian-archive-keyring";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Where the programs come from: the first Debian with QEMU 10. QEMU 7.2, of the Debian before, corrupts a nested guest.
@@ -72,7 +74,7 @@ impl Debian {
     ///
     /// # Errors
     ///
-    /// - there is no `apt-get`, or a file can be had from none of the archives.
+    /// - there is no `apt-get`, or no keys to check what comes by, or a file can be had from none of the archives.
     pub(crate) fn fetch(cache: &Path) -> Result<Self> {
         std::fs::create_dir_all(cache)?;
         let folder = cache.join("debian");
@@ -221,10 +223,9 @@ impl Apt {
         }
         // Nothing is installed.
         std::fs::write(folder.join("status"), "")?;
-        let signed = match Path::new(KEYRING).exists() {
-            true => format!(" signed-by={KEYRING}"),
-            false => String::new(),
-        };
+        if !Path::new(KEYRING).exists() {
+            judge::install_package(KEYRING_PACKAGE)?;
+        }
         let mut suites: Vec<&str> = KERNELS.iter().map(|kernel| kernel.suite).collect();
         suites.push(TOOLS_SUITE);
         suites.sort_unstable();
@@ -233,7 +234,7 @@ impl Apt {
         let sources: String = suites
             .iter()
             .map(|suite| {
-                format!("deb [arch=amd64{signed}] mirror+file:{shown}/mirrors {suite} main\n")
+                format!("deb [arch=amd64 signed-by={KEYRING}] mirror+file:{shown}/mirrors {suite} main\n")
             })
             .collect();
         std::fs::write(folder.join("sources.list"), sources)?;
@@ -317,11 +318,7 @@ impl Apt {
         command.env("APT_CONFIG", &self.configuration);
         let (status, said) = process::run_and_hear(command)?;
         if !status.success() {
-            let keys = match Path::new(KEYRING).exists() {
-                true => "",
-                false => "; its keys are missing: install debian-archive-keyring",
-            };
-            bail!("{}{keys}", failure(&said, &self.mirrors));
+            bail!("{}", failure(&said, &self.mirrors));
         }
         Ok(())
     }
@@ -386,7 +383,7 @@ fn failure(said: &str, mirrors: &[String]) -> String {
         files => format!("cannot be fetched: {}", files.join(", ")),
     };
     format!(
-        "{what} (from {}); {MIRROR_VARIABLE}=http://HOST/debian names another Debian archive",
+        "{what} (from {}); {MIRROR_VARIABLE} may be the address of another Debian archive",
         mirrors.join(", ")
     )
 }
@@ -483,12 +480,12 @@ mod tests {
         assert_eq!(
             failure(said, &mirrors),
             "cannot be fetched: qemu-system-x86_10.0_amd64.deb (from http://own.example.org/debian); \
-             ROOTPLEX_DEBIAN_MIRROR=http://HOST/debian names another Debian archive"
+             ROOTPLEX_DEBIAN_MIRROR may be the address of another Debian archive"
         );
         assert_eq!(
             failure("E: Unable to locate package x\n", &mirrors),
             "E: Unable to locate package x (from http://own.example.org/debian); \
-             ROOTPLEX_DEBIAN_MIRROR=http://HOST/debian names another Debian archive"
+             ROOTPLEX_DEBIAN_MIRROR may be the address of another Debian archive"
         );
     }
 
