@@ -126,6 +126,7 @@ impl BarBehind {
         }
         let topology = Topology {
             root_complex: vec![spec],
+            ..Topology::default()
         };
         let mut hierarchy = topology
             .compose(&mut ExternallyManagedMmioIntercepts, None)
