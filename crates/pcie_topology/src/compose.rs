@@ -244,7 +244,7 @@ impl Composer<'_> {
             .flatten()
             .collect();
         for (port, place) in spec.port.iter().zip(&places) {
-            builder = builder.port(port_config(port, *place));
+            builder = builder.port(port_config(port, *place, place.devfn()));
         }
         let path = format!("{}/functions", spec.name);
         let mut integrated = Vec::new();
@@ -372,7 +372,10 @@ impl Composer<'_> {
             .port
             .iter()
             .zip(&places)
-            .map(|(port, place)| port_config(port, *place))
+            .map(|(port, place)| {
+                // The upstream port has number 0.
+                port_config(port, *place, place.devfn().wrapping_add(1))
+            })
             .collect();
         let built = config.build(target, Some(&mut *self.register.mmio));
         let mut switch = built.map_err(|error| self.problem(error))?;
@@ -486,7 +489,8 @@ fn serial_number(given: Option<SerialNumber>, name: &str) -> u64 {
     given.unwrap_or_else(|| SerialNumber::from_name(name)).0
 }
 
-fn port_config(port: &PortSpec, place: Place) -> PortConfig {
+/// `number` tells the port from the others of its root complex or switch: Linux knows the ports of a CXL host bridge by it, as HDM decoders do.
+fn port_config(port: &PortSpec, place: Place, number: u8) -> PortConfig {
     PortConfig {
         settings: PciePortSettings {
             acs_capabilities_supported: port.acs.unwrap_or(DEFAULT_ACS_CAP_MASK),
@@ -505,7 +509,7 @@ fn port_config(port: &PortSpec, place: Place) -> PortConfig {
                     link: cxl.link,
                 }),
             slot: port.slot.as_ref().map(slot_config),
-            link: Some(port_link(port)),
+            link: Some(port_link(port, number)),
             io_window: port.io_window.map(Into::into),
             interrupt_pin: port.intx.map(Into::into),
             ..port_options(&port.capabilities)
@@ -530,12 +534,13 @@ fn port_options(capabilities: &CapabilitiesSpec) -> PortOptions {
 }
 
 /// A link that goes down unasked is an error, but where devices may leave without notice (PCIe 6.2 section 3.2.1).
-fn port_link(port: &PortSpec) -> LinkConfig {
+fn port_link(port: &PortSpec, number: u8) -> LinkConfig {
     let link = port.link.map_or(
         LinkConfig::new(LinkSpeed::Speed32_0GtS, LinkWidth::X16),
         link_config,
     );
     LinkConfig {
+        port_number: number,
         surprise_down_reporting: port.capabilities.error_reporting
             && port.slot.as_ref().is_none_or(|slot| !slot.surprise),
         ..link

@@ -67,6 +67,7 @@ pub use model::BusNumbers;
 pub use model::CapabilitiesSpec;
 pub use model::CxlDeviceSpec;
 pub use model::CxlPortSpec;
+pub use model::CxlWindowSpec;
 pub use model::EndpointSpec;
 pub use model::EventCollectorSpec;
 pub use model::IoWindowSpec;
