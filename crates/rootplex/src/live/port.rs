@@ -5,11 +5,14 @@ use super::client::encoded;
 use super::client::refused;
 use super::events;
 use super::tree;
+use super::tree::ERROR;
+use super::tree::MARK;
 use crate::output::Failure;
 use hyper::StatusCode;
 use inspect_service::Topology;
 use inspect_service::topology::Bridge;
 use inspect_service::topology::Function;
+use inspect_service::topology::Severity;
 use inspect_service::topology::Slot;
 use serde_json::Value;
 use std::fmt::Write;
@@ -75,6 +78,33 @@ pub(super) fn run(client: &Client, name: &str) -> Result<(), Failure> {
     super::write(&out)
 }
 
+/// What is wrong with a port, what is to be done about it, and what else is to be noted, of the functions right below too.
+fn findings(port: &Function, out: &mut String) {
+    let mut told = Vec::new();
+    for function in std::iter::once(port).chain(&port.below) {
+        for finding in &function.findings {
+            let of = match function.name == port.name {
+                true => String::new(),
+                false => format!("{}: ", function.name),
+            };
+            let says = format!("{of}{}", finding.says);
+            // The functions of a device are often alike.
+            if told.contains(&says) {
+                continue;
+            }
+            let _ = match finding.severity {
+                Severity::Problem => writeln!(
+                    out,
+                    "{ERROR}{:<12}{} {}{ERROR:#}: {says}\n{:<12}{}",
+                    "problem", MARK, finding.badge, "  cure", finding.cure
+                ),
+                Severity::Note => writeln!(out, "{:<12}{says}", "note"),
+            };
+            told.push(says);
+        }
+    }
+}
+
 /// A node below the port's own, if there is one.
 fn node(
     client: &Client,
@@ -133,6 +163,7 @@ fn header(port: &Function) -> String {
     row("CXL", if port.cxl { "yes" } else { "no" });
     let below: Vec<_> = port.below.iter().map(|below| below.name.as_str()).collect();
     row("below", &below.join(" "));
+    findings(port, &mut out);
     out
 }
 
@@ -167,6 +198,15 @@ pub(super) fn slot_state(slot: &Slot) -> String {
     }
     if slot.power_fault {
         words.push_str(", power fault");
+    }
+    if let Some(open) = slot.latch_open {
+        words.push_str(if open { ", latch open" } else { ", latch closed" });
+    }
+    if let Some(engaged) = slot.interlock_engaged {
+        words.push_str(if engaged { ", interlock engaged" } else { ", interlock released" });
+    }
+    if !slot.events.is_empty() {
+        words.push_str(&format!(", pending: {}", slot.events.join(" ")));
     }
     words
 }
