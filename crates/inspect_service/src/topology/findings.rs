@@ -423,12 +423,6 @@ fn silent(seen: &Seen<'_>) -> Option<Sight> {
     ))
 }
 
-/// The windows that memory below a bridge can be in, for a BAR.
-fn windows(bridge: &Bridge, bar: &Bar) -> Vec<(u64, u64)> {
-    let prefetchable = bridge.prefetchable.filter(|_| bar.is_prefetchable());
-    [bridge.memory, prefetchable].into_iter().flatten().collect()
-}
-
 fn span((first, last): (u64, u64)) -> String {
     format!("{first:x}-{last:x}")
 }
@@ -487,7 +481,7 @@ fn outside_window(seen: &Seen<'_>) -> Option<Sight> {
         let bars = below.bars.iter().filter(|bar| bar.is_memory());
         let stray = bars
             .filter_map(|bar| Some((bar, (bar.address, bar.last()?))))
-            .find(|(bar, range)| !lies_in(*range, &windows(bridge, bar)))
+            .find(|(_, range)| !lies_in(*range, &open))
             .map(|(bar, range)| format!("BAR {} of {} ({}) at {}", bar.index, below.name, Bytes(bar.size), span(range)));
         let inner = below.bridge.iter().flat_map(|inner| [inner.memory, inner.prefetchable]);
         let stray = stray.or_else(|| {

@@ -128,6 +128,10 @@ fn header(port: &Function) -> String {
     };
     row("port", &port.name);
     row("state", &tree::state(port));
+    findings(port, &mut out);
+    let mut row = |title: &str, text: &str| {
+        let _ = writeln!(out, "{title:<12}{text}");
+    };
     row("address", port.address.as_deref().unwrap_or("none"));
     row("path", &port.path);
     if let (Some((vendor, device)), Some(class)) = (port.id, port.class) {
@@ -163,7 +167,6 @@ fn header(port: &Function) -> String {
     row("CXL", if port.cxl { "yes" } else { "no" });
     let below: Vec<_> = port.below.iter().map(|below| below.name.as_str()).collect();
     row("below", &below.join(" "));
-    findings(port, &mut out);
     out
 }
 
