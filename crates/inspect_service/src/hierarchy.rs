@@ -104,6 +104,7 @@ impl Source for Mutex<Hierarchy> {
             }
             Operation::RequestRemoval { port } => hierarchy.request_removal(&port)?,
             Operation::PressButton { port } => hierarchy.press_attention_button(&port)?,
+            Operation::SetLatch { port, open } => hierarchy.set_mrl(&port, open)?,
             Operation::PowerFault { port } => hierarchy.power_fault(&port)?,
             Operation::Save => return saved::save(&mut hierarchy).map(Outcome::Saved),
             Operation::Restore { state } => saved::restore(&mut hierarchy, &state)?,

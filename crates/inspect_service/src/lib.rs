@@ -36,7 +36,7 @@
 //! | `GET /lspci` | the configuration spaces, for `lspci -F` |
 //! | `POST /ports/NAME/plug` | plugs the endpoint that the body describes in JSON |
 //! | `POST /ports/NAME/unplug?surprise=false` | takes out what is in the slot, if the guest let it go or with `surprise=true` |
-//! | `POST /ports/NAME/request-removal`, `button`, `power-fault` | what an operator does to a slot |
+//! | `POST /ports/NAME/request-removal`, `button`, `latch?open=true`, `power-fault` | what an operator does to a slot |
 //! | `GET /state`, `PUT /state` | saves the state, restores it |
 //! | `GET /` | over TCP, a page for a browser that draws the hierarchy and follows it |
 //!

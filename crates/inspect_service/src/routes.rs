@@ -62,6 +62,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/ports/{port}/unplug", post(unplug))
         .route("/ports/{port}/request-removal", post(request_removal))
         .route("/ports/{port}/button", post(button))
+        .route("/ports/{port}/latch", post(latch))
         .route("/ports/{port}/power-fault", post(power_fault))
         .route("/state", get(save).put(restore))
         .fallback(async || {
@@ -386,6 +387,22 @@ async fn request_removal(
 async fn button(State(service): Shared, at: Result<Path<String>, PathRejection>) -> Answer {
     let port = path(at)?;
     operate(&service, Operation::PressButton { port }).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LatchQuery {
+    open: bool,
+}
+
+async fn latch(
+    State(service): Shared,
+    at: Result<Path<String>, PathRejection>,
+    parameters: Result<Query<LatchQuery>, QueryRejection>,
+) -> Answer {
+    let open = query(parameters)?.open;
+    let port = path(at)?;
+    operate(&service, Operation::SetLatch { port, open }).await
 }
 
 async fn power_fault(State(service): Shared, at: Result<Path<String>, PathRejection>) -> Answer {

@@ -40,6 +40,7 @@ mod endpoint;
 mod hierarchy;
 mod layout;
 mod model;
+pub mod name;
 mod parse;
 mod problem;
 mod validate;

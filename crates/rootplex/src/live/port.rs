@@ -14,6 +14,9 @@ use inspect_service::topology::Bridge;
 use inspect_service::topology::Function;
 use inspect_service::topology::Severity;
 use inspect_service::topology::Slot;
+use pci_enumerate::Bytes;
+use pcie_topology::name::nearest;
+use pcie_topology::name::suggestion;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -35,12 +38,13 @@ const AER_REGISTERS: [&str; 5] = [
     "correctable_mask",
 ];
 
+/// The port of this name, or else the switch or endpoint.
 pub(super) fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Function, Failure> {
-    let ports = topology.functions().into_iter();
-    let mut ports = ports.filter(|function| function.is_downstream_port());
-    ports
-        .find(|port| port.name == name)
-        .ok_or_else(|| Failure::mistake(format_args!("no port is named '{name}'")))
+    topology.find(name).ok_or_else(|| {
+        let known = topology.functions();
+        let near = nearest(name, known.iter().map(|function| &*function.name));
+        Failure::mistake(format_args!("no port is named '{name}'{}", suggestion(&near)))
+    })
 }
 
 pub(super) fn run(client: &Client, name: &str) -> Result<(), Failure> {
@@ -126,7 +130,7 @@ fn header(port: &Function) -> String {
     let mut row = |title: &str, text: &str| {
         let _ = writeln!(out, "{title:<12}{text}");
     };
-    row("port", &port.name);
+    row(if port.is_downstream_port() { "port" } else { "name" }, &port.name);
     row("state", &tree::state(port));
     findings(port, &mut out);
     let mut row = |title: &str, text: &str| {
@@ -166,7 +170,16 @@ fn header(port: &Function) -> String {
     );
     row("CXL", if port.cxl { "yes" } else { "no" });
     let below: Vec<_> = port.below.iter().map(|below| below.name.as_str()).collect();
-    row("below", &below.join(" "));
+    if port.bridge.is_some() {
+        row("below", &below.join(" "));
+    }
+    for bar in &port.bars {
+        let address = match bar.address {
+            0 => "no address".to_owned(),
+            address => format!("{address:x}-{:x}", address.saturating_add(bar.size.saturating_sub(1))),
+        };
+        row("BAR", &format!("{} {address}, {}, {}", bar.index, Bytes(bar.size), bar.kind));
+    }
     out
 }
 

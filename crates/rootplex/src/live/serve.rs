@@ -53,6 +53,15 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
+    /// A socket, and a page on a port of 127.0.0.1; 0 for any that is free.
+    pub(crate) fn web(port: u16) -> Self {
+        Self {
+            socket: None,
+            tcp: None,
+            web: Some(port),
+        }
+    }
+
     /// Whether any was asked for.
     pub(crate) fn is_any(&self) -> bool {
         self.socket.is_some() || self.tcp.is_some() || self.web.is_some()
