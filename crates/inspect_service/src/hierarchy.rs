@@ -13,6 +13,7 @@ use crate::metrics::Sample;
 use crate::saved;
 use crate::topology;
 use crate::topology::Function;
+use crate::topology::Severity;
 use inspect::InspectionBuilder;
 use inspect::Node;
 use inspect::Value;
@@ -23,6 +24,8 @@ use pcie::events::EventKind;
 use pcie::events::FabricEvent;
 use pcie_topology::Hierarchy;
 use pcie_topology::PlugError;
+use pcie_topology::traffic::ComplexTraffic;
+use pcie_topology::traffic::Traffic;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -67,6 +70,7 @@ impl Source for Mutex<Hierarchy> {
         let mut families = gauges(&ports);
         families.extend(self.port_counters(&ports));
         families.extend(self.root_complex_counters(&topology));
+        families.extend(self.traffic());
         families.push(Family {
             name: "rootplex_events".to_string(),
             help: "Events in the log, those that are no longer there among them.".to_string(),
@@ -154,6 +158,9 @@ trait Counters {
 
     /// Every counter of the root complexes, a family for each name.
     fn root_complex_counters(&self, topology: &Topology) -> Vec<Family>;
+
+    /// Accesses and messages that went through the ports and root complexes.
+    fn traffic(&self) -> Vec<Family>;
 }
 
 impl Counters for Mutex<Hierarchy> {
@@ -175,6 +182,73 @@ impl Counters for Mutex<Hierarchy> {
             tally.add(node, "root_complex", &complex.name);
         }
         tally.families("root_complex")
+    }
+
+    fn traffic(&self) -> Vec<Family> {
+        let (ports, complexes) = {
+            let mut hierarchy = self.lock();
+            (hierarchy.port_traffic(), hierarchy.complex_traffic())
+        };
+        let of_port = |name: &str, help: &str, value: fn(&Traffic) -> u64| Family {
+            name: format!("rootplex_port_{name}"),
+            help: help.to_owned(),
+            kind: Kind::Counter,
+            samples: ports
+                .iter()
+                .map(|port| labelled("port", &port.port, value(&port.traffic)))
+                .collect(),
+        };
+        let of_complex = |name: &str, help: &str, value: fn(&ComplexTraffic) -> u64| Family {
+            name: format!("rootplex_root_complex_{name}"),
+            help: help.to_owned(),
+            kind: Kind::Counter,
+            samples: complexes
+                .iter()
+                .map(|complex| labelled("root_complex", &complex.complex, value(complex)))
+                .collect(),
+        };
+        vec![
+            of_port(
+                "config_reads",
+                "Configuration reads of functions on the buses behind the port.",
+                |traffic| traffic.config_reads,
+            ),
+            of_port(
+                "config_writes",
+                "Configuration writes to functions on the buses behind the port.",
+                |traffic| traffic.config_writes,
+            ),
+            of_port(
+                "msis",
+                "Interrupt messages of functions on the buses behind the port, but for those that the hypervisor delivers by irqfd.",
+                |traffic| traffic.msis,
+            ),
+            of_complex(
+                "config_reads",
+                "Configuration reads, of functions on the root bus too.",
+                |complex| complex.traffic.config_reads,
+            ),
+            of_complex(
+                "config_writes",
+                "Configuration writes, to functions on the root bus too.",
+                |complex| complex.traffic.config_writes,
+            ),
+            of_complex(
+                "msis",
+                "Interrupt messages, those of ports too, but for those that the hypervisor delivers by irqfd.",
+                |complex| complex.traffic.msis,
+            ),
+            of_complex(
+                "memory_reads",
+                "Reads of BARs and host bridge registers.",
+                |complex| complex.memory_reads,
+            ),
+            of_complex(
+                "memory_writes",
+                "Writes to BARs and host bridge registers.",
+                |complex| complex.memory_writes,
+            ),
+        ]
     }
 }
 
@@ -213,9 +287,9 @@ impl Tally {
     }
 }
 
-fn sample(port: &Function, value: u64) -> Sample {
+fn labelled(label: &'static str, owner: &str, value: u64) -> Sample {
     Sample {
-        labels: vec![("port", port.name.clone())],
+        labels: vec![(label, owner.to_owned())],
         value,
     }
 }
@@ -228,7 +302,7 @@ fn gauges(ports: &[&Function]) -> Vec<Family> {
         kind: Kind::Gauge,
         samples: ports
             .iter()
-            .filter_map(|port| Some(sample(port, value(port)?)))
+            .filter_map(|port| Some(labelled("port", &port.name, value(port)?)))
             .collect(),
     };
     vec![
@@ -246,6 +320,21 @@ fn gauges(ports: &[&Function]) -> Vec<Family> {
             "slot_powered",
             "Whether the port's slot has power.",
             &|port| Some(port.slot.as_ref()?.powered.into()),
+        ),
+        gauge(
+            "problems",
+            "How much keeps devices below the port from working, as `rootplex port` tells.",
+            &|port| {
+                let problems = port.findings.iter();
+                let problems = problems.filter(|finding| finding.severity == Severity::Problem);
+                port.id?;
+                u64::try_from(problems.count()).ok()
+            },
+        ),
+        gauge(
+            "slot_events_pending",
+            "Kinds of events in the slot's status register that the guest has not taken note of.",
+            &|port| u64::try_from(port.slot.as_ref()?.events.len()).ok(),
         ),
         gauge(
             "errors_pending",

@@ -283,12 +283,7 @@ async fn metrics(
         .get(header::ACCEPT)
         .and_then(|accepted| accepted.to_str().ok())
         .unwrap_or("");
-    // A collector that can read OpenMetrics says so; one that names plain text alone cannot.
-    let format = if accepted.contains("text/plain") && !accepted.contains("openmetrics") {
-        Format::Prometheus
-    } else {
-        Format::OpenMetrics
-    };
+    let format = Format::preferred(accepted);
     let families = service.call(|source| source.metrics()).await?;
     let text = Exposition(&families, format).to_string();
     Ok(([(header::CONTENT_TYPE, format.media_type())], text).into_response())

@@ -43,6 +43,7 @@ mod model;
 pub mod name;
 mod parse;
 mod problem;
+pub mod traffic;
 mod validate;
 
 pub use compose::Platform;

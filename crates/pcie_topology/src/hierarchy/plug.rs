@@ -124,7 +124,10 @@ impl Hierarchy {
     ) -> Result<(), PlugError> {
         let slot = self.vacant_slot(port_name, &endpoint.name)?;
         validate::endpoint(endpoint, Above::Port(slot.traits))?;
-        let target = self.msi_target.with_bus_range(slot.below.clone(), 0);
+        let complex = self.nodes.get(slot.index).map_or(0, |node| node.complex);
+        let target = self
+            .msi_target_of(complex)
+            .with_bus_range(slot.below.clone(), 0);
         let seat = Seat::BehindPort;
         let mut register = Registration {
             mmio: register_mmio,
@@ -274,7 +277,7 @@ impl Hierarchy {
             Extent::Port { below, .. } => below.clone(),
             Extent::Upstream | Extent::Endpoint { .. } | Extent::Device => AssignedBusRange::new(),
         };
-        Ok(self.msi_target.with_bus_range(below, 0))
+        Ok(self.msi_target_of(node.complex).with_bus_range(below, 0))
     }
 
     fn port(&self, name: &str) -> Result<(usize, &Node), PlugError> {
