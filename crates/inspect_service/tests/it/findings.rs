@@ -212,7 +212,7 @@ fn what_keeps_the_link_down() {
         }
     });
     machine.write("bay", dpc + 6, Width::Word, 1);
-    let fatal = DetectedError::uncorrectable(UncorrectableErrorBit::DATA_LINK_PROTOCOL_ERROR);
+    let fatal = DetectedError::uncorrectable(UncorrectableErrorBit::DATA_LINK_PROTOCOL);
     machine.0.lock().record_error("bay", 0, fatal).unwrap();
     let (codes, says) = machine.found("bay", Severity::Problem);
     assert_eq!(codes[0], "contained", "{says}");
