@@ -34,6 +34,15 @@
 
 #![forbid(unsafe_code)]
 
+/// The guide's examples, compiled and run.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/device.md")]
+    struct Device;
+    #[doc = include_str!("../../../docs/monitor.md")]
+    struct Monitor;
+}
+
 pub mod cases;
 mod hot_plug_driver;
 pub mod outline;

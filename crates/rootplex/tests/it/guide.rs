@@ -5,6 +5,7 @@ use crate::live::Served;
 use crate::live::get;
 
 const GUIDE: &str = include_str!("../../../../docs/inspecting.md");
+const DESCRIBING: &str = include_str!("../../../../docs/topology.md");
 
 const TROUBLESHOOTING: &str = include_str!("../../../../docs/troubleshooting.md");
 
@@ -101,5 +102,16 @@ fn the_chapter_names_every_mark() {
     for rule in inspect_service::topology::RULES {
         let row = format!("| {} | ", rule.badge);
         assert!(TROUBLESHOOTING.contains(&row), "{}", rule.badge);
+    }
+}
+
+#[test]
+fn the_description_of_the_guide_is_composed_and_brought_up() {
+    let (_, rest) = DESCRIBING.split_once("```toml\n").unwrap();
+    let (description, _) = rest.split_once("```").unwrap();
+    let session = rootplex::session::Session::compose(description).unwrap();
+    let tree = session.tree().to_string();
+    for name in ["front-slot", "net0", "switch0", "right"] {
+        assert!(tree.contains(name), "{name}: {tree}");
     }
 }
