@@ -252,6 +252,77 @@ impl Counters for Mutex<Hierarchy> {
     }
 }
 
+/// What the counters count, by the names of inspection.
+const HELP: &[(&str, &str)] = &[
+    ("buttons", "Presses of the slot's attention button."),
+    (
+        "commands",
+        "Writes to Slot Control that the slot took as a command.",
+    ),
+    (
+        "correctable_errors",
+        "Correctable errors that the port detected.",
+    ),
+    ("err_cor_received", "ERR_COR messages from below the port."),
+    (
+        "err_fatal_received",
+        "ERR_FATAL messages from below the port.",
+    ),
+    (
+        "err_nonfatal_received",
+        "ERR_NONFATAL messages from below the port.",
+    ),
+    (
+        "hot_plug_interrupts",
+        "Interrupts that the port raised for events of its slot.",
+    ),
+    ("link_changes", "How often the link came up or went down."),
+    (
+        "link_interrupts",
+        "Interrupts that the port raised for the bandwidth of its link.",
+    ),
+    (
+        "mrl_changes",
+        "How often the slot's retention latch opened or closed.",
+    ),
+    ("plugged", "Devices that were plugged into the slot."),
+    (
+        "pme_received",
+        "Power management events from below the port.",
+    ),
+    (
+        "power_faults",
+        "Faults that the slot's power controller found.",
+    ),
+    (
+        "presence_changes",
+        "How often a card came to the slot or left it.",
+    ),
+    (
+        "request_retries",
+        "Configuration requests that were answered with Request Retry Status.",
+    ),
+    ("resets_below", "Resets of all that is below the port."),
+    (
+        "system_errors",
+        "System errors that the port would have raised.",
+    ),
+    (
+        "uncorrectable_errors",
+        "Uncorrectable errors that the port detected.",
+    ),
+    ("unplugged", "Devices that were taken out of the slot."),
+    ("unsupported_requests", "Requests that nothing took."),
+];
+
+fn help(counter: &str) -> String {
+    let known = HELP.iter().find(|(name, _)| *name == counter);
+    known.map_or_else(
+        || format!("What inspection shows as {counter}."),
+        |(_, help)| (*help).to_owned(),
+    )
+}
+
 /// Samples by the name of the counter.
 #[derive(Default)]
 struct Tally(BTreeMap<String, Vec<Sample>>);
@@ -278,7 +349,7 @@ impl Tally {
 
     fn families(self, of: &str) -> Vec<Family> {
         let family = |(name, samples): (String, Vec<Sample>)| Family {
-            help: format!("What inspection shows as {name}."),
+            help: help(&name),
             name: format!("rootplex_{of}_{name}"),
             kind: Kind::Counter,
             samples,

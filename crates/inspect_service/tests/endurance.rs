@@ -111,7 +111,11 @@ fn get(socket: &Path, target: &str) -> Vec<u8> {
 /// A follower of the events from number `from` on, as far as the head of its answer.
 fn follow(socket: &Path, from: u64) -> BufReader<UnixStream> {
     let mut stream = UnixStream::connect(socket).unwrap();
-    write!(stream, "GET /events?from={from} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    write!(
+        stream,
+        "GET /events?from={from} HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+    .unwrap();
     let mut follower = BufReader::new(stream);
     let mut line = String::new();
     follower.read_line(&mut line).unwrap();
@@ -160,7 +164,12 @@ fn a_day_of_polling_and_hot_plug_leaves_memory_as_it_was() {
     for poll in 0..POLLS {
         get(&socket, "/inspect/rc0/functions/rp0/station?depth=0");
         if poll % LARGE == 0 {
-            for target in ["/metrics", "/topology", "/lspci", "/inspect/rc0/functions/rp0"] {
+            for target in [
+                "/metrics",
+                "/topology",
+                "/lspci",
+                "/inspect/rc0/functions/rp0",
+            ] {
                 get(&socket, target);
             }
         }
@@ -178,9 +187,15 @@ fn a_day_of_polling_and_hot_plug_leaves_memory_as_it_was() {
     let (bytes_before, resources_before) = before.unwrap();
     let (bytes, resources) = in_use(Some(resources_before));
     let left = bytes - bytes_before;
-    assert!(left.abs() < LEFT_MAX, "{left} bytes more than {bytes_before}");
+    assert!(
+        left.abs() < LEFT_MAX,
+        "{left} bytes more than {bytes_before}"
+    );
     assert_eq!(resources, resources_before, "open files and threads");
-    assert!(hierarchy.lock().events().dropped() > 0, "the log was never full");
+    assert!(
+        hierarchy.lock().events().dropped() > 0,
+        "the log was never full"
+    );
     drop(follower);
     drop(server);
     assert!(!socket.exists());

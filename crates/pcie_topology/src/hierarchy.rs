@@ -333,10 +333,7 @@ impl Hierarchy {
         self.first_answer(|complex| complex.mmio_write(address, data))
     }
 
-    fn first_answer(
-        &mut self,
-        mut access: impl FnMut(&mut Complex) -> IoResult,
-    ) -> IoResult {
+    fn first_answer(&mut self, mut access: impl FnMut(&mut Complex) -> IoResult) -> IoResult {
         for complex in &mut self.complexes {
             match access(complex) {
                 IoResult::Err(IoError::InvalidRegister) => {}

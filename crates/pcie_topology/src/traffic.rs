@@ -99,7 +99,9 @@ impl Counters {
         Self {
             ecam,
             first_bus: buses.start,
-            config: (buses.start..=buses.end).map(|_| Accesses::default()).collect(),
+            config: (buses.start..=buses.end)
+                .map(|_| Accesses::default())
+                .collect(),
             memory: Accesses::default(),
             msis: Arc::default(),
             settled: Traffic::default(),

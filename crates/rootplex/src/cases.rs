@@ -98,7 +98,9 @@ impl Case {
         }
         let card: EndpointSpec = toml::from_str(self.card)?;
         let slots: Vec<_> = hierarchy.functions();
-        let slots = slots.iter().filter(|function| hierarchy.port_names().contains(&function.name));
+        let slots = slots
+            .iter()
+            .filter(|function| hierarchy.port_names().contains(&function.name));
         let slots: Vec<Bdf> = slots.filter_map(|function| function.bdf).collect();
         self.with_drivers(&mut hierarchy, &slots, |driver| driver.bind());
         if !self.listens {

@@ -48,10 +48,17 @@ impl<'a> HotPlugDriver<'a> {
     pub(crate) fn bind(&mut self) {
         if let Some(msi) = capability(self.access, self.port, CapabilityId::MSI) {
             let (address, data) = MESSAGE;
-            self.access.write(self.port, msi + MSI_ADDRESS, Width::Dword, address);
-            self.access.write(self.port, msi + MSI_DATA_64, Width::Word, data);
+            self.access
+                .write(self.port, msi + MSI_ADDRESS, Width::Dword, address);
+            self.access
+                .write(self.port, msi + MSI_DATA_64, Width::Word, data);
             let control = self.access.read(self.port, msi + MSI_CONTROL, Width::Word);
-            self.access.write(self.port, msi + MSI_CONTROL, Width::Word, control | MSI_ENABLE);
+            self.access.write(
+                self.port,
+                msi + MSI_CONTROL,
+                Width::Word,
+                control | MSI_ENABLE,
+            );
         }
         let has = self.capabilities();
         let control = self
@@ -146,11 +153,13 @@ impl<'a> HotPlugDriver<'a> {
 
     fn set_control(&mut self, control: SlotControl) {
         let at = self.at(PciExpressReg::SlotControl);
-        self.access.write(self.port, at, Width::Word, control.into_bits().into());
+        self.access
+            .write(self.port, at, Width::Word, control.into_bits().into());
         // It is done at once; a driver waits for that and takes note.
         let at = self.at(PciExpressReg::SlotStatus);
         let completed = SlotStatus::new().with_command_completed(true);
-        self.access.write(self.port, at, Width::Word, completed.into_bits().into());
+        self.access
+            .write(self.port, at, Width::Word, completed.into_bits().into());
     }
 }
 

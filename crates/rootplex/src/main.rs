@@ -223,7 +223,11 @@ fn show(
     let is_reported = options.is_reported()?;
     let session = report(session, source, options, is_reported)?;
     match options.web {
-        Some(port) => live::serve::serve(session.into_hierarchy(), source, &live::serve::Doors::web(port)),
+        Some(port) => live::serve::serve(
+            session.into_hierarchy(),
+            source,
+            &live::serve::Doors::web(port),
+        ),
         None => Ok(()),
     }
 }

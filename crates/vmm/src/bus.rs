@@ -182,11 +182,7 @@ impl Bus {
         self.ecam.iter().any(|range| range.contains(&address))
     }
 
-    fn with_root(
-        &self,
-        complex: usize,
-        access: impl FnOnce(&mut Complex) -> IoResult,
-    ) -> IoResult {
+    fn with_root(&self, complex: usize, access: impl FnOnce(&mut Complex) -> IoResult) -> IoResult {
         match self.hierarchy.lock().complexes.get_mut(complex) {
             Some(complex) => access(complex),
             None => IoResult::Err(IoError::NoResponse),

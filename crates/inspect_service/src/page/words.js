@@ -54,8 +54,7 @@ export function slot(item) {
   const words = [`slot ${it.number} ${it.present ? "occupied" : "empty"}`];
   if (!it.powered) words.push("power off");
   if (it.power_fault) words.push("power fault");
-  if (it.latch_open !== null) words.push(it.latch_open ? "latch open" : "latch closed");
-  if (it.interlock_engaged !== null) words.push(it.interlock_engaged ? "interlock engaged" : "interlock released");
+  if (it.latch_open) words.push("latch open");
   return words.join(", ");
 }
 

@@ -25,8 +25,20 @@ pub(super) fn read(node: Node, address: impl Fn(u8, bool) -> u64) -> Vec<Bar> {
         };
         for field in fields {
             match (field.name.as_str(), field.node) {
-                ("kind", Node::Value(Value { kind: ValueKind::String(kind), .. })) => bar.kind = kind,
-                ("len", Node::Value(Value { kind: ValueKind::Unsigned(size), .. })) => bar.size = size,
+                (
+                    "kind",
+                    Node::Value(Value {
+                        kind: ValueKind::String(kind),
+                        ..
+                    }),
+                ) => bar.kind = kind,
+                (
+                    "len",
+                    Node::Value(Value {
+                        kind: ValueKind::Unsigned(size),
+                        ..
+                    }),
+                ) => bar.size = size,
                 _ => {}
             }
         }

@@ -209,7 +209,11 @@ impl Seen<'_> {
 
     /// The names of what is attached; `None` if nothing is.
     fn names_below(&self) -> Option<String> {
-        let names: Vec<_> = self.below().iter().map(|below| below.name.clone()).collect();
+        let names: Vec<_> = self
+            .below()
+            .iter()
+            .map(|below| below.name.clone())
+            .collect();
         (!names.is_empty()).then(|| names.join(", "))
     }
 
@@ -228,7 +232,10 @@ impl Seen<'_> {
     }
 
     fn is_powered_off(&self) -> bool {
-        self.function.slot.as_ref().is_some_and(|slot| !slot.powered)
+        self.function
+            .slot
+            .as_ref()
+            .is_some_and(|slot| !slot.powered)
     }
 
     /// Slot Control, of a port with a hot-plug slot.
@@ -243,10 +250,26 @@ impl Seen<'_> {
         let status = self.image.slot_status()?;
         let mut events = SlotEvents::default();
         for (name, is_pending, is_enabled) in [
-            ("Attention Button Pressed", status.attention_button_pressed(), control.attention_button_pressed_enable()),
-            ("Power Fault Detected", status.power_fault_detected(), control.power_fault_detected_enable()),
-            ("MRL Sensor Changed", status.mrl_sensor_changed(), control.mrl_sensor_changed_enable()),
-            ("Presence Detect Changed", status.presence_detect_changed(), control.presence_detect_changed_enable()),
+            (
+                "Attention Button Pressed",
+                status.attention_button_pressed(),
+                control.attention_button_pressed_enable(),
+            ),
+            (
+                "Power Fault Detected",
+                status.power_fault_detected(),
+                control.power_fault_detected_enable(),
+            ),
+            (
+                "MRL Sensor Changed",
+                status.mrl_sensor_changed(),
+                control.mrl_sensor_changed_enable(),
+            ),
+            (
+                "Presence Detect Changed",
+                status.presence_detect_changed(),
+                control.presence_detect_changed_enable(),
+            ),
             (
                 "Data Link Layer State Changed",
                 status.data_link_layer_state_changed(),
@@ -284,7 +307,10 @@ impl SlotEvents {
 
 fn power_fault(seen: &Seen<'_>) -> Option<Sight> {
     seen.function.slot.as_ref()?.power_fault.then(|| {
-        (Severity::Problem, "Slot Status: Power Fault Detected is 1.".to_owned())
+        (
+            Severity::Problem,
+            "Slot Status: Power Fault Detected is 1.".to_owned(),
+        )
     })
 }
 
@@ -319,7 +345,9 @@ fn contained(seen: &Seen<'_>) -> Option<Sight> {
     status.trigger_status().then(|| {
         (
             Severity::Problem,
-            format!("DPC Status: DPC Trigger Status is 1: the link is held down because of {reason}."),
+            format!(
+                "DPC Status: DPC Trigger Status is 1: the link is held down because of {reason}."
+            ),
         )
     })
 }
@@ -358,11 +386,15 @@ fn power_state(seen: &Seen<'_>) -> Option<Sight> {
     Some(match (seen.bridge(), seen.names_below()) {
         (Some(_), Some(names)) => (
             Severity::Problem,
-            format!("Power Management Control/Status: PowerState is {state}: no request is forwarded to {names}."),
+            format!(
+                "Power Management Control/Status: PowerState is {state}: no request is forwarded to {names}."
+            ),
         ),
         _ => (
             Severity::Note,
-            format!("Power Management Control/Status: PowerState is {state}: only configuration requests are answered."),
+            format!(
+                "Power Management Control/Status: PowerState is {state}: only configuration requests are answered."
+            ),
         ),
     })
 }
@@ -395,7 +427,8 @@ fn bus_numbers_short(seen: &Seen<'_>) -> Option<Sight> {
             (bridge.secondary == bridge.subordinate)
                 .then(|| format!("{own}: no number is left for the bus below {}.", below.name))
         } else {
-            let fits = bridge.secondary < inner.secondary && inner.subordinate <= bridge.subordinate;
+            let fits =
+                bridge.secondary < inner.secondary && inner.subordinate <= bridge.subordinate;
             (!fits).then(|| {
                 format!(
                     "{own}: the buses {:02x}-{:02x} below {} are not among these.",
@@ -412,7 +445,8 @@ fn silent(seen: &Seen<'_>) -> Option<Sight> {
         return None;
     }
     let mut below = seen.below().into_iter();
-    let silent = below.find(|function| function.id.is_none() && function.kind != Kind::DownstreamPort)?;
+    let silent =
+        below.find(|function| function.id.is_none() && function.kind != Kind::DownstreamPort)?;
     Some((
         Severity::Problem,
         format!(
@@ -434,12 +468,17 @@ fn length(window: Option<(u64, u64)>) -> u64 {
 fn window_too_small(seen: &Seen<'_>) -> Option<Sight> {
     let bridge = seen.bridge()?;
     let memory_bars = || {
-        let below = seen.function.below.iter().flat_map(|function| &function.bars);
+        let below = seen
+            .function
+            .below
+            .iter()
+            .flat_map(|function| &function.bars);
         below.filter(|bar| bar.is_memory())
     };
     memory_bars().find(|bar| bar.address == 0)?;
     // What may be in the prefetchable window is there, unless that is closed.
-    let is_upper = |bar: &Bar| bar.is_prefetchable() && bar.is_64_bit() && bridge.prefetchable.is_some();
+    let is_upper =
+        |bar: &Bar| bar.is_prefetchable() && bar.is_64_bit() && bridge.prefetchable.is_some();
     for (name, window, upper) in [
         ("memory", bridge.memory, false),
         ("prefetchable", bridge.prefetchable, true),
@@ -472,10 +511,17 @@ fn outside_window(seen: &Seen<'_>) -> Option<Sight> {
             .iter()
             .any(|(outer_first, outer_last)| *outer_first <= first && last <= *outer_last)
     };
-    let open: Vec<_> = [bridge.memory, bridge.prefetchable].into_iter().flatten().collect();
+    let open: Vec<_> = [bridge.memory, bridge.prefetchable]
+        .into_iter()
+        .flatten()
+        .collect();
     let windows_say = match open.as_slice() {
         [] => "all closed".to_owned(),
-        open => open.iter().map(|window| span(*window)).collect::<Vec<_>>().join(" and "),
+        open => open
+            .iter()
+            .map(|window| span(*window))
+            .collect::<Vec<_>>()
+            .join(" and "),
     };
     seen.function.below.iter().find_map(|below| {
         let bars = below.bars.iter().filter(|bar| bar.is_memory());
@@ -567,12 +613,15 @@ fn bus_master_disabled(seen: &Seen<'_>) -> Option<Sight> {
     match (seen.bridge(), seen.names_below()) {
         (Some(_), Some(names)) => Some((
             Severity::Problem,
-            format!("Command: Bus Master Enable is 0: neither DMA nor interrupts of {names} get past the port."),
+            format!(
+                "Command: Bus Master Enable is 0: neither DMA nor interrupts of {names} get past the port."
+            ),
         )),
         (Some(_), None) => None,
         (None, _) => Some((
             Severity::Note,
-            "Command: Bus Master Enable is 0: the function may make no DMA and no interrupts.".to_owned(),
+            "Command: Bus Master Enable is 0: the function may make no DMA and no interrupts."
+                .to_owned(),
         )),
     }
 }
@@ -601,9 +650,20 @@ fn memory_disabled(seen: &Seen<'_>) -> Option<Sight> {
 }
 
 fn no_address(seen: &Seen<'_>) -> Option<Sight> {
-    let bars = seen.function.bars.iter().filter(|bar| bar.is_memory() && bar.address == 0);
-    let bars: Vec<_> = bars.map(|bar| format!("BAR {} ({})", bar.index, Bytes(bar.size))).collect();
-    (!bars.is_empty()).then(|| (Severity::Note, format!("{}: no address yet.", bars.join(", "))))
+    let bars = seen
+        .function
+        .bars
+        .iter()
+        .filter(|bar| bar.is_memory() && bar.address == 0);
+    let bars: Vec<_> = bars
+        .map(|bar| format!("BAR {} ({})", bar.index, Bytes(bar.size)))
+        .collect();
+    (!bars.is_empty()).then(|| {
+        (
+            Severity::Note,
+            format!("{}: no address yet.", bars.join(", ")),
+        )
+    })
 }
 
 fn event_pending(seen: &Seen<'_>) -> Option<Sight> {

@@ -181,7 +181,11 @@ impl Image {
     pub(super) fn bar_address(&self, index: u8, is_64_bit: bool) -> u64 {
         const ADDRESS: u32 = !0xf;
         let at = at(0, Type0HeaderReg::Bar0).saturating_add(u16::from(index) * 4);
-        let high = if is_64_bit { self.u32(at.saturating_add(4)) } else { 0 };
+        let high = if is_64_bit {
+            self.u32(at.saturating_add(4))
+        } else {
+            0
+        };
         u64::from(self.u32(at) & ADDRESS) | u64::from(high) << 32
     }
 
@@ -204,17 +208,23 @@ impl Image {
 
     pub(super) fn link_control(&self) -> Option<LinkControl> {
         let express = self.express()?;
-        Some(LinkControl::from_bits(self.u16(at(express, PciExpressReg::LinkControl))))
+        Some(LinkControl::from_bits(
+            self.u16(at(express, PciExpressReg::LinkControl)),
+        ))
     }
 
     pub(super) fn slot_control(&self) -> Option<SlotControl> {
         let express = self.express()?;
-        Some(SlotControl::from_bits(self.u16(at(express, PciExpressReg::SlotControl))))
+        Some(SlotControl::from_bits(
+            self.u16(at(express, PciExpressReg::SlotControl)),
+        ))
     }
 
     pub(super) fn slot_status(&self) -> Option<SlotStatus> {
         let express = self.express()?;
-        Some(SlotStatus::from_bits(self.u16(at(express, PciExpressReg::SlotStatus))))
+        Some(SlotStatus::from_bits(
+            self.u16(at(express, PciExpressReg::SlotStatus)),
+        ))
     }
 
     /// DPC Status, of a port that has Downstream Port Containment.

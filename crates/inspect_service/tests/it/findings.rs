@@ -5,13 +5,13 @@ use inspect_service::topology;
 use inspect_service::topology::RULES;
 use inspect_service::topology::Severity;
 use parking_lot::Mutex;
-use pci_spec::caps::aer::UncorrectableErrorBit;
-use pci_spec::errors::DetectedError;
 use pci_enumerate::Apertures;
 use pci_enumerate::ConfigAccess;
 use pci_enumerate::EcamAccess;
 use pci_enumerate::HostBridge;
 use pci_enumerate::Width;
+use pci_spec::caps::aer::UncorrectableErrorBit;
+use pci_spec::errors::DetectedError;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
 use pcie_topology::Topology;
@@ -90,10 +90,19 @@ impl Machine {
         machine
     }
 
-    fn access<R>(&self, name: &str, f: impl FnOnce(&mut EcamAccess<'_>, pci_enumerate::Bdf) -> R) -> R {
+    fn access<R>(
+        &self,
+        name: &str,
+        f: impl FnOnce(&mut EcamAccess<'_>, pci_enumerate::Bdf) -> R,
+    ) -> R {
         let mut hierarchy = self.0.lock();
         let named = hierarchy.functions();
-        let bdf = named.iter().find(|function| function.name == name).unwrap().bdf.unwrap();
+        let bdf = named
+            .iter()
+            .find(|function| function.name == name)
+            .unwrap()
+            .bdf
+            .unwrap();
         let root = &mut hierarchy.complexes[0].root;
         f(&mut EcamAccess::new(root, ECAM, 0..=63), bdf)
     }
@@ -133,8 +142,14 @@ impl Machine {
     fn found(&self, name: &str, severity: Severity) -> (Vec<String>, String) {
         let topology = topology::read(&self.0);
         let findings = &topology.find(name).unwrap().findings;
-        let mut found = findings.iter().filter(|finding| finding.severity == severity).peekable();
-        let says = found.peek().map(|finding| finding.says.clone()).unwrap_or_default();
+        let mut found = findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .peekable();
+        let says = found
+            .peek()
+            .map(|finding| finding.says.clone())
+            .unwrap_or_default();
         (found.map(|finding| finding.code.clone()).collect(), says)
     }
 
@@ -179,15 +194,24 @@ fn what_the_slot_holds_back() {
     let machine = Machine::new();
     machine.0.lock().power_fault("bay").unwrap();
     let (codes, says) = machine.found("bay", Severity::Problem);
-    assert_eq!((codes[0].as_str(), says.as_str()), ("power_fault", "Slot Status: Power Fault Detected is 1."));
+    assert_eq!(
+        (codes[0].as_str(), says.as_str()),
+        ("power_fault", "Slot Status: Power Fault Detected is 1.")
+    );
     let machine = Machine::new();
     machine.0.lock().set_mrl("bay", true).unwrap();
     let (codes, says) = machine.found("bay", Severity::Problem);
     assert_eq!(codes[0], "latch_open");
-    assert_eq!(says, "Slot Status: MRL Sensor State is 1: the retention latch is open.");
+    assert_eq!(
+        says,
+        "Slot Status: MRL Sensor State is 1: the retention latch is open."
+    );
     let topology = topology::read(&machine.0);
     let slot = topology.find("bay").unwrap().slot.clone().unwrap();
-    assert_eq!((slot.latch_open, slot.interlock_engaged), (Some(true), Some(false)));
+    assert_eq!(
+        (slot.latch_open, slot.interlock_engaged),
+        (Some(true), Some(false))
+    );
 }
 
 #[test]
@@ -232,12 +256,7 @@ fn what_keeps_requests_from_the_device() {
         &["power_state"],
         "Power Management Control/Status: PowerState is D3hot: no request is forwarded to card.",
     );
-    machine.check(
-        "empty",
-        Severity::Note,
-        &[],
-        "",
-    );
+    machine.check("empty", Severity::Note, &[], "");
     let machine = Machine::new();
     machine.write("bay", BUS_NUMBERS, Width::Dword, 0);
     machine.problem(
@@ -259,7 +278,10 @@ fn what_keeps_requests_from_the_device() {
     machine.write("trunk", BUS_NUMBERS + 2, Width::Byte, secondary);
     let (codes, says) = machine.found("trunk", Severity::Problem);
     assert_eq!(codes, ["bus_numbers_short"]);
-    assert!(says.ends_with("below switch are not among these."), "{says}");
+    assert!(
+        says.ends_with("below switch are not among these."),
+        "{says}"
+    );
 }
 
 #[test]
@@ -269,7 +291,10 @@ fn what_keeps_memory_from_the_device() {
     machine.0.lock().plug("empty", &endpoint(card)).unwrap();
     let (codes, says) = machine.found("empty", Severity::Problem);
     assert_eq!(codes, ["window_too_small"]);
-    assert!(says.starts_with("The BARs of big ask for 4 MiB, and the port's memory window c0"), "{says}");
+    assert!(
+        says.starts_with("The BARs of big ask for 4 MiB, and the port's memory window c0"),
+        "{says}"
+    );
     assert!(says.ends_with(" has 2 MiB."), "{says}");
     machine.check(
         "big",
@@ -296,7 +321,10 @@ fn what_keeps_memory_from_the_device() {
     machine.write("switch", MEMORY_WINDOW, Width::Dword, 0xcfe0_cfe0);
     let (codes, says) = machine.found("trunk", Severity::Problem);
     assert_eq!(codes, ["outside_window"]);
-    assert!(says.starts_with("The window cfe00000-cfefffff of switch lies outside"), "{says}");
+    assert!(
+        says.starts_with("The window cfe00000-cfefffff of switch lies outside"),
+        "{says}"
+    );
     let machine = Machine::new();
     // Memory Space Enable is bit 1, Bus Master Enable bit 2.
     machine.write("bay", COMMAND, Width::Word, 4);
@@ -324,14 +352,24 @@ fn what_keeps_memory_from_the_device() {
 fn what_keeps_the_guest_from_being_told() {
     let plugged = || {
         let machine = Machine::new();
-        machine.0.lock().plug("empty", &EndpointSpec::new("new")).unwrap();
+        machine
+            .0
+            .lock()
+            .plug("empty", &EndpointSpec::new("new"))
+            .unwrap();
         machine
     };
-    const PENDING: &str = "Slot Status: Presence Detect Changed, Data Link Layer State Changed pending";
+    const PENDING: &str =
+        "Slot Status: Presence Detect Changed, Data Link Layer State Changed pending";
     // The guest was told, and nobody answers here.
     let machine = plugged();
     machine.problem("empty", &[], "");
-    machine.check("empty", Severity::Note, &["event_pending"], &format!("{PENDING}."));
+    machine.check(
+        "empty",
+        Severity::Note,
+        &["event_pending"],
+        &format!("{PENDING}."),
+    );
     machine.slot_control("empty", 0x1008);
     machine.problem(
         "empty",
@@ -350,7 +388,10 @@ fn what_keeps_the_guest_from_being_told() {
     machine.problem(
         "empty",
         &["interrupt_blocked"],
-        &format!("{} and enabled, but MSI Enable is 0: the interrupt cannot leave the port.", PENDING),
+        &format!(
+            "{} and enabled, but MSI Enable is 0: the interrupt cannot leave the port.",
+            PENDING
+        ),
     );
     // Nothing is pending: that nobody listens is worth a note.
     let machine = Machine::new();
@@ -366,8 +407,19 @@ fn what_keeps_the_guest_from_being_told() {
 #[test]
 fn rules_are_named_once_and_say_what_to_do() {
     for (index, rule) in RULES.iter().enumerate() {
-        let same = |other: &&inspect_service::topology::Rule| other.code == rule.code || other.badge == rule.badge;
-        assert_eq!(RULES.iter().position(|other| same(&other)), Some(index), "{}", rule.code);
-        assert!(rule.cure.ends_with('.') && rule.badge.len() <= 20, "{}", rule.code);
+        let same = |other: &&inspect_service::topology::Rule| {
+            other.code == rule.code || other.badge == rule.badge
+        };
+        assert_eq!(
+            RULES.iter().position(|other| same(&other)),
+            Some(index),
+            "{}",
+            rule.code
+        );
+        assert!(
+            rule.cure.ends_with('.') && rule.badge.len() <= 20,
+            "{}",
+            rule.code
+        );
     }
 }

@@ -216,7 +216,10 @@ fn accesses_are_counted_by_port() {
     let card = {
         let mut hierarchy = machine.hierarchy.lock();
         let functions = hierarchy.functions();
-        let card = functions.iter().find(|function| function.name == "card").unwrap();
+        let card = functions
+            .iter()
+            .find(|function| function.name == "card")
+            .unwrap();
         let address = crate::machine::ECAM + (u64::from(card.bdf.unwrap().bus()) << 20);
         for _ in 0..7 {
             let _ = hierarchy.mmio_read(address, &mut [0; 4]);

@@ -288,7 +288,13 @@ impl Hierarchy {
             .find(|(_, node)| node.is_port() && node.name == name);
         found.ok_or_else(|| PlugError::UnknownPort {
             name: name.to_owned(),
-            nearest: nearest(name, self.nodes.iter().filter(|node| node.is_port()).map(|node| &*node.name)),
+            nearest: nearest(
+                name,
+                self.nodes
+                    .iter()
+                    .filter(|node| node.is_port())
+                    .map(|node| &*node.name),
+            ),
         })
     }
 

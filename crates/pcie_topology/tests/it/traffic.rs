@@ -98,7 +98,11 @@ fn accesses_are_put_down_to_the_ports_that_forwarded_them() {
     // Three writes: two of bus numbers, on the root bus, and one below. Eight reads: seven below, and one that nobody answered.
     assert_eq!(
         complexes[0].traffic,
-        Traffic { config_reads: 8, config_writes: 3, msis: 0 }
+        Traffic {
+            config_reads: 8,
+            config_writes: 3,
+            msis: 0
+        }
     );
     assert_eq!(complexes[1].traffic, Traffic::default());
 }
@@ -139,8 +143,14 @@ fn messages_and_memory_accesses_are_counted() {
     assert_eq!(machine.traffic("p0"), (0, 0, 3));
     assert_eq!(machine.traffic("p1"), (0, 0, 0));
     let complexes = machine.hierarchy.complex_traffic();
-    assert_eq!((complexes[0].memory_reads, complexes[0].memory_writes), (1, 3));
-    assert_eq!((complexes[0].traffic.msis, complexes[1].traffic.msis), (3, 0));
+    assert_eq!(
+        (complexes[0].memory_reads, complexes[0].memory_writes),
+        (1, 3)
+    );
+    assert_eq!(
+        (complexes[0].traffic.msis, complexes[1].traffic.msis),
+        (3, 0)
+    );
     // Asking counts nothing, and what was counted is counted once.
     assert_eq!(machine.hierarchy.complex_traffic(), complexes);
 }

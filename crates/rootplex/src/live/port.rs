@@ -43,7 +43,10 @@ pub(super) fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Functio
     topology.find(name).ok_or_else(|| {
         let known = topology.functions();
         let near = nearest(name, known.iter().map(|function| &*function.name));
-        Failure::mistake(format_args!("no port is named '{name}'{}", suggestion(&near)))
+        Failure::mistake(format_args!(
+            "no port is named '{name}'{}",
+            suggestion(&near)
+        ))
     })
 }
 
@@ -130,7 +133,14 @@ fn header(port: &Function) -> String {
     let mut row = |title: &str, text: &str| {
         let _ = writeln!(out, "{title:<12}{text}");
     };
-    row(if port.is_downstream_port() { "port" } else { "name" }, &port.name);
+    row(
+        if port.is_downstream_port() {
+            "port"
+        } else {
+            "name"
+        },
+        &port.name,
+    );
     row("state", &tree::state(port));
     findings(port, &mut out);
     let mut row = |title: &str, text: &str| {
@@ -176,9 +186,15 @@ fn header(port: &Function) -> String {
     for bar in &port.bars {
         let address = match bar.address {
             0 => "no address".to_owned(),
-            address => format!("{address:x}-{:x}", address.saturating_add(bar.size.saturating_sub(1))),
+            address => format!(
+                "{address:x}-{:x}",
+                address.saturating_add(bar.size.saturating_sub(1))
+            ),
         };
-        row("BAR", &format!("{} {address}, {}, {}", bar.index, Bytes(bar.size), bar.kind));
+        row(
+            "BAR",
+            &format!("{} {address}, {}, {}", bar.index, Bytes(bar.size), bar.kind),
+        );
     }
     out
 }
@@ -216,10 +232,18 @@ pub(super) fn slot_state(slot: &Slot) -> String {
         words.push_str(", power fault");
     }
     if let Some(open) = slot.latch_open {
-        words.push_str(if open { ", latch open" } else { ", latch closed" });
+        words.push_str(if open {
+            ", latch open"
+        } else {
+            ", latch closed"
+        });
     }
     if let Some(engaged) = slot.interlock_engaged {
-        words.push_str(if engaged { ", interlock engaged" } else { ", interlock released" });
+        words.push_str(if engaged {
+            ", interlock engaged"
+        } else {
+            ", interlock released"
+        });
     }
     if !slot.events.is_empty() {
         words.push_str(&format!(", pending: {}", slot.events.join(" ")));

@@ -31,7 +31,10 @@ fn tree(topology: &Topology) -> String {
         branches(&complex.functions, "", &mut out);
     }
     let functions = topology.functions();
-    if let Some(function) = functions.iter().find(|function| problems(function).next().is_some()) {
+    if let Some(function) = functions
+        .iter()
+        .find(|function| problems(function).next().is_some())
+    {
         let _ = writeln!(
             out,
             "\n{MARK} marks what keeps a device from working; `rootplex port {}` says why and what to do",
@@ -108,6 +111,7 @@ pub(super) fn state(function: &Function) -> String {
             function.errors.join(" ")
         ));
     }
-    let badges = problems(function).map(|problem| format!("  {ERROR}{MARK} {}{ERROR:#}", problem.badge));
+    let badges =
+        problems(function).map(|problem| format!("  {ERROR}{MARK} {}{ERROR:#}", problem.badge));
     parts.join(", ") + &badges.collect::<String>()
 }

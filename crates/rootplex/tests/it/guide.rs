@@ -69,7 +69,10 @@ fn every_case_is_found_out_by_the_commands_of_its_chapter() {
         assert!(output.status.success(), "{command}");
         let shown = text(&output.stdout);
         for line in expected {
-            assert!(shown.lines().any(|shown| shown == line), "{command} does not show {line:?} but\n{shown}");
+            assert!(
+                shown.lines().any(|shown| shown == line),
+                "{command} does not show {line:?} but\n{shown}"
+            );
             lines += 1;
         }
     }
@@ -80,20 +83,47 @@ fn every_case_is_found_out_by_the_commands_of_its_chapter() {
 #[test]
 fn in_each_case_one_port_is_marked_and_its_cause_comes_first() {
     for (case, port, badge, register) in [
-        ("interrupt-disabled", "bay1", "interrupt disabled", "Hot-Plug Interrupt Enable is 0"),
-        ("bus-numbers-missing", "bay2", "no bus numbers", "Secondary Bus Number is 0"),
-        ("window-too-small", "bay1", "window too small", "prefetchable window"),
+        (
+            "interrupt-disabled",
+            "bay1",
+            "interrupt disabled",
+            "Hot-Plug Interrupt Enable is 0",
+        ),
+        (
+            "bus-numbers-missing",
+            "bay2",
+            "no bus numbers",
+            "Secondary Bus Number is 0",
+        ),
+        (
+            "window-too-small",
+            "bay1",
+            "window too small",
+            "prefetchable window",
+        ),
     ] {
         let served = Served::start(&["--case", case]);
         let tree = text(&served.run(&["tree"]).stdout);
         let marked: Vec<_> = tree.lines().filter(|line| line.contains("  ! ")).collect();
         assert_eq!(marked.len(), 1, "{tree}");
-        assert!(marked[0].contains(&format!(" {port} ")) && marked[0].ends_with(&format!("! {badge}")), "{tree}");
-        assert!(tree.contains(&format!("`rootplex port {port}` says why")), "{tree}");
+        assert!(
+            marked[0].contains(&format!(" {port} ")) && marked[0].ends_with(&format!("! {badge}")),
+            "{tree}"
+        );
+        assert!(
+            tree.contains(&format!("`rootplex port {port}` says why")),
+            "{tree}"
+        );
         let screen = text(&served.run(&["port", port]).stdout);
         let third = screen.lines().nth(2).unwrap();
-        assert!(third.starts_with(&format!("problem     ! {badge}: ")) && third.contains(register), "{screen}");
-        assert!(screen.lines().nth(3).unwrap().starts_with("  cure      "), "{screen}");
+        assert!(
+            third.starts_with(&format!("problem     ! {badge}: ")) && third.contains(register),
+            "{screen}"
+        );
+        assert!(
+            screen.lines().nth(3).unwrap().starts_with("  cure      "),
+            "{screen}"
+        );
     }
 }
 
