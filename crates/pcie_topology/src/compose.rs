@@ -26,6 +26,7 @@ use crate::hierarchy::Node;
 use crate::layout;
 use crate::layout::Place;
 use crate::layout::Region;
+use crate::traffic::Counters;
 use crate::validate::PortTraits;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pio::ExternallyManagedPortIoIntercepts;
@@ -164,40 +165,46 @@ impl Topology {
         let devices = devices.unwrap_or(&mut no_devices);
         let mut intx = intx.into_iter();
         self.validate()?;
-        let connection = MsiConnection::new(AssignedBusRange::new(), 0);
-        if let Some(msi) = msi {
-            connection.connect(msi);
-        }
-        let msi_target = connection.target().clone();
+        let mut connections = Vec::with_capacity(self.root_complex.len());
         let mut nodes = Vec::new();
         let events = FabricEvents::default();
         let mut complexes = Vec::with_capacity(self.root_complex.len());
         for (index, spec) in self.root_complex.iter().enumerate() {
+            let mut counters = Counters::new(spec.ecam, spec.buses);
+            let connection = MsiConnection::new(AssignedBusRange::new(), 0);
+            if let Some(msi) = &msi {
+                connection.connect(counters.count_messages(msi.clone()));
+            }
             let composer = Composer {
                 register: Registration {
                     mmio: &mut *register_mmio,
                     pio: &mut *register_pio,
                 },
                 devices: &mut *devices,
-                msi_target: &msi_target,
+                msi_target: connection.target(),
                 nodes: &mut nodes,
                 complex: index,
                 events: &events,
                 place: format!("root_complex[{index}]"),
             };
             let root = composer.root_complex(spec, intx.next())?;
+            let ports = nodes.iter().filter(|node: &&Node| node.complex == index);
+            for (port, below) in ports.filter_map(Node::port_buses) {
+                counters.add_port(port, below.clone());
+            }
+            connections.push(connection);
             complexes.push(Complex {
                 name: spec.name.clone(),
                 segment: spec.segment,
                 spec: spec.clone(),
                 root,
+                counters,
             });
         }
         Ok(Hierarchy {
             complexes,
             nodes,
-            msi_target,
-            msi: connection,
+            msi: connections,
             events,
         })
     }

@@ -40,8 +40,10 @@ mod endpoint;
 mod hierarchy;
 mod layout;
 mod model;
+pub mod name;
 mod parse;
 mod problem;
+pub mod traffic;
 mod validate;
 
 pub use compose::Platform;

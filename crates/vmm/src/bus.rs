@@ -14,10 +14,9 @@ use chipset_device::ChipsetDevice;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::io::deferred::DeferredToken;
-use chipset_device::mmio::MmioIntercept;
 use parking_lot::Mutex;
-use pcie::root::GenericPcieRootComplex;
 use pcie_topology::AddressRange;
+use pcie_topology::Complex;
 use pcie_topology::Hierarchy;
 use pcie_topology::RootComplexSpec;
 use pcie_topology::Topology;
@@ -155,7 +154,7 @@ impl Bus {
             (ExitKind::MemoryRead, u8::MAX)
         };
         self.exits.count(kind);
-        let result = self.with_root(window.complex, |root| root.mmio_read(address, data));
+        let result = self.with_root(window.complex, |complex| complex.mmio_read(address, data));
         let result = match result {
             IoResult::Ok => Ok(()),
             IoResult::Err(error) => Err(error),
@@ -181,7 +180,7 @@ impl Bus {
             ExitKind::MemoryWrite
         };
         self.exits.count(kind);
-        let result = self.with_root(window.complex, |root| root.mmio_write(address, data));
+        let result = self.with_root(window.complex, |complex| complex.mmio_write(address, data));
         let result = match result {
             IoResult::Ok => Ok(()),
             IoResult::Err(error) => Err(error),
@@ -196,13 +195,9 @@ impl Bus {
         self.ecam.iter().any(|range| range.contains(&address))
     }
 
-    fn with_root(
-        &self,
-        complex: usize,
-        access: impl FnOnce(&mut GenericPcieRootComplex) -> IoResult,
-    ) -> IoResult {
+    fn with_root(&self, complex: usize, access: impl FnOnce(&mut Complex) -> IoResult) -> IoResult {
         match self.hierarchy.lock().complexes.get_mut(complex) {
-            Some(complex) => access(&mut complex.root),
+            Some(complex) => access(complex),
             None => IoResult::Err(IoError::NoResponse),
         }
     }
