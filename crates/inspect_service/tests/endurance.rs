@@ -99,6 +99,9 @@ const WARM_UP: u32 = 1200;
 /// What all but the first two hours may leave behind, in bytes: less than a byte for each poll.
 const LEFT_MAX: isize = 4 << 10;
 
+/// A server's threads: two of its own, and four that ask the source.
+const SERVER_THREADS: usize = 6;
+
 fn get(socket: &Path, target: &str) -> Vec<u8> {
     let mut stream = UnixStream::connect(socket).unwrap();
     write!(stream, "GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -123,23 +126,24 @@ fn follow(socket: &Path, from: u64) -> BufReader<UnixStream> {
     follower
 }
 
-/// Open files and threads of this process.
-fn resources() -> (usize, usize) {
-    let count = |folder: &str| std::fs::read_dir(folder).unwrap().count();
-    (count("/proc/self/fd"), count("/proc/self/task"))
+/// Entries of a folder of the kernel's that describes this process.
+fn entries(folder: &str) -> usize {
+    std::fs::read_dir(format!("/proc/self/{folder}"))
+        .unwrap()
+        .count()
 }
 
-/// What is in use once everything that was under way has ended.
-fn in_use(settled: Option<(usize, usize)>) -> (isize, (usize, usize)) {
+/// Bytes and open files in use, once there are as many files as `settled` says, or nothing is under way for a while.
+fn in_use(settled: Option<usize>) -> (isize, usize) {
     // Connections that were closed are still being put away by the server's thread.
     for _ in 0..100 {
         #[expect(clippy::disallowed_methods, reason = "a server lives in real time")]
         std::thread::sleep(Duration::from_millis(20));
-        if settled.is_some_and(|settled| settled == resources()) {
+        if settled.is_some_and(|settled| settled == entries("fd")) {
             break;
         }
     }
-    (LIVE.load(Relaxed), resources())
+    (LIVE.load(Relaxed), entries("fd"))
 }
 
 fn hot_plug(hierarchy: &Mutex<Hierarchy>, round: u32) {
@@ -156,6 +160,7 @@ fn a_day_of_polling_and_hot_plug_leaves_memory_as_it_was() {
     let composed = topology.compose(&mut ExternallyManagedMmioIntercepts, None);
     let hierarchy = Arc::new(Mutex::new(composed.unwrap()));
     let socket = std::env::temp_dir().join(format!("rxe-{}.sock", std::process::id()));
+    let threads_before = entries("task");
     let server = Server::start(hierarchy.clone(), Address::Socket(socket.clone())).unwrap();
     (0..WARM_UP).for_each(|round| hot_plug(&hierarchy, round));
     let news = || hierarchy.lock().events().next_sequence();
@@ -184,14 +189,17 @@ fn a_day_of_polling_and_hot_plug_leaves_memory_as_it_was() {
             before = Some(in_use(None));
         }
     }
-    let (bytes_before, resources_before) = before.unwrap();
-    let (bytes, resources) = in_use(Some(resources_before));
+    let (bytes_before, files_before) = before.unwrap();
+    let (bytes, files) = in_use(Some(files_before));
     let left = bytes - bytes_before;
     assert!(
         left.abs() < LEFT_MAX,
         "{left} bytes more than {bytes_before}"
     );
-    assert_eq!(resources, resources_before, "open files and threads");
+    assert_eq!(files, files_before, "open files");
+    // Those that wait for the source come and go.
+    let threads = entries("task") - threads_before;
+    assert!(threads <= SERVER_THREADS, "{threads} threads");
     assert!(
         hierarchy.lock().events().dropped() > 0,
         "the log was never full"

@@ -33,9 +33,9 @@ Exit status:
   0  what was asked for was done; by demo and run: the hierarchy was composed, enumerated and verified
   1  a file could not be read or written, a server refused, or the hierarchy was not as before after restore
   2  the command line, the file or a name in it is wrong; each mistake is a line on standard error
-  3  no server answers
+  3  no server answers";
 
-Where OUT is - the output goes to standard output, and the report is left out.";
+const OUT: &str = "Where OUT is - the output goes to standard output, and the report is left out.";
 
 /// Composes a PCI Express and CXL hierarchy, enumerates it as firmware does, shows it, and verifies save and restore; or looks into one
 /// that runs.
@@ -49,14 +49,14 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Uses the hierarchy that the program brings along.
-    #[command(after_help = format!("Examples:\n  rootplex demo\n  rootplex demo --svg demo.svg --quiet\n  rootplex demo --web\n\n{EXIT_STATUS}"))]
+    #[command(after_help = format!("Examples:\n  rootplex demo\n  rootplex demo --svg demo.svg --quiet\n  rootplex demo --web\n\n{OUT}\n\n{EXIT_STATUS}"))]
     Demo {
         #[command(flatten)]
         options: Options,
     },
     /// Uses the hierarchy that a TOML file describes.
     #[command(after_help = format!("Examples:\n  rootplex run machine.toml\n  rootplex run machine.toml --lspci - | lspci -F /dev/stdin -vvv\n  \
-        rootplex run machine.toml --web\n\n{EXIT_STATUS}"))]
+        rootplex run machine.toml --web\n\n{OUT}\n\n{EXIT_STATUS}"))]
     Run {
         /// The description.
         file: PathBuf,

@@ -43,10 +43,11 @@ pub(super) fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Functio
     topology.find(name).ok_or_else(|| {
         let known = topology.functions();
         let near = nearest(name, known.iter().map(|function| &*function.name));
-        Failure::mistake(format_args!(
-            "no port is named '{name}'{}",
-            suggestion(&near)
-        ))
+        let hint = match near.as_slice() {
+            [] => "; `rootplex tree` shows the names".to_owned(),
+            near => suggestion(near),
+        };
+        Failure::mistake(format_args!("no port is named '{name}'{hint}"))
     })
 }
 
@@ -157,7 +158,10 @@ fn header(port: &Function) -> String {
     if let Some(bridge) = &port.bridge {
         row(
             "buses",
-            &format!("{:02x}-{:02x}", bridge.secondary, bridge.subordinate),
+            &match bridge.secondary {
+                0 => "none".to_owned(),
+                secondary => format!("{secondary:02x}-{:02x}", bridge.subordinate),
+            },
         );
         row("windows", &windows(bridge));
     }

@@ -3,6 +3,8 @@
 use crate::output::Failure;
 use crate::output::read_text;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
 use inspect_service::Address;
 use inspect_service::ServeError;
 use inspect_service::Server;
@@ -25,17 +27,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
     /// Serve a prepared machine in which a card was plugged and did not appear: find out why.
-    #[arg(long, value_name = "NAME", conflicts_with = "topology", value_parser = case)]
+    #[arg(long, value_name = "NAME", conflicts_with = "topology", value_parser = PossibleValuesParser::new(CASES.iter().map(|case| case.name))
+        .try_map(|name| Case::named(&name).ok_or("there is no such case")))]
     case: Option<&'static Case>,
     #[command(flatten)]
     doors: Doors,
-}
-
-fn case(name: &str) -> Result<&'static Case, String> {
-    Case::named(name).ok_or_else(|| {
-        let names: Vec<_> = CASES.iter().map(|case| case.name).collect();
-        format!("there are: {}", names.join(", "))
-    })
 }
 
 /// Where a hierarchy is served.
