@@ -31,7 +31,6 @@ use std::fmt;
 /// assert!(ports[1].slot.as_ref().is_some_and(|slot| slot.power_controller && !slot.surprise));
 /// # Ok::<(), pcie_topology::Problems>(())
 /// ```
-// What is derived is the table form, as functions of the type; the traits themselves know the number as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct SlotSpec {
@@ -71,6 +70,7 @@ impl From<u32> for SlotSpec {
     }
 }
 
+// What is derived above is the table form, as functions of the type; the traits themselves know the number as well.
 impl Serialize for SlotSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if *self == Self::from(self.number) {
