@@ -43,6 +43,7 @@ mod model;
 mod parse;
 mod problem;
 mod validate;
+mod windows;
 
 pub use compose::Platform;
 pub use device_factory::DeviceConnections;
@@ -88,3 +89,6 @@ pub use model::SwitchSpec;
 pub use model::Topology;
 pub use problem::Problem;
 pub use problem::Problems;
+pub use windows::Window;
+pub use windows::WindowKind;
+pub use windows::Windows;

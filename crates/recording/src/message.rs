@@ -16,35 +16,38 @@ const MESSAGES_MAX: usize = 4096;
 /// An interrupt controller that notes what passes, for a [`Recorder`](crate::Recorder) or a replay to take.
 ///
 /// A hierarchy sends its messages here when composed with [`Self::new`] around the monitor's own sink. Messages that a hypervisor
-/// delivers by itself, by irqfd, do not come this way.
+/// delivers by itself, by irqfd, do not come this way. Before there is a recorder, messages pass and nothing is noted.
 pub struct MessageLog {
     sink: Option<Arc<dyn SignalMsi>>,
+    listening: AtomicBool,
     messages: Mutex<Vec<Message>>,
     some: AtomicBool,
 }
 
 impl MessageLog {
-    /// Notes messages and passes them on to `sink`, if there is one.
+    /// Passes messages on to `sink`, if there is one, and notes them once there is a recorder.
     pub fn new(sink: Option<Arc<dyn SignalMsi>>) -> Arc<Self> {
         Arc::new(Self {
             sink,
+            listening: AtomicBool::new(false),
             messages: Mutex::default(),
             some: AtomicBool::new(false),
         })
     }
 
-    /// What was sent since the last call.
-    #[inline]
-    pub(crate) fn take(&self) -> Vec<Message> {
-        if self.some.load(Ordering::Relaxed) {
-            self.take_some()
-        } else {
-            Vec::new()
-        }
+    /// Notes what passes from now on.
+    pub(crate) fn listen(&self) {
+        self.listening.store(true, Ordering::Relaxed);
     }
 
-    #[cold]
-    fn take_some(&self) -> Vec<Message> {
+    /// Whether something was sent since [`Self::take`].
+    #[inline]
+    pub(crate) fn has_some(&self) -> bool {
+        self.some.load(Ordering::Relaxed)
+    }
+
+    /// What was sent since the last call.
+    pub(crate) fn take(&self) -> Vec<Message> {
         let mut messages = self.messages.lock();
         self.some.store(false, Ordering::Relaxed);
         std::mem::take(&mut messages)
@@ -53,7 +56,7 @@ impl MessageLog {
 
 impl SignalMsi for MessageLog {
     fn signal_msi(&self, devid: Option<u32>, address: u64, data: u32) {
-        {
+        if self.listening.load(Ordering::Relaxed) {
             let mut messages = self.messages.lock();
             if messages.len() < MESSAGES_MAX {
                 messages.push((devid, address, data));
