@@ -4,6 +4,7 @@ mod boot_time;
 mod disk;
 mod enumerate;
 mod hot_plug;
+mod inspect;
 mod msix;
 mod reboot;
 mod resets;
@@ -11,6 +12,7 @@ mod save_restore;
 mod surprise;
 
 use crate::host::GuestImage;
+use crate::program::ProgramScenario;
 use crate::scenario;
 use crate::scenario::BOOT_TIMEOUT;
 use crate::scenario::Scenario;
@@ -102,6 +104,15 @@ pub(crate) const ALL: &[Scenario] = &[
         restored: None,
     },
 ];
+
+/// Those in which the program `rootplex` runs the guest.
+pub(crate) const OF_PROGRAM: &[ProgramScenario] = &[ProgramScenario {
+    name: "inspect",
+    summary: "rootplex boot serves its hierarchy: commands and page say what lspci says; a disk comes and goes; replayed",
+    timeout_s: 240,
+    quick: false,
+    steps: inspect::steps,
+}];
 
 /// Boots a guest with an empty root complex.
 ///

@@ -56,11 +56,24 @@ pub(crate) struct Words([U64; 3]);
 const _: () = assert!(size_of::<Words>() == RECORD_BYTES);
 
 impl Words {
+    /// `time` is that of [`time_bits`].
     #[inline]
-    pub(crate) fn new(kind: u8, len: u8, time_us: u64, second: u64, third: u64) -> Self {
-        let first = u64::from(kind) | (u64::from(len) << KIND_BITS) | (time_us << TIME_SHIFT);
+    pub(crate) fn new(kind: u8, len: u8, time: u64, second: u64, third: u64) -> Self {
+        let first = u64::from(kind) | (u64::from(len) << KIND_BITS) | time;
         Self([first, second, third].map(U64::new))
     }
+
+    /// The same at another time.
+    pub(crate) fn at(self, time: u64) -> Self {
+        let Self([first, second, third]) = self;
+        let kind_and_len = first.get() & ((1 << TIME_SHIFT) - 1);
+        Self([U64::new(kind_and_len | time), second, third])
+    }
+}
+
+/// A time as the bits of a record's first word.
+pub(crate) fn time_bits(time_us: u64) -> u64 {
+    time_us << TIME_SHIFT
 }
 
 /// The file's head.
@@ -308,7 +321,7 @@ fn low_half(word: u64) -> u32 {
     word as u32
 }
 
-pub(crate) fn message_words(time_us: u64, (id, address, data): Message) -> Words {
+pub(crate) fn message_words(time: u64, (id, address, data): Message) -> Words {
     let value = u64::from(data) | (u64::from(id.unwrap_or(0)) << 32);
-    Words::new(kind::MESSAGE, id.is_some().into(), time_us, address, value)
+    Words::new(kind::MESSAGE, id.is_some().into(), time, address, value)
 }

@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 use pci_core::msi::SignalMsi;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
@@ -19,9 +20,9 @@ const MESSAGES_MAX: usize = 4096;
 /// delivers by itself, by irqfd, do not come this way. Before there is a recorder, messages pass and nothing is noted.
 pub struct MessageLog {
     sink: Option<Arc<dyn SignalMsi>>,
-    listening: AtomicBool,
+    /// What is raised when there is one, for whoever takes them.
+    listener: OnceLock<Arc<AtomicBool>>,
     messages: Mutex<Vec<Message>>,
-    some: AtomicBool,
 }
 
 impl MessageLog {
@@ -29,39 +30,31 @@ impl MessageLog {
     pub fn new(sink: Option<Arc<dyn SignalMsi>>) -> Arc<Self> {
         Arc::new(Self {
             sink,
-            listening: AtomicBool::new(false),
+            listener: OnceLock::new(),
             messages: Mutex::default(),
-            some: AtomicBool::new(false),
         })
     }
 
-    /// Notes what passes from now on.
-    pub(crate) fn listen(&self) {
-        self.listening.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether something was sent since [`Self::take`].
-    #[inline]
-    pub(crate) fn has_some(&self) -> bool {
-        self.some.load(Ordering::Relaxed)
+    /// Notes what passes from now on, and raises `flag` then.
+    pub(crate) fn listen(&self, flag: Arc<AtomicBool>) {
+        // There is one listener in a log's life.
+        let _ = self.listener.set(flag);
     }
 
     /// What was sent since the last call.
     pub(crate) fn take(&self) -> Vec<Message> {
-        let mut messages = self.messages.lock();
-        self.some.store(false, Ordering::Relaxed);
-        std::mem::take(&mut messages)
+        std::mem::take(&mut *self.messages.lock())
     }
 }
 
 impl SignalMsi for MessageLog {
     fn signal_msi(&self, devid: Option<u32>, address: u64, data: u32) {
-        if self.listening.load(Ordering::Relaxed) {
+        if let Some(flag) = self.listener.get() {
             let mut messages = self.messages.lock();
             if messages.len() < MESSAGES_MAX {
                 messages.push((devid, address, data));
             }
-            self.some.store(true, Ordering::Relaxed);
+            flag.store(true, Ordering::Release);
         }
         if let Some(sink) = &self.sink {
             sink.signal_msi(devid, address, data);

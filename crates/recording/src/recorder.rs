@@ -1,8 +1,10 @@
 //! Taking down what happens, fast enough not to be noticed.
 //!
-//! A record is three words, put into a chunk. A thread writes full chunks out, and moves the clock that the records are stamped with, so
-//! that taking down an access asks no clock and makes no call. When nothing comes for a while the thread sleeps; the clock says so, and the
-//! next record, which finds it stopped, asks for the time itself and wakes the thread.
+//! A record is three words, put on a stage, and from there with others into a chunk. A thread writes full chunks out, and moves a clock. So
+//! taking down an access asks no clock and makes no call: it stores the words, with the time as it was known last, and looks at one flag. That
+//! is raised when the clock moved, or a device sent a message; then the time is set right.
+//!
+//! When nothing comes for a while the thread sleeps, and the clock says so: the next access asks for the time itself and wakes the thread.
 
 use crate::MessageLog;
 use crate::Operation;
@@ -11,10 +13,12 @@ use crate::format::head;
 use crate::format::kind;
 use crate::format::message_words;
 use crate::format::pad;
+use crate::format::time_bits;
 use std::fmt;
 use std::io;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
@@ -30,6 +34,9 @@ use zerocopy::IntoBytes;
 const CHUNK_RECORDS: usize = 4096;
 /// Full chunks that wait to be written: 6 MiB. When the disk is slower than the guest for so long, the guest waits.
 const CHUNKS_WAITING: usize = 64;
+/// Records that wait to be put into a chunk. They stay in the nearest cache, which a chunk does not fit: the lock that is released after each
+/// access waits until what was stored before has arrived there.
+const STAGE_RECORDS: usize = 64;
 /// How far records may be from their time.
 const TICK: Duration = Duration::from_millis(1);
 /// How often the clock ticks after it was woken.
@@ -37,37 +44,45 @@ const TICKS_AWAKE: u32 = 100;
 /// What the clock shows while nobody moves it.
 const STOPPED: u64 = u64::MAX;
 
-type Chunk = Box<[Words]>;
-
 /// Takes down what happens to a hierarchy. See the [crate's documentation](crate).
 ///
 /// Its owner calls it after each access, with the hierarchy's lock held; [`Recorded`](crate::Recorded) does. Taking down an access puts
 /// three words into memory; now and then it hands a full chunk to a thread that writes. A recorder that is dropped loses nothing, but says
 /// nothing of a full disk.
 pub struct Recorder {
-    chunk: Chunk,
-    used: usize,
-    clock: Arc<AtomicU64>,
-    messages: Arc<MessageLog>,
+    stage: [Words; STAGE_RECORDS],
+    staged: usize,
+    chunk: Vec<Words>,
+    /// The time that records are stamped with, as bits of their first word.
+    time: u64,
+    clock: Arc<Clock>,
+    /// Raised when the clock moved or a message came.
+    attention: Arc<AtomicBool>,
+    messages: Option<Arc<MessageLog>>,
     /// `None` once it ended.
     writer: Option<Writer>,
-    start: Instant,
     /// Records in the chunks that were handed over.
     handed_over: u64,
     message_count: u64,
     operation_count: u64,
 }
 
+/// A clock that the thread moves.
+struct Clock {
+    start: Instant,
+    /// Microseconds since then, or [`STOPPED`].
+    shown: AtomicU64,
+}
+
 struct Writer {
     output: SyncSender<Output>,
     /// Chunks that were written, to be filled again.
-    empty: Receiver<Chunk>,
+    empty: Receiver<Vec<Words>>,
     thread: JoinHandle<io::Result<()>>,
 }
 
 enum Output {
-    /// So many of a chunk's records.
-    Records(Chunk, usize),
+    Records(Vec<Words>),
     Text(String),
     /// Nothing, but the clock is to move.
     Wake,
@@ -110,23 +125,28 @@ impl Recorder {
         output.write_all(&head(description))?;
         let (sender, chunks) = sync_channel(CHUNKS_WAITING);
         let (written, empty) = sync_channel(CHUNKS_WAITING);
-        let clock = Arc::new(AtomicU64::new(0));
-        let ticking = clock.clone();
-        let start = now();
+        let clock = Arc::new(Clock {
+            start: now(),
+            shown: AtomicU64::new(0),
+        });
+        let attention = Arc::<AtomicBool>::default();
+        let (ticking, flag) = (clock.clone(), attention.clone());
         let thread = std::thread::Builder::new()
             .name("recording".to_owned())
-            .spawn(move || write_out(&chunks, &written, &ticking, start, output))?;
+            .spawn(move || write_out(&chunks, &written, &ticking, &flag, output))?;
         Ok(Self {
-            chunk: new_chunk(),
-            used: 0,
+            stage: [Words::default(); STAGE_RECORDS],
+            staged: 0,
+            chunk: Vec::with_capacity(CHUNK_RECORDS),
+            time: 0,
             clock,
-            messages: MessageLog::new(None),
+            attention,
+            messages: None,
             writer: Some(Writer {
                 output: sender,
                 empty,
                 thread,
             }),
-            start,
             handed_over: 0,
             message_count: 0,
             operation_count: 0,
@@ -135,8 +155,8 @@ impl Recorder {
 
     /// Takes down the messages that pass `messages`, too.
     pub fn with_messages(mut self, messages: Arc<MessageLog>) -> Self {
-        messages.listen();
-        self.messages = messages;
+        messages.listen(self.attention.clone());
+        self.messages = Some(messages);
         self
     }
 
@@ -168,73 +188,98 @@ impl Recorder {
             [a, b, c, d] => (4, u32::from_le_bytes([a, b, c, d]).into()),
             _ => of_any_length(data),
         };
-        self.push(Words::new(kind, len, self.time_us(), address, value));
-        if self.messages.has_some() {
-            self.take_messages();
+        self.push(Words::new(kind, len, self.time, address, value));
+        if self.attention.load(Ordering::Relaxed) {
+            self.attend();
         }
     }
 
     /// An operator did something, or the monitor.
     pub fn operation(&mut self, operation: &Operation) {
+        self.tell_time();
         let text = serde_json::to_string(operation).unwrap_or_default();
         let len = text.len() as u64;
-        self.push(Words::new(kind::OPERATION, 0, self.time_us(), len, 0));
+        self.push(Words::new(kind::OPERATION, 0, self.time, len, 0));
+        self.clear_stage();
         self.hand_over();
         self.send(Output::Text(text));
         self.operation_count += 1;
         self.take_messages();
     }
 
+    /// Sets the time of the last record right, and takes the messages that were sent by it.
     #[cold]
     #[inline(never)]
+    fn attend(&mut self) {
+        // What is raised from here on is for the next time.
+        self.attention.swap(false, Ordering::AcqRel);
+        self.tell_time();
+        let last = self.staged.checked_sub(1);
+        if let Some(last) = last.and_then(|last| self.stage.get_mut(last)) {
+            *last = last.at(self.time);
+        }
+        self.take_messages();
+    }
+
     fn take_messages(&mut self) {
-        for message in self.messages.take() {
-            self.push(message_words(self.time_us(), message));
+        let sent = self.messages.as_ref().map(|messages| messages.take());
+        for message in sent.unwrap_or_default() {
+            self.push(message_words(self.time, message));
             self.message_count += 1;
         }
     }
 
-    #[inline]
-    fn time_us(&self) -> u64 {
-        match self.clock.load(Ordering::Relaxed) {
-            STOPPED => self.wake_clock(),
-            time => time,
+    /// Sees what the clock shows, and starts it again if it stopped.
+    fn tell_time(&mut self) {
+        let mut shown = self.clock.shown.load(Ordering::Relaxed);
+        if shown == STOPPED {
+            shown = self.clock.move_on();
+            self.send(Output::Wake);
         }
-    }
-
-    /// Starts the clock again.
-    #[cold]
-    #[inline(never)]
-    fn wake_clock(&self) -> u64 {
-        let time = micros_since(self.start);
-        self.clock.store(time, Ordering::Relaxed);
-        self.send(Output::Wake);
-        time
+        self.time = time_bits(shown);
     }
 
     #[inline]
     fn push(&mut self, words: Words) {
-        if self.used == CHUNK_RECORDS {
-            self.hand_over();
-        }
-        if let Some(slot) = self.chunk.get_mut(self.used) {
+        if let Some(slot) = self.stage.get_mut(self.staged) {
             *slot = words;
-            self.used += 1;
+            self.staged += 1;
+        } else {
+            self.clear_stage();
+            self.push_first(words);
+        }
+    }
+
+    /// Onto an empty stage.
+    fn push_first(&mut self, words: Words) {
+        if let Some(slot) = self.stage.first_mut() {
+            *slot = words;
+            self.staged = 1;
+        }
+    }
+
+    /// Puts what is on the stage into the chunk.
+    #[cold]
+    #[inline(never)]
+    fn clear_stage(&mut self) {
+        let staged = self.stage.get(..self.staged).unwrap_or_default();
+        self.chunk.extend_from_slice(staged);
+        self.staged = 0;
+        if self.chunk.len() + STAGE_RECORDS > CHUNK_RECORDS {
+            self.hand_over();
         }
     }
 
     /// Gives the chunk to the thread, and goes on with an empty one.
-    #[cold]
-    #[inline(never)]
     fn hand_over(&mut self) {
         let empty = self
             .writer
             .as_ref()
             .and_then(|writer| writer.empty.try_recv().ok());
-        let full = std::mem::replace(&mut self.chunk, empty.unwrap_or_else(new_chunk));
-        let used = std::mem::take(&mut self.used);
-        self.handed_over += used as u64;
-        self.send(Output::Records(full, used));
+        let empty = empty.unwrap_or_else(|| Vec::with_capacity(CHUNK_RECORDS));
+        let full = std::mem::replace(&mut self.chunk, empty);
+        self.handed_over += full.len() as u64;
+        self.send(Output::Records(full));
     }
 
     fn send(&self, output: Output) {
@@ -264,8 +309,9 @@ impl Recorder {
         if self.writer.is_none() {
             return Ok(());
         }
-        let records = self.handed_over + self.used as u64;
-        self.push(Words::new(kind::END, 0, self.time_us(), records, 0));
+        let records = self.handed_over + (self.chunk.len() + self.staged) as u64;
+        self.push(Words::new(kind::END, 0, self.time, records, 0));
+        self.clear_stage();
         self.hand_over();
         let Some(Writer { output, thread, .. }) = self.writer.take() else {
             return Ok(());
@@ -296,10 +342,6 @@ fn of_any_length(data: &[u8]) -> (u8, u64) {
     (len, u64::from_le_bytes(bytes))
 }
 
-fn new_chunk() -> Chunk {
-    vec![Words::default(); CHUNK_RECORDS].into_boxed_slice()
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "a recording says when things happened"
@@ -308,16 +350,22 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn micros_since(start: Instant) -> u64 {
-    u64::try_from(now().duration_since(start).as_micros()).unwrap_or(STOPPED - 1)
+impl Clock {
+    /// Shows what time it is.
+    fn move_on(&self) -> u64 {
+        let time = now().duration_since(self.start).as_micros();
+        let time = u64::try_from(time).unwrap_or(STOPPED - 1);
+        self.shown.store(time, Ordering::Relaxed);
+        time
+    }
 }
 
 /// Writes out what comes, and moves the clock meanwhile.
 fn write_out(
     chunks: &Receiver<Output>,
-    written: &SyncSender<Chunk>,
-    clock: &AtomicU64,
-    start: Instant,
+    written: &SyncSender<Vec<Words>>,
+    clock: &Clock,
+    attention: &AtomicBool,
     mut output: impl Write,
 ) -> io::Result<()> {
     let mut ticks = 0;
@@ -325,12 +373,14 @@ fn write_out(
         let received = if ticks < TICKS_AWAKE {
             chunks.recv_timeout(TICK)
         } else {
-            clock.store(STOPPED, Ordering::Relaxed);
+            clock.shown.store(STOPPED, Ordering::Relaxed);
+            attention.store(true, Ordering::Release);
             chunks.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
         match received {
-            Ok(Output::Records(records, used)) => {
-                output.write_all(records.get(..used).unwrap_or_default().as_bytes())?;
+            Ok(Output::Records(mut records)) => {
+                output.write_all(records.as_bytes())?;
+                records.clear();
                 // Without room, it is one chunk more to allocate.
                 drop(written.try_send(records));
             }
@@ -344,7 +394,8 @@ fn write_out(
             Err(RecvTimeoutError::Disconnected) => return output.flush(),
         }
         if ticks < TICKS_AWAKE {
-            clock.store(micros_since(start), Ordering::Relaxed);
+            clock.move_on();
+            attention.store(true, Ordering::Release);
         }
     }
 }

@@ -17,6 +17,7 @@ use pcie_topology::Problems;
 use pcie_topology::Topology;
 use pcie_topology::Windows;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Differences that are reported one by one; the others are counted.
@@ -144,7 +145,7 @@ pub fn replay_with(
     devices: &mut dyn DeviceFactory,
 ) -> Result<Report, ReplayError> {
     let log = MessageLog::new(None);
-    log.listen();
+    log.listen(Arc::default());
     let topology = Topology::from_toml(&recording.description)?;
     let stand_ins = StandIns::default();
     let mut devices = stand_ins.of(devices);
