@@ -163,7 +163,7 @@ pub enum Event {
 /// Something that happened, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// Since the recording began, to the millisecond.
+    /// Since the recording began, to ten milliseconds.
     pub time: Duration,
     /// What.
     pub event: Event,

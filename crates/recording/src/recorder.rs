@@ -4,7 +4,8 @@
 //! taking down an access asks no clock and makes no call: it stores the words, with the time as it was known last, and looks at one flag. That
 //! is raised when the clock moved, or a device sent a message; then the time is set right.
 //!
-//! When nothing comes for a while the thread sleeps, and the clock says so: the next access asks for the time itself and wakes the thread.
+//! The thread looks for chunks when it moves the clock, and is woken when many wait. When nothing comes for a while it sleeps, and the clock
+//! says so: the next access asks for the time itself and wakes the thread.
 
 use crate::MessageLog;
 use crate::Operation;
@@ -22,8 +23,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::TryRecvError;
+use std::sync::mpsc::TrySendError;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -38,9 +40,11 @@ const CHUNKS_WAITING: usize = 64;
 /// access waits until what was stored before has arrived there.
 const STAGE_RECORDS: usize = 64;
 /// How far records may be from their time.
-const TICK: Duration = Duration::from_millis(1);
-/// How often the clock ticks after it was woken.
-const TICKS_AWAKE: u32 = 100;
+const TICK: Duration = Duration::from_millis(10);
+/// How often the clock ticks after the last record that came.
+const TICKS_AWAKE: u32 = 10;
+/// Full chunks after which the thread is woken before its time: a wake is a system call.
+const CHUNKS_BEFORE_WAKE: u64 = 8;
 /// What the clock shows while nobody moves it.
 const STOPPED: u64 = u64::MAX;
 
@@ -63,6 +67,8 @@ pub struct Recorder {
     writer: Option<Writer>,
     /// Records in the chunks that were handed over.
     handed_over: u64,
+    /// Chunks that have not come back.
+    unwritten: u64,
     message_count: u64,
     operation_count: u64,
 }
@@ -84,8 +90,6 @@ struct Writer {
 enum Output {
     Records(Vec<Words>),
     Text(String),
-    /// Nothing, but the clock is to move.
-    Wake,
 }
 
 /// What was taken down.
@@ -124,7 +128,8 @@ impl Recorder {
     pub fn start(description: &str, mut output: impl Write + Send + 'static) -> io::Result<Self> {
         output.write_all(&head(description))?;
         let (sender, chunks) = sync_channel(CHUNKS_WAITING);
-        let (written, empty) = sync_channel(CHUNKS_WAITING);
+        // One more is in the thread's hands.
+        let (written, empty) = sync_channel(CHUNKS_WAITING + 1);
         let clock = Arc::new(Clock {
             start: now(),
             shown: AtomicU64::new(0),
@@ -148,6 +153,7 @@ impl Recorder {
                 thread,
             }),
             handed_over: 0,
+            unwritten: 0,
             message_count: 0,
             operation_count: 0,
         })
@@ -234,7 +240,7 @@ impl Recorder {
         let mut shown = self.clock.shown.load(Ordering::Relaxed);
         if shown == STOPPED {
             shown = self.clock.move_on();
-            self.send(Output::Wake);
+            self.wake();
         }
         self.time = time_bits(shown);
     }
@@ -276,16 +282,31 @@ impl Recorder {
             .writer
             .as_ref()
             .and_then(|writer| writer.empty.try_recv().ok());
+        self.unwritten += 1 - u64::from(empty.is_some());
         let empty = empty.unwrap_or_else(|| Vec::with_capacity(CHUNK_RECORDS));
         let full = std::mem::replace(&mut self.chunk, empty);
         self.handed_over += full.len() as u64;
         self.send(Output::Records(full));
+        if self.unwritten >= CHUNKS_BEFORE_WAKE {
+            self.wake();
+        }
     }
 
+    /// Gives something to the thread. When it is behind by too much, it is waited for.
     fn send(&self, output: Output) {
+        let Some(writer) = &self.writer else {
+            return;
+        };
         // A thread that ended could not write; `finish` says why.
-        if let Some(writer) = &self.writer {
+        if let Err(TrySendError::Full(output)) = writer.output.try_send(output) {
+            self.wake();
             drop(writer.output.send(output));
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(writer) = &self.writer {
+            writer.thread.thread().unpark();
         }
     }
 
@@ -317,6 +338,7 @@ impl Recorder {
             return Ok(());
         };
         drop(output);
+        thread.thread().unpark();
         thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the thread that writes died")))
@@ -370,32 +392,46 @@ fn write_out(
 ) -> io::Result<()> {
     let mut ticks = 0;
     loop {
-        let received = if ticks < TICKS_AWAKE {
-            chunks.recv_timeout(TICK)
+        match chunks.try_recv() {
+            Ok(received) => {
+                ticks = 0;
+                write_one(received, written, &mut output)?;
+                continue;
+            }
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return output.flush(),
+        }
+        if ticks < TICKS_AWAKE {
+            ticks += 1;
+            clock.move_on();
+            attention.store(true, Ordering::Release);
+            std::thread::park_timeout(TICK);
         } else {
             clock.shown.store(STOPPED, Ordering::Relaxed);
             attention.store(true, Ordering::Release);
-            chunks.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        };
-        match received {
-            Ok(Output::Records(mut records)) => {
-                output.write_all(records.as_bytes())?;
-                records.clear();
-                // Without room, it is one chunk more to allocate.
-                drop(written.try_send(records));
-            }
-            Ok(Output::Text(text)) => {
-                let mut bytes = text.into_bytes();
-                pad(&mut bytes);
-                output.write_all(&bytes)?;
-            }
-            Ok(Output::Wake) => ticks = 0,
-            Err(RecvTimeoutError::Timeout) => ticks += 1,
-            Err(RecvTimeoutError::Disconnected) => return output.flush(),
-        }
-        if ticks < TICKS_AWAKE {
-            clock.move_on();
-            attention.store(true, Ordering::Release);
+            std::thread::park();
+            ticks = 0;
         }
     }
+}
+
+fn write_one(
+    received: Output,
+    written: &SyncSender<Vec<Words>>,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    match received {
+        Output::Records(mut records) => {
+            output.write_all(records.as_bytes())?;
+            records.clear();
+            // There is room for all that there are.
+            drop(written.try_send(records));
+        }
+        Output::Text(text) => {
+            let mut bytes = text.into_bytes();
+            pad(&mut bytes);
+            output.write_all(&bytes)?;
+        }
+    }
+    Ok(())
 }

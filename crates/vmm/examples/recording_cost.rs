@@ -39,10 +39,7 @@ const SLICE_READS: u32 = 4000;
 fn bus(recorded: bool) -> Bus {
     let topology = Topology::from_toml(TOPOLOGY).unwrap();
     let messages = MessageLog::new(None);
-    let hierarchy = topology.compose(
-        &mut ExternallyManagedMmioIntercepts,
-        Some(messages.clone()),
-    );
+    let hierarchy = topology.compose(&mut ExternallyManagedMmioIntercepts, Some(messages.clone()));
     let bus = Bus::new(&topology, hierarchy.unwrap());
     if recorded {
         let recorder = Recorder::start(TOPOLOGY, std::io::sink()).unwrap();
@@ -78,6 +75,9 @@ fn main() {
     for (name, mut times) in NAMES.into_iter().zip(times) {
         times.sort_unstable();
         let median = times[times.len() / 2];
-        println!("{name} {:.2}", median.as_secs_f64() * 1e9 / f64::from(SLICE_READS));
+        println!(
+            "{name} {:.2}",
+            median.as_secs_f64() * 1e9 / f64::from(SLICE_READS)
+        );
     }
 }

@@ -67,7 +67,14 @@ impl Program {
             process::cargo()
                 .current_dir(&workspace.root)
                 .env("RUSTFLAGS", "-C target-feature=+crt-static")
-                .args(["build", "--quiet", "--package", PACKAGE, "--package", PROGRAM])
+                .args([
+                    "build",
+                    "--quiet",
+                    "--package",
+                    PACKAGE,
+                    "--package",
+                    PROGRAM,
+                ])
                 .args(["--target", TARGET, "--profile", PROFILE])
                 .arg("--target-dir")
                 .arg(&folder),

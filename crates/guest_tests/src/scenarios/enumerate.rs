@@ -17,7 +17,6 @@ use pcie_topology::NamedFunction;
 use pcie_topology::PortSpec;
 use pcie_topology::SwitchSpec;
 use pcie_topology::Topology;
-use pcie_topology::WindowKind;
 use pcie_topology::Windows;
 use recording::Event;
 use serde_json::Value;
@@ -185,7 +184,7 @@ fn count_exits(sides: &mut Sides) -> Result<()> {
         };
         let window = windows.at(address).context("it was in a window")?;
         let kind = match window.kind {
-            WindowKind::Ecam => config,
+            pcie_topology::WindowKind::Ecam => config,
             _ => memory,
         };
         *answered.entry(kind).or_default() += 1;

@@ -261,10 +261,7 @@ fn compare_port(booted: &mut Booted, drawn: &Value, address: &str) -> Result<()>
     // An upstream port has a link above it and no slot.
     agree(
         "link",
-        &(
-            number(drawn, "/link/speed")?,
-            number(drawn, "/link/width")?,
-        ),
+        &(number(drawn, "/link/speed")?, number(drawn, "/link/width")?),
         &(link & 0xf, link >> 4 & 0x3f),
     )?;
     let port = text(drawn, "/kind")?;
