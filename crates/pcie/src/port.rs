@@ -29,6 +29,7 @@ pub use settings::PortError;
 pub use settings::PortOptions;
 pub(crate) use upstream::PortIntx;
 
+use crate::claims::ClaimsChanged;
 use bar::PortBar;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
@@ -97,6 +98,9 @@ pub(crate) struct PcieDownstreamPort {
     cxl_component_registers: Option<CxlComponentRegisters>,
     /// What comes through to the device, as it was told last.
     below: Upstream,
+    /// Tells the bus that what the port claims changed.
+    #[inspect(skip)]
+    pub(crate) claims_changed: ClaimsChanged,
     #[inspect(skip)]
     intx: PortIntx,
     /// It has Downstream Port Containment.
@@ -248,6 +252,7 @@ impl PcieDownstreamPort {
             cxl_component_registers: is_cxl.then(|| component_registers(&options.cxl)),
             bar: bar.map(|definition| PortBar::new(definition, msix)),
             below: Upstream::closed(),
+            claims_changed: ClaimsChanged::default(),
             intx,
         })
     }

@@ -1,6 +1,7 @@
 //! The functions of one bus, and the way to the buses below: what a root complex and a switch have in common.
 
 use crate::MAX_FUNCTIONS_PER_BUS;
+use crate::claims::ClaimTable;
 use crate::messages::Operated;
 use crate::port::PcieDownstreamPort;
 use crate::port::PortState;
@@ -34,6 +35,36 @@ pub(crate) enum Occupant {
         /// The endpoint.
         device: Box<dyn GenericPciBusDevice>,
     },
+}
+
+impl Occupant {
+    fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        match self {
+            Self::Port(port) => port.mmio_read(address, data),
+            Self::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
+        }
+    }
+
+    fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        match self {
+            Self::Port(port) => port.mmio_write(address, data),
+            Self::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
+        }
+    }
+
+    fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        match self {
+            Self::Port(bridge) => bridge.io_read(port, data),
+            Self::Integrated { device, .. } => device.managed()?.io_read(port, data),
+        }
+    }
+
+    fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        match self {
+            Self::Port(bridge) => bridge.io_write(port, data),
+            Self::Integrated { device, .. } => device.managed()?.io_write(port, data),
+        }
+    }
 }
 
 /// A function and its place.
@@ -70,6 +101,7 @@ pub(crate) struct PortSet {
     pub(crate) operated: Operated,
     /// Accesses for a device that was not ready (PCIe 6.2 section 2.3.1: Request Retry Status).
     request_retries: u64,
+    claims: ClaimTable,
 }
 
 impl PortSet {
@@ -83,6 +115,13 @@ impl PortSet {
                 *entry = index;
             }
         }
+        let claims = ClaimTable::default();
+        for function in &mut functions {
+            if let Occupant::Port(port) = &mut function.occupant {
+                port.claims_changed = claims.changed().clone();
+            }
+        }
+        claims.changed().set();
         Self {
             functions,
             by_devfn,
@@ -93,6 +132,7 @@ impl PortSet {
             unsupported_requests: 0,
             operated: Operated::default(),
             request_retries: 0,
+            claims,
         }
     }
 
@@ -294,42 +334,58 @@ impl PortSet {
 
     /// Reads memory that a function or a device below claims.
     pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
-        self.functions
-            .iter_mut()
-            .find_map(|f| match &mut f.occupant {
-                Occupant::Port(port) => port.mmio_read(address, data),
-                Occupant::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
-            })
+        let claimant = self.claims().memory(address);
+        self.first_answer(claimant, |occupant| occupant.mmio_read(address, data))
     }
 
     /// Writes memory that a function or a device below claims.
     pub(crate) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
-        self.functions
-            .iter_mut()
-            .find_map(|f| match &mut f.occupant {
-                Occupant::Port(port) => port.mmio_write(address, data),
-                Occupant::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
-            })
+        let claimant = self.claims().memory(address);
+        self.first_answer(claimant, |occupant| occupant.mmio_write(address, data))
     }
 
     /// Reads from I/O ports that a device on the bus or below claims.
     pub(crate) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
-        self.functions
-            .iter_mut()
-            .find_map(|f| match &mut f.occupant {
-                Occupant::Port(bridge) => bridge.io_read(port, data),
-                Occupant::Integrated { device, .. } => device.managed()?.io_read(port, data),
-            })
+        let claimant = self.claims().io(port);
+        self.first_answer(claimant, |occupant| occupant.io_read(port, data))
     }
 
     /// Writes to I/O ports that a device on the bus or below claims.
     pub(crate) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        let claimant = self.claims().io(port);
+        self.first_answer(claimant, |occupant| occupant.io_write(port, data))
+    }
+
+    /// The table of what the ports claim, as of now.
+    fn claims(&mut self) -> &ClaimTable {
+        let functions = &self.functions;
+        self.claims.refresh(|| {
+            let ports = (0u16..).zip(functions);
+            ports.filter_map(|(index, function)| match &function.occupant {
+                Occupant::Port(port) => Some((index, port.claims())),
+                Occupant::Integrated { .. } => None,
+            })
+        });
+        &self.claims
+    }
+
+    /// Asks the port that claims an address, then the endpoints on the bus; and the other ports, too, if that port has nothing there:
+    /// the guest may have made windows overlap.
+    fn first_answer(
+        &mut self,
+        claimant: Option<u16>,
+        mut access: impl FnMut(&mut Occupant) -> Option<IoResult>,
+    ) -> Option<IoResult> {
+        let claimed = claimant
+            .and_then(|index| self.functions.get_mut(usize::from(index)))
+            .and_then(|function| access(&mut function.occupant));
+        if claimed.is_some() {
+            return claimed;
+        }
         self.functions
             .iter_mut()
-            .find_map(|f| match &mut f.occupant {
-                Occupant::Port(bridge) => bridge.io_write(port, data),
-                Occupant::Integrated { device, .. } => device.managed()?.io_write(port, data),
-            })
+            .filter(|f| claimant.is_some() || matches!(f.occupant, Occupant::Integrated { .. }))
+            .find_map(|f| access(&mut f.occupant))
     }
 
     /// The bridges above let `upstream` through to the bus from now on.

@@ -33,6 +33,15 @@
 
 #![forbid(unsafe_code)]
 
+/// The guide's examples, compiled and run.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/device.md")]
+    struct Device;
+    #[doc = include_str!("../../../docs/monitor.md")]
+    struct Monitor;
+}
+
 pub mod outline;
 pub mod session;
 pub mod tables;

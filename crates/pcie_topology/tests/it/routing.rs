@@ -269,6 +269,7 @@ fn each_window_of_each_bridge_gates_what_lies_in_it() {
         assert_eq!(chain.mapped(), [None, MAPPED[1], None, None, None]);
         chain.open(bridge);
         assert_eq!(chain.mapped(), MAPPED, "{bridge}");
+        assert_eq!(chain.read(0x8000_0000), Ok(0), "{bridge}");
     }
 }
 

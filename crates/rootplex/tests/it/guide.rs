@@ -5,6 +5,7 @@ use crate::live::Served;
 use crate::live::get;
 
 const GUIDE: &str = include_str!("../../../../docs/inspecting.md");
+const DESCRIBING: &str = include_str!("../../../../docs/topology.md");
 
 /// The commands of the console blocks, each with the lines that follow it.
 fn commands() -> Vec<(&'static str, Vec<&'static str>)> {
@@ -49,4 +50,15 @@ fn every_command_of_the_guide_does_what_the_guide_says() {
         assert_eq!(output.status.success(), expected.is_empty(), "{command}");
     }
     assert!(run >= 15, "{run} commands");
+}
+
+#[test]
+fn the_description_of_the_guide_is_composed_and_brought_up() {
+    let (_, rest) = DESCRIBING.split_once("```toml\n").unwrap();
+    let (description, _) = rest.split_once("```").unwrap();
+    let session = rootplex::session::Session::compose(description).unwrap();
+    let tree = session.tree().to_string();
+    for name in ["front-slot", "net0", "switch0", "right"] {
+        assert!(tree.contains(name), "{name}: {tree}");
+    }
 }
