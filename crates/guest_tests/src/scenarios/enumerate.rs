@@ -51,7 +51,7 @@ const COMPLAINTS: &str =
 /// Exits that have nothing to do with the hierarchy, but those for serial ports, and how many there may be of each: a kernel looks for
 /// the ports of a PC's keyboard, clock and timer, and waits by writes to port 0x80; processors are told to pause by a signal.
 const FURTHER_EXITS: &[(ExitKind, u64)] = &[
-    (ExitKind::Port, 100),
+    (ExitKind::Port, 400),
     (ExitKind::IoRead, 0),
     (ExitKind::IoWrite, 0),
     (ExitKind::Unclaimed, 10),

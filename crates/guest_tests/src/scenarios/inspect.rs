@@ -72,6 +72,8 @@ const KERNEL_LINES: &[&str] = &[
     "NUMA node:",
     "IOMMU group:",
     "Physical Slot:",
+    // The label that ACPI tells of a slot.
+    "DeviceName:",
     // Of a function without a pin, whose messages the kernel has given a number.
     "Interrupt: pin ?",
 ];
