@@ -1,14 +1,18 @@
 //! All scenarios. A scenario that is not in this table does not exist.
 
 mod boot_time;
+mod cxl;
+mod described;
 mod disk;
 mod enumerate;
+mod errors;
 mod hot_plug;
 mod inspect;
 mod msix;
 mod reboot;
 mod resets;
 mod save_restore;
+mod slots;
 mod surprise;
 
 use crate::host::GuestImage;
@@ -59,7 +63,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 1,
         timeout_s: 400,
         quick: false,
-        topology: surprise::topology,
+        topology: described::one_slot,
         steps: surprise::steps,
         restored: None,
     },
@@ -79,7 +83,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 1,
         timeout_s: 240,
         quick: false,
-        topology: resets::topology,
+        topology: described::one_slot,
         steps: resets::steps,
         restored: None,
     },
@@ -89,7 +93,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 2,
         timeout_s: 240,
         quick: false,
-        topology: msix::topology,
+        topology: described::one_slot,
         steps: msix::steps,
         restored: None,
     },
@@ -101,6 +105,36 @@ pub(crate) const ALL: &[Scenario] = &[
         quick: false,
         topology: reboot::topology,
         steps: reboot::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "slots",
+        summary: "odd orders: two slots at once, a button pressed twice, cards while booting, saved before the guest answered",
+        cpus: 1,
+        timeout_s: 400,
+        quick: false,
+        topology: slots::topology,
+        steps: slots::steps,
+        restored: Some(slots::restored),
+    },
+    Scenario {
+        name: "errors",
+        summary: "correctable, non-fatal and fatal errors are counted and recovered from under load, by AER and by DPC; a card wakes",
+        cpus: 1,
+        timeout_s: 400,
+        quick: false,
+        topology: errors::topology,
+        steps: errors::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "cxl",
+        summary: "Linux's CXL drivers find host bridges, windows, ports and decoders where they were described",
+        cpus: 1,
+        timeout_s: 180,
+        quick: false,
+        topology: cxl::topology,
+        steps: cxl::steps,
         restored: None,
     },
 ];
@@ -122,6 +156,7 @@ pub(crate) const OF_PROGRAM: &[ProgramScenario] = &[ProgramScenario {
 pub(crate) fn probe(image: &GuestImage) -> Result<()> {
     let topology = Topology {
         root_complex: vec![RootComplexSpec::new("rc0", 0xe000_0000)],
+        ..Topology::default()
     };
     let machine = Machine::new(image.config(topology, 1))?;
     scenario::run(machine, BOOT_TIMEOUT, |sides| {

@@ -19,6 +19,7 @@ pub(crate) use save_restore::ConfigState;
 pub(crate) use save_restore::CxlState;
 pub(crate) use save_restore::PortState;
 pub(crate) use save_restore::PortStateRef;
+pub(crate) use save_restore::saved_port;
 pub(crate) use save_restore::state::LinkedDeviceState;
 pub use settings::CxlPortOptions;
 pub use settings::PciePortSettings;

@@ -6,9 +6,8 @@ use crate::Recorder;
 use crate::Summary;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
-use chipset_device::mmio::MmioIntercept;
 use chipset_device::pio::PortIoIntercept;
-use pcie::root::GenericPcieRootComplex;
+use pcie_topology::Complex;
 use pcie_topology::DeviceFactory;
 use pcie_topology::Hierarchy;
 use pcie_topology::Window;
@@ -50,8 +49,8 @@ impl Recorded {
     /// The guest reads memory in one of the windows. A read that fails has its answer in `data` all the same: what the guest is given.
     #[inline]
     pub fn mmio_read(&mut self, window: &Window, address: u64, data: &mut [u8]) -> IoResult {
-        let result = match self.root(window) {
-            Some(root) => root.mmio_read(address, data),
+        let result = match self.complex(window) {
+            Some(complex) => complex.mmio_read(address, data),
             None => IoResult::Err(IoError::NoResponse),
         };
         match result {
@@ -69,8 +68,8 @@ impl Recorded {
     /// The guest writes memory in one of the windows.
     #[inline]
     pub fn mmio_write(&mut self, window: &Window, address: u64, data: &[u8]) -> IoResult {
-        let result = match self.root(window) {
-            Some(root) => root.mmio_write(address, data),
+        let result = match self.complex(window) {
+            Some(complex) => complex.mmio_write(address, data),
             None => IoResult::Err(IoError::NoResponse),
         };
         if let Some(recorder) = &mut self.recorder {
@@ -81,8 +80,8 @@ impl Recorded {
 
     /// The guest reads from a port in one of the windows. As [`Self::mmio_read`].
     pub fn io_read(&mut self, window: &Window, port: u16, data: &mut [u8]) -> IoResult {
-        let result = match self.root(window) {
-            Some(root) => root.io_read(port, data),
+        let result = match self.complex(window) {
+            Some(complex) => complex.root.io_read(port, data),
             None => IoResult::Err(IoError::NoResponse),
         };
         match result {
@@ -98,8 +97,8 @@ impl Recorded {
 
     /// The guest writes to a port in one of the windows.
     pub fn io_write(&mut self, window: &Window, port: u16, data: &[u8]) -> IoResult {
-        let result = match self.root(window) {
-            Some(root) => root.io_write(port, data),
+        let result = match self.complex(window) {
+            Some(complex) => complex.root.io_write(port, data),
             None => IoResult::Err(IoError::NoResponse),
         };
         if let Some(recorder) = &mut self.recorder {
@@ -146,9 +145,8 @@ impl Recorded {
     }
 
     #[inline]
-    fn root(&mut self, window: &Window) -> Option<&mut GenericPcieRootComplex> {
-        let complex = self.hierarchy.complexes.get_mut(window.complex)?;
-        Some(&mut complex.root)
+    fn complex(&mut self, window: &Window) -> Option<&mut Complex> {
+        self.hierarchy.complexes.get_mut(window.complex)
     }
 }
 

@@ -218,6 +218,7 @@ impl Source for Booted {
             }
             Operation::RequestRemoval { port } => Recordable::RequestRemoval { port },
             Operation::PressButton { port } => Recordable::AttentionButton { port },
+            Operation::SetLatch { port, open } => Recordable::Mrl { port, open },
             Operation::PowerFault { port } => Recordable::PowerFault { port },
             // Without its guest, a hierarchy's state is of no use: the machine is saved as a whole.
             Operation::Save | Operation::Restore { .. } => {

@@ -10,6 +10,7 @@
 //! | configuration spaces for `lspci -F` | [`inspect_service::lspci::Dump`] |
 //! | ACPI tables and a device tree | [`tables`] |
 //! | live state | [`session::Session::inspect`] |
+//! | prepared machines in which a card does not appear | [`cases`] |
 //! | proof that save and restore bring all back | [`session::Session::verify`] |
 //!
 //! ```
@@ -42,6 +43,8 @@ mod guide {
     struct Monitor;
 }
 
+pub mod cases;
+mod hot_plug_driver;
 pub mod outline;
 pub mod session;
 pub mod tables;

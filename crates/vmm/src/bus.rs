@@ -29,6 +29,20 @@ use std::task::Poll;
 /// Ports below are the machine's own, and those of devices that a PC has.
 pub(crate) const IO_WINDOW_MIN: u64 = 0x1000;
 
+/// The CXL windows that the description places, so that memory keeps clear of them; others are placed above memory. No access in
+/// them gets to a device: nothing here decodes memory by HDM decoders.
+pub(crate) fn fixed_cxl_windows(topology: &Topology) -> impl Iterator<Item = Window> {
+    topology.cxl_window.iter().filter_map(|window| {
+        let base = window.base?;
+        Some(Window {
+            name: format!("CXL window '{}'", window.name),
+            kind: WindowKind::Memory,
+            range: base..base.saturating_add(window.size.0),
+            complex: 0,
+        })
+    })
+}
+
 /// Everything behind the exits of the processors. It needs no KVM, so that whatever dispatches accesses can be tested, and timed, with it.
 ///
 /// ```
@@ -246,6 +260,25 @@ mod tests {
         let mut data = [0; 4];
         bus.memory_read(address, &mut data);
         u32::from_le_bytes(data)
+    }
+
+    #[test]
+    fn memory_keeps_clear_of_a_cxl_window_that_is_placed() {
+        let text = r#"
+            root_complex = [{ name = "cxl0", ecam = 0xe000_0000, chbcr = 0xf000_0000 }]
+            cxl_window = [
+                { name = "anywhere", size = "1G", targets = ["cxl0"] },
+                { name = "placed", base = 0x1_4000_0000, size = "1G", targets = ["cxl0"] },
+            ]
+        "#;
+        let windows: Vec<_> = fixed_cxl_windows(&Topology::from_toml(text).unwrap()).collect();
+        assert!(crate::memory::MemoryLayout::new(4096, &windows).is_ok());
+        assert_eq!(
+            crate::memory::MemoryLayout::new(4097 + 256, &windows)
+                .unwrap_err()
+                .to_string(),
+            "memory of 4353 MiB reaches up to 0x150100000, into CXL window 'placed' at 0x140000000"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::MachineError;
 use crate::boot::BootSource;
+use crate::bus;
 use crate::bus::Bus;
 use crate::bus::IO_WINDOW_MIN;
 use crate::control::Control;
@@ -108,7 +109,9 @@ impl MachineConfig {
                 start: window.range.start,
             });
         }
-        Ok(MemoryLayout::new(self.memory_mib, windows.memory())?)
+        let mut in_the_way = windows.memory().to_vec();
+        in_the_way.extend(bus::fixed_cxl_windows(&self.topology));
+        Ok(MemoryLayout::new(self.memory_mib, &in_the_way)?)
     }
 }
 
@@ -418,7 +421,8 @@ impl Machine {
         {
             boot.cmdline = format!("{} tsc_early_khz={khz} tsc=reliable", boot.cmdline);
         }
-        let tables = firmware::tables(&self.shared.config.topology, self.shared.config.cpus)?;
+        let config = &self.shared.config;
+        let tables = firmware::tables(&config.topology, config.cpus, self.memory.end())?;
         let entry = boot.load(&self.shared.ram, &self.memory, &tables)?;
         first.enter(entry)
     }

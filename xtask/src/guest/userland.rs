@@ -1,7 +1,10 @@
-//! What a guest (level 2) finds in its first file system: busybox, lspci and setpci, and a first process. Level 1 has the programs, too.
+//! What a guest (level 2) finds in its first file system: busybox, lspci and setpci, modules, and a first process. Level 1 has the
+//! programs, too.
 
 use super::cpio::Archive;
 use super::debian::Debian;
+use super::debian::KERNELS;
+use super::kernel;
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,6 +14,9 @@ use std::path::Path;
 
 /// Programs that link dynamically.
 const PROGRAMS: &[&str] = &["lspci", "setpci"];
+
+/// Modules that a scenario loads, of each kernel that a guest may run: `/lib/modules/RELEASE/NAME.ko`.
+const MODULES: &[&str] = &["cxl_acpi"];
 
 /// The first process unless another is given: shows what the guest sees, and ends it.
 const SHOW: &str = "#!/bin/busybox sh
@@ -46,6 +52,13 @@ pub(super) fn add_programs<W: Write>(debian: &Debian, archive: &mut Archive<W>) 
 pub(super) fn write(debian: &Debian, init: Option<&Path>, to: &Path) -> Result<()> {
     let mut archive = Archive::new(BufWriter::new(File::create(to)?))?;
     add_programs(debian, &mut archive)?;
+    for kernel in KERNELS {
+        let release = debian.release(kernel)?;
+        for module in MODULES {
+            let content = kernel::module(debian, kernel, module)?;
+            archive.program(&format!("lib/modules/{release}/{module}.ko"), &content)?;
+        }
+    }
     match init {
         Some(init) => archive.copy("init", init)?,
         None => archive.program("init", SHOW.as_bytes())?,

@@ -123,7 +123,7 @@ pub(super) fn steps(image: &GuestImage) -> Result<()> {
     let report = program::replay()?;
     progress(report.trim());
     ensure!(report.trim().ends_with("no difference"), "{report}");
-    ensure!(report.contains(" 3 operations,"), "{report}");
+    ensure!(report.contains(" 4 operations,"), "{report}");
     ensure!(
         report.contains("records of devices that act on the guest's memory left out"),
         "{report}"

@@ -118,10 +118,12 @@ impl PcieDownstreamPort {
             .set_level(self.has_event() && !self.sends_messages());
     }
 
-    /// Whether an event is pending that the guest wants to be interrupted for.
+    /// Whether an event is pending that the guest wants to be interrupted for. Below D0, slot and link have none: they signal power
+    /// management events instead.
     fn has_event(&self) -> bool {
+        let awake = !self.is_asleep();
         self.pci_express().is_some_and(|pcie| {
-            pcie.hot_plug_event() || pcie.link_bandwidth_event() || pcie.pme_event()
+            awake && (pcie.hot_plug_event() || pcie.link_bandwidth_event()) || pcie.pme_event()
         }) || self.cfg_space.aer().is_some_and(|aer| aer.error_event())
             || self
                 .cfg_space

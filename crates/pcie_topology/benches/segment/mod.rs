@@ -38,6 +38,7 @@ pub(crate) fn whole_segment() -> Topology {
     });
     Topology {
         root_complex: vec![root],
+        ..Topology::default()
     }
 }
 
@@ -50,6 +51,7 @@ pub(crate) fn one_function_each() -> Topology {
     }
     Topology {
         root_complex: vec![root],
+        ..Topology::default()
     }
 }
 
@@ -124,6 +126,7 @@ impl BarBehind {
         }
         let topology = Topology {
             root_complex: vec![spec],
+            ..Topology::default()
         };
         let mut hierarchy = topology
             .compose(&mut ExternallyManagedMmioIntercepts, None)
