@@ -67,8 +67,9 @@ use station::Station;
 use std::sync::Arc;
 use vmcore::interrupt::Interrupt;
 
-/// Function numbers from here on exist below a port only while it forwards by ARI: without, they would be devices other than 0.
-const FIRST_ARI_FUNCTION: u8 = 8;
+/// Functions that are reached on a link: those of device 0, the only one, or with ARI forwarding all (PCIe 6.2 section 7.3.1).
+const FUNCTIONS_OF_A_DEVICE: u16 = 8;
+const FUNCTIONS_WITH_ARI: u16 = 256;
 
 /// A device, and its name.
 pub(crate) type Attached = (Arc<str>, Box<dyn GenericPciBusDevice>);
@@ -92,6 +93,9 @@ pub(crate) struct PcieDownstreamPort {
     cut_off: Option<Attached>,
     /// Nothing but the device itself keeps it from answering: it is not ready yet.
     unready: bool,
+    /// Functions of the device that requests get to.
+    #[inspect(skip)]
+    functions_reached: u16,
     /// What the guest is to do with the device, and who waits for it.
     #[inspect(skip)]
     goals: Goals,
@@ -249,6 +253,7 @@ impl PcieDownstreamPort {
             link: None,
             cut_off: None,
             unready: false,
+            functions_reached: FUNCTIONS_OF_A_DEVICE,
             goals: Goals::default(),
             cxl_component_registers: is_cxl.then(|| component_registers(&options.cxl)),
             bar: bar.map(|definition| PortBar::new(definition, msix)),
@@ -326,10 +331,12 @@ impl PcieDownstreamPort {
         value: &mut u32,
     ) -> Option<IoResult> {
         match &mut self.link {
-            Some((_, device)) if function < FIRST_ARI_FUNCTION || bus != secondary => {
+            Some((_, device))
+                if u16::from(function) < self.functions_reached || bus != secondary =>
+            {
                 device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
             }
-            Some(_) => self.forward_ari_read(secondary, function, offset, value),
+            Some(_) => self.unanswered(),
             None => self.forward_read_once_ready(secondary, bus, function, offset, value),
         }
     }
@@ -350,32 +357,6 @@ impl PcieDownstreamPort {
         device.pci_cfg_read_with_routing(secondary, bus, function, offset, value)
     }
 
-    /// Reads a function above 7 on the secondary bus.
-    // Out of the way of the others: a call in the middle of `forward_read` would cost them a stack frame.
-    #[cold]
-    #[inline(never)]
-    fn forward_ari_read(
-        &mut self,
-        secondary: u8,
-        function: u8,
-        offset: u16,
-        value: &mut u32,
-    ) -> Option<IoResult> {
-        let forwards = self.forwards_ari();
-        if !forwards {
-            return self.unanswered();
-        }
-        let (_, device) = self.link.as_mut()?;
-        device.pci_cfg_read_with_routing(secondary, secondary, function, offset, value)
-    }
-
-    /// A link has one device, number 0: on the secondary bus, other device numbers end at the port unless it forwards by ARI
-    /// (PCIe 6.2 section 7.3.1).
-    fn forwards_ari(&self) -> bool {
-        self.pci_express()
-            .is_some_and(|pcie| pcie.ari_forwarding_enabled())
-    }
-
     /// Writes the enabled bytes of a dword of a function on `bus`, which lies below the port. `None` when nobody takes it.
     pub(crate) fn forward_write(
         &mut self,
@@ -386,7 +367,7 @@ impl PcieDownstreamPort {
         value: u32,
         enables: ByteEnables,
     ) -> Option<IoResult> {
-        let passes = function < FIRST_ARI_FUNCTION || bus != secondary || self.forwards_ari();
+        let passes = u16::from(function) < self.functions_reached || bus != secondary;
         if self.unready {
             self.ready_device();
         }

@@ -4,6 +4,8 @@
 //! the way. Each input to the port ends in [`PcieDownstreamPort::follow`], which puts the device where it belongs.
 
 use super::Attached;
+use super::FUNCTIONS_OF_A_DEVICE;
+use super::FUNCTIONS_WITH_ARI;
 use super::PcieDownstreamPort;
 use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
@@ -137,6 +139,10 @@ impl PcieDownstreamPort {
     /// Puts the device where it belongs, and tells those who wait for it.
     fn reach(&mut self) {
         let passes = self.passes_requests();
+        self.functions_reached = match self.pci_express() {
+            Some(pcie) if pcie.ari_forwarding_enabled() => FUNCTIONS_WITH_ARI,
+            Some(_) | None => FUNCTIONS_OF_A_DEVICE,
+        };
         // A device is asked only when nothing else keeps the request from it.
         let reachable = passes && self.managed().is_none_or(|device| device.is_ready());
         self.unready = passes && !reachable && self.attached().is_some();
