@@ -115,7 +115,7 @@ pub use wire::Writer;
 ///
 /// A value whose type is not a message (an integer, say) is encoded as the only field, number 1, of one.
 pub fn encode<T: Protobuf>(value: T) -> Vec<u8> {
-    let mut writer = Writer::default();
+    let mut writer = Writer::new();
     value.write_root(&mut writer);
     writer.into_bytes()
 }

@@ -47,12 +47,21 @@ impl Key {
 }
 
 /// Collects the bytes of a message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Writer {
     bytes: Vec<u8>,
 }
 
 impl Writer {
+    /// Most messages are no longer than this, so that most take one allocation.
+    const USUAL_BYTES: usize = 96;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: Vec::with_capacity(Self::USUAL_BYTES),
+        }
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -99,17 +108,14 @@ impl Writer {
         }
         // The length is known only now. Nearly all fit into the byte that was left for it; moving the others' bodies is
         // cheaper than working out every length twice.
-        match u8::try_from(length) {
-            Ok(short @ ..0x80) => {
-                if let Some(byte) = self.bytes.get_mut(length_at) {
-                    *byte = short;
-                }
-            }
-            _ => {
-                let mut prefix = Vec::with_capacity(encoding::encoded_len_varint(length as u64));
-                encoding::encode_varint(length as u64, &mut prefix);
-                self.bytes.splice(length_at..body_start, prefix);
-            }
+        let more = encoding::encoded_len_varint(length as u64) - 1;
+        if more > 0 {
+            self.bytes.resize(body_start + length + more, 0);
+            self.bytes
+                .copy_within(body_start..body_start + length, body_start + more);
+        }
+        if let Some(mut prefix) = self.bytes.get_mut(length_at..body_start + more) {
+            encoding::encode_varint(length as u64, &mut prefix);
         }
     }
 }
