@@ -46,11 +46,18 @@ macro_rules! register_block {
                             $offset,
                             size_of::<$repr>(),
                             $reset,
-                            &[$($( $crate::field!($ty, $access, $field $([$high : $low])?) ),*),*],
+                            &$crate::private::fields_by_name([
+                                $($( $crate::field!($ty, $access, $field $([$high : $low])?) ),*),*
+                            ]),
                             $where,
                         ),
                     )+
                 ];
+                const BY_NAME: &'static [u16] = {
+                    const REGISTERS: &[$crate::Register] = <$reg as $crate::BlockRegister>::REGISTERS;
+                    const ORDER: [u16; REGISTERS.len()] = $crate::private::registers_by_name(REGISTERS);
+                    &ORDER
+                };
                 fn index(self) -> usize {
                     self as usize
                 }
