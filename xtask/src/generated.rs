@@ -4,6 +4,7 @@
 
 use crate::commands;
 use crate::layers;
+use crate::topology_keys;
 use crate::workspace::Workspace;
 use anyhow::Context;
 use anyhow::Result;
@@ -30,6 +31,11 @@ const SECTIONS: &[Section] = &[
         page: "docs/testing.md",
         name: "commands",
         make: |_| commands::markdown_table(),
+    },
+    Section {
+        page: "docs/topology.md",
+        name: "keys",
+        make: topology_keys::markdown,
     },
 ];
 

@@ -92,36 +92,44 @@ impl Package {
     ///
     /// - it is missing, and there is no `apt-get`, this user may not use it, or it fails.
     pub(crate) fn install(&self) -> Result<()> {
-        let name = self.name;
         if process::is_installed(self.program) {
             return Ok(());
         }
-        if !process::is_installed("apt-get") {
-            bail!("{name} is not installed, and there is no apt-get to install it with");
-        }
-        let user = process::capture(Command::new("id").arg("-u"))?;
-        let sudo = match user.trim() {
-            "0" => &[][..],
-            _ if process::capture(Command::new("sudo").args(["-n", "true"])).is_ok() => {
-                &["sudo", "-n"][..]
-            }
-            _ => bail!("{name} is not installed, and installing needs rights that this user lacks"),
-        };
-        for step in [
-            &["apt-get", "update"][..],
-            &[
-                "apt-get",
-                "install",
-                "--yes",
-                "--no-install-recommends",
-                name,
-            ],
-        ] {
-            let mut words = sudo.iter().chain(step);
-            let program = words.next().context("a step has a program")?;
-            process::run(Command::new(program).args(words))
-                .with_context(|| format!("{name} cannot be installed"))?;
-        }
-        Ok(())
+        install_package(self.name)
     }
+}
+
+/// Installs a package of the system that is missing.
+///
+/// # Errors
+///
+/// - there is no `apt-get`, this user may not use it, or it fails.
+pub(crate) fn install_package(name: &str) -> Result<()> {
+    if !process::is_installed("apt-get") {
+        bail!("{name} is not installed, and there is no apt-get to install it with");
+    }
+    let user = process::capture(Command::new("id").arg("-u"))?;
+    let sudo = match user.trim() {
+        "0" => &[][..],
+        _ if process::capture(Command::new("sudo").args(["-n", "true"])).is_ok() => {
+            &["sudo", "-n"][..]
+        }
+        _ => bail!("{name} is not installed, and installing needs rights that this user lacks"),
+    };
+    for step in [
+        &["apt-get", "update"][..],
+        &[
+            "apt-get",
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            name,
+        ],
+    ] {
+        let mut words = sudo.iter().chain(step);
+        let program = words.next().context("a step has a program")?;
+        process::run(Command::new(program).args(words))
+            .with_context(|| format!("{name} cannot be installed"))?;
+    }
+    Ok(())
 }

@@ -25,6 +25,7 @@ mod tables;
 mod tally;
 mod test;
 mod tidy;
+mod topology_keys;
 mod workspace;
 
 use std::process::ExitCode;

@@ -26,6 +26,23 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     check(command, status)
 }
 
+/// Runs a command, and returns how it ended and what it said on standard error, which is shown as well.
+///
+/// # Errors
+///
+/// - it cannot be started.
+pub(crate) fn run_and_hear(command: &mut Command) -> Result<(ExitStatus, String)> {
+    announce(command);
+    let output = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::inherit())
+        .output()
+        .with_context(|| cannot_start(command))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    eprint!("{said}");
+    Ok((output.status, said))
+}
+
 /// Runs a command and returns what it prints; its standard error is shown only if it fails.
 ///
 /// # Errors

@@ -90,11 +90,11 @@ impl Model {
     fn new() -> Self {
         let (mut bytes, mut writable) = (vec![0; SIZE], vec![0; SIZE]);
         writable[..usize::try_from(DOORBELL_OFFSET).unwrap()].fill(0xff);
-        // PCIe 6.2 section 7.7.2: address and data take anything, and of Vector Control only the mask bit is there, set after reset.
+        // PCIe 6.2 section 7.7.2: an entry takes anything, reserved bits too, which drivers write back as they read them. The mask bit is
+        // set after reset.
         for entry in 0..VECTORS {
             let at = TABLE + entry * VECTOR_BYTES;
-            writable[at..at + 12].fill(0xff);
-            writable[at + 12] = 1;
+            writable[at..at + VECTOR_BYTES].fill(0xff);
             bytes[at + 12] = 1;
         }
         Self { bytes, writable }

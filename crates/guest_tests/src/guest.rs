@@ -172,9 +172,18 @@ impl Guest {
     ///
     /// - it is not up in time.
     pub(crate) fn reboot(&mut self, within: Duration) -> Result<()> {
-        channel::send(&mut self.to, &Request::Reboot)?;
+        self.begin_reboot()?;
         self.ready(within)?;
         Ok(())
+    }
+
+    /// Starts the guest anew; [`Self::ready`] waits until it is up.
+    ///
+    /// # Errors
+    ///
+    /// - the channel is closed.
+    pub(crate) fn begin_reboot(&mut self) -> Result<()> {
+        Ok(channel::send(&mut self.to, &Request::Reboot)?)
     }
 
     fn ask(&mut self, request: &Request) -> Result<Reply> {

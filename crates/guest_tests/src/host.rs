@@ -143,6 +143,28 @@ impl Host {
         Ok(self.handle.plug(port, endpoint)?)
     }
 
+    /// Does with the hierarchy, or asks of it, what is no port's affair.
+    pub(crate) fn with_hierarchy<R>(&self, work: impl FnOnce(&mut Hierarchy) -> R) -> R {
+        self.handle.with_hierarchy(work)
+    }
+
+    /// Where the guest reaches a function, as its sysfs writes it.
+    ///
+    /// # Errors
+    ///
+    /// - there is none of this name, or the guest has not numbered its bus.
+    pub(crate) fn address(&self, name: &str) -> Result<String> {
+        let functions = self.functions();
+        let function = functions
+            .iter()
+            .find(|function| function.name == name)
+            .with_context(|| format!("no function is named '{name}'"))?;
+        let bdf = function
+            .bdf
+            .with_context(|| format!("the guest gave no bus number to {}", function.path))?;
+        Ok(format!("{:04x}:{bdf}", function.segment))
+    }
+
     /// All functions, by their names.
     pub(crate) fn functions(&self) -> Vec<NamedFunction> {
         self.handle

@@ -1,13 +1,17 @@
 //! All scenarios. A scenario that is not in this table does not exist.
 
 mod boot_time;
+mod cxl;
+mod described;
 mod disk;
 mod enumerate;
+mod errors;
 mod hot_plug;
 mod msix;
 mod reboot;
 mod resets;
 mod save_restore;
+mod slots;
 mod surprise;
 
 use crate::host::GuestImage;
@@ -57,7 +61,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 1,
         timeout_s: 400,
         quick: false,
-        topology: surprise::topology,
+        topology: described::one_slot,
         steps: surprise::steps,
         restored: None,
     },
@@ -77,7 +81,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 1,
         timeout_s: 240,
         quick: false,
-        topology: resets::topology,
+        topology: described::one_slot,
         steps: resets::steps,
         restored: None,
     },
@@ -87,7 +91,7 @@ pub(crate) const ALL: &[Scenario] = &[
         cpus: 2,
         timeout_s: 240,
         quick: false,
-        topology: msix::topology,
+        topology: described::one_slot,
         steps: msix::steps,
         restored: None,
     },
@@ -101,6 +105,36 @@ pub(crate) const ALL: &[Scenario] = &[
         steps: reboot::steps,
         restored: None,
     },
+    Scenario {
+        name: "slots",
+        summary: "odd orders: two slots at once, a button pressed twice, cards while booting, saved before the guest answered",
+        cpus: 1,
+        timeout_s: 400,
+        quick: false,
+        topology: slots::topology,
+        steps: slots::steps,
+        restored: Some(slots::restored),
+    },
+    Scenario {
+        name: "errors",
+        summary: "correctable, non-fatal and fatal errors are counted and recovered from under load, by AER and by DPC; a card wakes",
+        cpus: 1,
+        timeout_s: 400,
+        quick: false,
+        topology: errors::topology,
+        steps: errors::steps,
+        restored: None,
+    },
+    Scenario {
+        name: "cxl",
+        summary: "Linux's CXL drivers find host bridges, windows, ports and decoders where they were described",
+        cpus: 1,
+        timeout_s: 180,
+        quick: false,
+        topology: cxl::topology,
+        steps: cxl::steps,
+        restored: None,
+    },
 ];
 
 /// Boots a guest with an empty root complex.
@@ -111,6 +145,7 @@ pub(crate) const ALL: &[Scenario] = &[
 pub(crate) fn probe(image: &GuestImage) -> Result<()> {
     let topology = Topology {
         root_complex: vec![RootComplexSpec::new("rc0", 0xe000_0000)],
+        ..Topology::default()
     };
     let machine = Machine::new(image.config(topology, 1))?;
     scenario::run(machine, BOOT_TIMEOUT, |sides| {

@@ -13,6 +13,7 @@ use crate::metrics::Sample;
 use crate::saved;
 use crate::topology;
 use crate::topology::Function;
+use crate::topology::Severity;
 use inspect::InspectionBuilder;
 use inspect::Node;
 use inspect::Value;
@@ -23,6 +24,8 @@ use pcie::events::EventKind;
 use pcie::events::FabricEvent;
 use pcie_topology::Hierarchy;
 use pcie_topology::PlugError;
+use pcie_topology::traffic::ComplexTraffic;
+use pcie_topology::traffic::Traffic;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -67,6 +70,7 @@ impl Source for Mutex<Hierarchy> {
         let mut families = gauges(&ports);
         families.extend(self.port_counters(&ports));
         families.extend(self.root_complex_counters(&topology));
+        families.extend(self.traffic());
         families.push(Family {
             name: "rootplex_events".to_string(),
             help: "Events in the log, those that are no longer there among them.".to_string(),
@@ -104,6 +108,7 @@ impl Source for Mutex<Hierarchy> {
             }
             Operation::RequestRemoval { port } => hierarchy.request_removal(&port)?,
             Operation::PressButton { port } => hierarchy.press_attention_button(&port)?,
+            Operation::SetLatch { port, open } => hierarchy.set_mrl(&port, open)?,
             Operation::PowerFault { port } => hierarchy.power_fault(&port)?,
             Operation::Save => return saved::save(&mut hierarchy).map(Outcome::Saved),
             Operation::Restore { state } => saved::restore(&mut hierarchy, &state)?,
@@ -153,6 +158,9 @@ trait Counters {
 
     /// Every counter of the root complexes, a family for each name.
     fn root_complex_counters(&self, topology: &Topology) -> Vec<Family>;
+
+    /// Accesses and messages that went through the ports and root complexes.
+    fn traffic(&self) -> Vec<Family>;
 }
 
 impl Counters for Mutex<Hierarchy> {
@@ -175,6 +183,144 @@ impl Counters for Mutex<Hierarchy> {
         }
         tally.families("root_complex")
     }
+
+    fn traffic(&self) -> Vec<Family> {
+        let (ports, complexes) = {
+            let mut hierarchy = self.lock();
+            (hierarchy.port_traffic(), hierarchy.complex_traffic())
+        };
+        let of_port = |name: &str, help: &str, value: fn(&Traffic) -> u64| Family {
+            name: format!("rootplex_port_{name}"),
+            help: help.to_owned(),
+            kind: Kind::Counter,
+            samples: ports
+                .iter()
+                .map(|port| labelled("port", &port.port, value(&port.traffic)))
+                .collect(),
+        };
+        let of_complex = |name: &str, help: &str, value: fn(&ComplexTraffic) -> u64| Family {
+            name: format!("rootplex_root_complex_{name}"),
+            help: help.to_owned(),
+            kind: Kind::Counter,
+            samples: complexes
+                .iter()
+                .map(|complex| labelled("root_complex", &complex.complex, value(complex)))
+                .collect(),
+        };
+        vec![
+            of_port(
+                "config_reads",
+                "Configuration reads of functions on the buses behind the port.",
+                |traffic| traffic.config_reads,
+            ),
+            of_port(
+                "config_writes",
+                "Configuration writes to functions on the buses behind the port.",
+                |traffic| traffic.config_writes,
+            ),
+            of_port(
+                "msis",
+                "Interrupt messages of functions on the buses behind the port, but for those that the hypervisor delivers by irqfd.",
+                |traffic| traffic.msis,
+            ),
+            of_complex(
+                "config_reads",
+                "Configuration reads, of functions on the root bus too.",
+                |complex| complex.traffic.config_reads,
+            ),
+            of_complex(
+                "config_writes",
+                "Configuration writes, to functions on the root bus too.",
+                |complex| complex.traffic.config_writes,
+            ),
+            of_complex(
+                "msis",
+                "Interrupt messages, those of ports too, but for those that the hypervisor delivers by irqfd.",
+                |complex| complex.traffic.msis,
+            ),
+            of_complex(
+                "memory_reads",
+                "Reads of BARs and host bridge registers.",
+                |complex| complex.memory_reads,
+            ),
+            of_complex(
+                "memory_writes",
+                "Writes to BARs and host bridge registers.",
+                |complex| complex.memory_writes,
+            ),
+        ]
+    }
+}
+
+/// What the counters count, by the names of inspection.
+const HELP: &[(&str, &str)] = &[
+    ("buttons", "Presses of the slot's attention button."),
+    (
+        "commands",
+        "Writes to Slot Control that the slot took as a command.",
+    ),
+    (
+        "correctable_errors",
+        "Correctable errors that the port detected.",
+    ),
+    ("err_cor_received", "ERR_COR messages from below the port."),
+    (
+        "err_fatal_received",
+        "ERR_FATAL messages from below the port.",
+    ),
+    (
+        "err_nonfatal_received",
+        "ERR_NONFATAL messages from below the port.",
+    ),
+    (
+        "hot_plug_interrupts",
+        "Interrupts that the port raised for events of its slot.",
+    ),
+    ("link_changes", "How often the link came up or went down."),
+    (
+        "link_interrupts",
+        "Interrupts that the port raised for the bandwidth of its link.",
+    ),
+    (
+        "mrl_changes",
+        "How often the slot's retention latch opened or closed.",
+    ),
+    ("plugged", "Devices that were plugged into the slot."),
+    (
+        "pme_received",
+        "Power management events from below the port.",
+    ),
+    (
+        "power_faults",
+        "Faults that the slot's power controller found.",
+    ),
+    (
+        "presence_changes",
+        "How often a card came to the slot or left it.",
+    ),
+    (
+        "request_retries",
+        "Configuration requests that were answered with Request Retry Status.",
+    ),
+    ("resets_below", "Resets of all that is below the port."),
+    (
+        "system_errors",
+        "System errors that the port would have raised.",
+    ),
+    (
+        "uncorrectable_errors",
+        "Uncorrectable errors that the port detected.",
+    ),
+    ("unplugged", "Devices that were taken out of the slot."),
+    ("unsupported_requests", "Requests that nothing took."),
+];
+
+fn help(counter: &str) -> String {
+    let known = HELP.iter().find(|(name, _)| *name == counter);
+    known.map_or_else(
+        || format!("What inspection shows as {counter}."),
+        |(_, help)| (*help).to_owned(),
+    )
 }
 
 /// Samples by the name of the counter.
@@ -206,7 +352,7 @@ impl Tally {
 
     fn families(self, of: &str) -> Vec<Family> {
         let family = |(name, samples): (String, Vec<Sample>)| Family {
-            help: format!("What inspection shows as {name}."),
+            help: help(&name),
             name: format!("rootplex_{of}_{name}"),
             kind: Kind::Counter,
             samples,
@@ -215,9 +361,9 @@ impl Tally {
     }
 }
 
-fn sample(port: &Function, value: u64) -> Sample {
+fn labelled(label: &'static str, owner: &str, value: u64) -> Sample {
     Sample {
-        labels: vec![("port", port.name.clone())],
+        labels: vec![(label, owner.to_owned())],
         value,
     }
 }
@@ -230,7 +376,7 @@ fn gauges(ports: &[&Function]) -> Vec<Family> {
         kind: Kind::Gauge,
         samples: ports
             .iter()
-            .filter_map(|port| Some(sample(port, value(port)?)))
+            .filter_map(|port| Some(labelled("port", &port.name, value(port)?)))
             .collect(),
     };
     vec![
@@ -248,6 +394,21 @@ fn gauges(ports: &[&Function]) -> Vec<Family> {
             "slot_powered",
             "Whether the port's slot has power.",
             &|port| Some(port.slot.as_ref()?.powered.into()),
+        ),
+        gauge(
+            "problems",
+            "How much keeps devices below the port from working, as `rootplex port` tells.",
+            &|port| {
+                let problems = port.findings.iter();
+                let problems = problems.filter(|finding| finding.severity == Severity::Problem);
+                port.id?;
+                u64::try_from(problems.count()).ok()
+            },
+        ),
+        gauge(
+            "slot_events_pending",
+            "Kinds of events in the slot's status register that the guest has not taken note of.",
+            &|port| u64::try_from(port.slot.as_ref()?.events.len()).ok(),
         ),
         gauge(
             "errors_pending",

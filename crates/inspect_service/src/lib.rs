@@ -30,13 +30,13 @@
 //! | `GET /inspect/PATH?depth=N&format=json` | the node and `N` levels of directories below it, as JSON or, with `format=text`, as text |
 //! | `PUT /inspect/PATH` | changes a node to what the body says |
 //! | `GET /events?from=N&follow=true&named=true` | server-sent events: hot-plug, link, errors, resets, bus numbers |
-//! | `GET /metrics` | OpenMetrics, or the older text form for those who accept `text/plain` only |
+//! | `GET /metrics` | counters and gauges of ports and root complexes: OpenMetrics for those who accept it, else the older text form |
 //! | `GET /topology?format=json` | the hierarchy as JSON or, with `format=svg`, as a drawing |
 //! | `GET /registers` | the register tables as JSON: names, offsets, fields, access rights, sections |
 //! | `GET /lspci` | the configuration spaces, for `lspci -F` |
 //! | `POST /ports/NAME/plug` | plugs the endpoint that the body describes in JSON |
 //! | `POST /ports/NAME/unplug?surprise=false` | takes out what is in the slot, if the guest let it go or with `surprise=true` |
-//! | `POST /ports/NAME/request-removal`, `button`, `power-fault` | what an operator does to a slot |
+//! | `POST /ports/NAME/request-removal`, `button`, `latch?open=true`, `power-fault` | what an operator does to a slot |
 //! | `GET /state`, `PUT /state` | saves the state, restores it |
 //! | `GET /` | over TCP, a page for a browser that draws the hierarchy and follows it |
 //!

@@ -44,6 +44,26 @@ pub enum Format {
 }
 
 impl Format {
+    /// What a client likes best that sends this `Accept` (RFC 9110 section 12.5.1). OpenMetrics only if it is named: the older form can be
+    /// read by everyone.
+    pub fn preferred(accept: &str) -> Self {
+        let weight = |media_type: &str| {
+            let named = accept.split(',').find_map(|range| {
+                let mut parts = range.split(';').map(str::trim);
+                let is_named = parts.next()?.eq_ignore_ascii_case(media_type);
+                let q = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+                is_named.then_some(q.unwrap_or(1.0))
+            });
+            named.unwrap_or(0.0)
+        };
+        let open_metrics = weight("application/openmetrics-text");
+        if open_metrics > 0.0 && open_metrics >= weight("text/plain") {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
     /// The media type.
     pub const fn media_type(self) -> &'static str {
         match self {
@@ -149,6 +169,29 @@ mod tests {
              rootplex_ports 2\n\
              # EOF\n"
         );
+    }
+
+    #[test]
+    fn a_client_gets_the_form_it_likes_best() {
+        for (accept, format) in [
+            ("", Format::Prometheus),
+            ("*/*", Format::Prometheus),
+            ("text/plain", Format::Prometheus),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            // What Prometheus 3 sends.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,\
+                 text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                Format::OpenMetrics,
+            ),
+            (
+                "text/plain, Application/OpenMetrics-Text; q=0.5",
+                Format::Prometheus,
+            ),
+            ("application/openmetrics-text;q=0", Format::Prometheus),
+        ] {
+            assert_eq!(Format::preferred(accept), format, "{accept}");
+        }
     }
 
     #[test]

@@ -62,6 +62,7 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .route("/ports/{port}/unplug", post(unplug))
         .route("/ports/{port}/request-removal", post(request_removal))
         .route("/ports/{port}/button", post(button))
+        .route("/ports/{port}/latch", post(latch))
         .route("/ports/{port}/power-fault", post(power_fault))
         .route("/state", get(save).put(restore))
         .fallback(async || {
@@ -282,12 +283,7 @@ async fn metrics(
         .get(header::ACCEPT)
         .and_then(|accepted| accepted.to_str().ok())
         .unwrap_or("");
-    // A collector that can read OpenMetrics says so; one that names plain text alone cannot.
-    let format = if accepted.contains("text/plain") && !accepted.contains("openmetrics") {
-        Format::Prometheus
-    } else {
-        Format::OpenMetrics
-    };
+    let format = Format::preferred(accepted);
     let families = service.call(|source| source.metrics()).await?;
     let text = Exposition(&families, format).to_string();
     Ok(([(header::CONTENT_TYPE, format.media_type())], text).into_response())
@@ -386,6 +382,22 @@ async fn request_removal(
 async fn button(State(service): Shared, at: Result<Path<String>, PathRejection>) -> Answer {
     let port = path(at)?;
     operate(&service, Operation::PressButton { port }).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LatchQuery {
+    open: bool,
+}
+
+async fn latch(
+    State(service): Shared,
+    at: Result<Path<String>, PathRejection>,
+    parameters: Result<Query<LatchQuery>, QueryRejection>,
+) -> Answer {
+    let open = query(parameters)?.open;
+    let port = path(at)?;
+    operate(&service, Operation::SetLatch { port, open }).await
 }
 
 async fn power_fault(State(service): Shared, at: Result<Path<String>, PathRejection>) -> Answer {

@@ -112,6 +112,13 @@ pub enum Operation {
         /// The port.
         port: String,
     },
+    /// Opens or closes a slot's retention latch.
+    SetLatch {
+        /// The port.
+        port: String,
+        /// Whether it is open then.
+        open: bool,
+    },
     /// Lets a slot's power controller find a fault.
     PowerFault {
         /// The port.

@@ -1,9 +1,15 @@
 //! A hierarchy as the guest has numbered it: names, addresses, links, slots, errors.
 
+mod bars;
 mod drawing;
+mod findings;
 mod registers;
 
 pub use drawing::Drawing;
+pub use findings::Finding;
+pub use findings::RULES;
+pub use findings::Rule;
+pub use findings::Severity;
 
 use crate::lspci::ConfigSpace;
 use pci_spec::Bdf;
@@ -78,6 +84,12 @@ pub struct Function {
     pub link: Option<Link>,
     /// Its slot, if it is a port with one.
     pub slot: Option<Slot>,
+    /// Its Base Address registers.
+    #[serde(default)]
+    pub bars: Vec<Bar>,
+    /// What keeps it, or what is below it, from working; what comes first is the likelier cause.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// The errors in its AER status registers, or else in Device Status, by the names of the bits.
     pub errors: Vec<String>,
     /// The functions on its secondary bus.
@@ -129,6 +141,44 @@ pub struct Slot {
     pub attention_button: bool,
     /// Whether there is a power controller.
     pub power_controller: bool,
+    /// Whether the retention latch is open, if a sensor tells (MRL).
+    #[serde(default)]
+    pub latch_open: Option<bool>,
+    /// Whether the electromechanical interlock holds the card, if there is one.
+    #[serde(default)]
+    pub interlock_engaged: Option<bool>,
+}
+
+/// A Base Address register that asks for address space (PCIe 6.2 section 7.5.1.2.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bar {
+    /// Its number.
+    pub index: u8,
+    /// `io`, `memory32`, `memory32_prefetchable`, `memory64` or `memory64_prefetchable`.
+    pub kind: String,
+    /// How many bytes it asks for.
+    pub size: u64,
+    /// What it holds; 0 before the guest gives it an address.
+    pub address: u64,
+}
+
+impl Bar {
+    fn is_64_bit(&self) -> bool {
+        self.kind.starts_with("memory64")
+    }
+
+    fn is_memory(&self) -> bool {
+        self.kind.starts_with("memory")
+    }
+
+    fn is_prefetchable(&self) -> bool {
+        self.kind.ends_with("_prefetchable")
+    }
+
+    /// The last byte that it decodes, if it has an address.
+    fn last(&self) -> Option<u64> {
+        (self.address != 0).then(|| self.address.saturating_add(self.size.saturating_sub(1)))
+    }
 }
 
 /// Speeds by the encoding of Link Status, from 1.
@@ -333,7 +383,11 @@ impl<R: Reach> Survey<R> {
             Kind::Endpoint | Kind::Integrated | Kind::EventCollector => Vec::new(),
             _ => self.below(complex, prefix, Some(&named.name), forwards),
         };
-        let function = Function {
+        let bars = match &image {
+            Some(image) => self.bars(&named.path, image),
+            None => Vec::new(),
+        };
+        let mut function = Function {
             kind,
             address: address.map(|address| address.to_string()),
             id: image.as_ref().map(Image::id),
@@ -343,10 +397,15 @@ impl<R: Reach> Survey<R> {
             link: image.as_ref().and_then(Image::link),
             slot: image.as_ref().and_then(Image::slot),
             errors: image.as_ref().map(Image::errors).unwrap_or_default(),
+            bars,
+            findings: Vec::new(),
             below,
             name: named.name,
             path: named.path,
         };
+        if let Some(image) = &image {
+            function.findings = findings::of(&function, image);
+        }
         if let (Some(address), Some(image)) = (address, image) {
             self.spaces.push(ConfigSpace {
                 address,
@@ -355,6 +414,19 @@ impl<R: Reach> Survey<R> {
             });
         }
         function
+    }
+
+    /// The function's Base Address registers: what they ask for, by inspection, and what they hold.
+    fn bars(&mut self, path: &str, image: &Image) -> Vec<Bar> {
+        let path = format!("{path}/cfg_space/bars");
+        let node = self.reach.with(|hierarchy| {
+            inspect::InspectionBuilder::new(&path)
+                .depth(Some(1))
+                .inspect(hierarchy)
+        });
+        bars::read(node.results(), |index, is_64_bit| {
+            image.bar_address(index, is_64_bit)
+        })
     }
 
     /// The function's configuration space, in several turns; `None` if it does not answer.

@@ -49,13 +49,11 @@ use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::caps::power_management::PowerManagementCapabilities;
-use pci_core::spec::errors::ErrorMessage;
 use pci_core::spec::hwid::ClassCode;
 use pci_core::spec::hwid::HardwareIds;
 use pci_core::spec::hwid::ProgrammingInterface;
 use pci_core::spec::hwid::Subclass;
 use pci_core::spec::messages::Message;
-use pci_core::spec::messages::MessageKind;
 use pcie_topology::Seat;
 use reg_table::Reset;
 use std::sync::Arc;
@@ -80,8 +78,6 @@ pub struct NvmeController {
     pub(crate) controller: Arc<Controller>,
     pub(crate) name: Arc<str>,
     fabric: Fabric,
-    /// Error messages that were not fetched yet.
-    messages: Vec<ErrorMessage>,
     /// Last, so that the threads end when nothing else is left to do.
     _workers: Workers,
 }
@@ -134,7 +130,6 @@ impl NvmeController {
             controller,
             name: config.name.as_str().into(),
             fabric: Fabric::default(),
-            messages: Vec::new(),
         })
     }
 
@@ -333,24 +328,14 @@ impl ManagedDevice for NvmeController {
             let name = name.to_owned();
             return Err(StimulusError::NoFunction { name, function });
         }
-        let Stimulus::Error(error) = stimulus else {
-            return Err(stimulus.refused_by(name));
-        };
-        // They are fetched at once; a controller by itself keeps the last error's.
-        self.messages = self.cfg_space.record_error(error).messages().collect();
+        self.cfg_space.stimulate(name, stimulus)?;
         self.fabric.announce_message();
         Ok(())
     }
 
     fn take_messages(&mut self, bus: u8) -> Vec<Message> {
-        let messages = std::mem::take(&mut self.messages).into_iter();
         let source = Bdf::from_devfn(bus, 0);
-        messages
-            .map(|error| Message {
-                kind: MessageKind::Error(error),
-                source,
-            })
-            .collect()
+        self.cfg_space.take_messages(source).collect()
     }
 
     fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {

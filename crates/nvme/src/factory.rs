@@ -98,7 +98,7 @@ impl NvmeFactory {
         spec: &EndpointSpec,
         connections: DeviceConnections<'_>,
     ) -> Result<NvmeController, NvmeError> {
-        let options: Options = spec
+        let options: NvmeOptions = spec
             .options
             .0
             .clone()
@@ -137,21 +137,30 @@ impl DeviceFactory for NvmeFactory {
     }
 }
 
+/// An NVMe controller with one namespace, over a file or in memory.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Options {
+struct NvmeOptions {
+    /// The file that holds the blocks.
     file: Option<PathBuf>,
+    /// Without `file`, how much memory holds the blocks. With `file`, how long the file is made where there is none.
     size: Option<Size>,
+    /// The guest cannot write: for a `file`.
     #[serde(default)]
     read_only: bool,
+    /// I/O queue pairs, 1 to 128; 8 unless said.
     queues: Option<u16>,
+    /// Threads that carry out I/O commands, 1 to 16; 4 unless said.
     workers: Option<u16>,
+    /// Serial number, 1 to 20 printable ASCII characters; derived from the name unless said.
     serial: Option<String>,
+    /// Model, 1 to 40 printable ASCII characters.
     model: Option<String>,
+    /// Bytes of a block, 512 or 4096; 512 unless said.
     block_size: Option<u32>,
 }
 
-impl Options {
+impl NvmeOptions {
     fn storage(&self) -> Result<Box<dyn Storage>, NvmeError> {
         let wrong = |text: &str| Err(NvmeError::Options(text.to_owned()));
         match (&self.file, self.size) {

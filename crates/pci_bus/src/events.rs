@@ -92,11 +92,11 @@ impl fmt::Display for EventKind {
             Self::PowerOn => "power on",
             Self::PowerOff => "power off",
             Self::PowerFault => "power fault",
-            Self::LinkUp { speed, width } => return write!(f, "link up: {speed:?} {width:?}"),
+            Self::LinkUp { speed, width } => return write!(f, "link up: {}", Rate(*speed, *width)),
             Self::LinkDown => "link down",
             Self::LinkDisabled => "link disabled",
             Self::LinkRetrained { speed, width } => {
-                return write!(f, "link retrained: {speed:?} {width:?}");
+                return write!(f, "link retrained: {}", Rate(*speed, *width));
             }
             Self::Reset(Reset::Cold) => "cold reset",
             Self::Reset(Reset::Hot) => "hot reset",
@@ -120,6 +120,24 @@ impl fmt::Display for EventKind {
             Self::ContainmentReleased => "containment released",
         };
         f.write_str(name)
+    }
+}
+
+/// A link's speed and width as people write them: `32 GT/s x16`.
+struct Rate(LinkSpeed, LinkWidth);
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let speed = match self.0 {
+            LinkSpeed::Speed2_5GtS => "2.5",
+            LinkSpeed::Speed5_0GtS => "5",
+            LinkSpeed::Speed8_0GtS => "8",
+            LinkSpeed::Speed16_0GtS => "16",
+            LinkSpeed::Speed32_0GtS => "32",
+            LinkSpeed::Speed64_0GtS => "64",
+            _ => "?",
+        };
+        write!(f, "{speed} GT/s x{}", self.1.0)
     }
 }
 
@@ -455,12 +473,15 @@ mod tests {
             EventKind::Error(DetectedError::Correctable(bad)),
             "",
         );
+        let (speed, width) = (LinkSpeed::Speed2_5GtS, LinkWidth::X4);
+        log.push(&name(), None, EventKind::LinkUp { speed, width }, "");
         let shown: Vec<_> = log.since(0).iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,
             [
                 "rp0: uncorrectable error: SURPRISE_DOWN (card pulled)",
                 "rp0: correctable error: BAD_TLP, BAD_DLLP",
+                "rp0: link up: 2.5 GT/s x4",
             ]
         );
     }

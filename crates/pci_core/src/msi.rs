@@ -1,10 +1,12 @@
 //! How message-signalled interrupts leave a function.
 //!
 //! A monitor makes one [`MsiConnection`] for a function or a port, connects it to its interrupt controller, and hands the
-//! [`MsiTarget`] to the device. The target tags each message with the function's requester ID, resolved when the message is sent,
-//! since the guest may renumber buses at any time.
+//! [`MsiTarget`] to the device. The target tags each message with the function's requester ID as of when the message is sent, since
+//! the guest may renumber buses at any time; an [`MsiRoute`], whose messages the hypervisor sends, is tagged anew when it does.
 
 use crate::bus_range::AssignedBusRange;
+use crate::bus_range::BusWatcher;
+use parking_lot::Mutex;
 use parking_lot::RwLock;
 use std::fmt;
 use std::sync::Arc;
@@ -111,9 +113,15 @@ impl MsiTarget {
     /// An irqfd-backed vector; `None` without an irqfd.
     pub fn new_route(&self) -> Option<anyhow::Result<MsiRoute>> {
         let irqfd = self.sinks.read().irqfd.clone()?;
-        Some(irqfd.new_irqfd_route().map(|route| MsiRoute {
-            route,
-            target: self.clone(),
+        Some(irqfd.new_irqfd_route().map(|route| {
+            let shared = Arc::new(Route {
+                route,
+                target: self.clone(),
+                message: Mutex::new(None),
+            });
+            let watcher = Arc::downgrade(&shared);
+            self.bus_range.watch(watcher);
+            MsiRoute(shared)
         }))
     }
 
@@ -152,35 +160,92 @@ impl MsiTarget {
 }
 
 /// One vector whose messages the hypervisor sends when its event is signalled.
-pub struct MsiRoute {
+pub struct MsiRoute(Arc<Route>);
+
+struct Route {
     route: Box<dyn IrqFdRoute>,
     target: MsiTarget,
+    /// What it sends; none while it is disabled.
+    message: Mutex<Option<RoutedMessage>>,
+}
+
+#[derive(Copy, Clone)]
+struct RoutedMessage {
+    address: u64,
+    data: u32,
+    /// Its sender, where that is not the function itself.
+    requester: Option<u16>,
+    /// The requester ID that the hypervisor has for it.
+    tag: u32,
+}
+
+impl Route {
+    /// Gives the hypervisor the message, or takes the route from it where the requester is not in the range.
+    fn enable(&self, requester: Option<u16>, address: u64, data: u32) {
+        let mut message = self.message.lock();
+        // Asked under the lock: who changes the numbers now comes after.
+        let tag = match requester {
+            Some(rid) if !self.target.allows(rid) => {
+                *message = None;
+                return self.route.disable();
+            }
+            Some(rid) => rid.into(),
+            None => self.target.default_bdf(),
+        };
+        self.route.enable(address, data, Some(tag));
+        *message = Some(RoutedMessage {
+            address,
+            data,
+            requester,
+            tag,
+        });
+    }
+}
+
+impl BusWatcher for Route {
+    fn renumbered(&self) {
+        let mut message = self.message.lock();
+        let Some(RoutedMessage {
+            address,
+            data,
+            requester,
+            tag,
+        }) = &mut *message
+        else {
+            return;
+        };
+        if requester.is_some_and(|rid| !self.target.allows(rid)) {
+            *message = None;
+            return self.route.disable();
+        }
+        let now = requester.map_or_else(|| self.target.default_bdf(), u32::from);
+        if std::mem::replace(tag, now) != now {
+            self.route.enable(*address, *data, Some(now));
+        }
+    }
 }
 
 impl MsiRoute {
     /// Signal this to send the message.
     pub fn event(&self) -> &Event {
-        self.route.event()
+        self.0.route.event()
     }
 
-    /// Sends `data` to `address` from now on, from the function itself.
+    /// Sends `data` to `address` from now on, from the function itself, whatever number its bus has.
     pub fn enable(&self, address: u64, data: u32) {
-        self.route
-            .enable(address, data, Some(self.target.default_bdf()));
+        self.0.enable(None, address, data);
     }
 
-    /// As [`Self::enable`], from requester `rid`, whose bus must lie in the range; else the route is disabled.
+    /// As [`Self::enable`], from requester `rid`, whose bus must lie in the range; else, or when it does not any more, the route is
+    /// disabled.
     pub fn enable_with_rid(&self, rid: u16, address: u64, data: u32) {
-        if self.target.allows(rid) {
-            self.route.enable(address, data, Some(rid.into()));
-        } else {
-            self.route.disable();
-        }
+        self.0.enable(Some(rid), address, data);
     }
 
     /// Sends nothing from now on; signals stay pending on the event.
     pub fn disable(&self) {
-        self.route.disable();
+        *self.0.message.lock() = None;
+        self.0.route.disable();
     }
 
     /// Takes a signal that is pending on the event, if there is one.

@@ -89,7 +89,7 @@ pub use error::EnumerateError;
 pub use hierarchy::{Bridge, BusNumbers, Function, HeaderType, Hierarchy, Slot, Window};
 pub use host_bridge::{Apertures, HostBridge, Options, Reserve};
 pub use pci_spec::{Bdf, SegmentedBdf};
-pub use shortfall::{Obstacle, Resource, Shortfall, WindowKind};
+pub use shortfall::{Bytes, Obstacle, Resource, Shortfall, WindowKind};
 
 /// Enumerates the hierarchy below one host bridge and programs it.
 ///

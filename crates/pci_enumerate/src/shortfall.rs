@@ -256,7 +256,7 @@ pub(crate) fn found(
 }
 
 /// A number of bytes, printed in the largest unit that divides it.
-pub(crate) struct Bytes(pub(crate) u64);
+pub struct Bytes(pub u64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,6 +22,7 @@ use pci_core::capabilities::power_management::PowerManagementCapability;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
+use pci_core::spec::Bdf;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::caps::power_management::PowerManagementCapabilities;
 use pci_core::spec::errors::ErrorMessage;
@@ -53,9 +54,6 @@ pub(crate) struct EventCollector {
     /// Its own device and function number: it hears of its own errors whatever is associated.
     #[inspect(hex)]
     devfn: u8,
-    /// Messages of its own that wait to be fetched.
-    #[inspect(skip)]
-    messages: Vec<ErrorMessage>,
     /// System errors that software asked for in Root Control. Nothing but this counter and the log tells of them.
     #[inspect(counter)]
     system_errors: u64,
@@ -109,7 +107,6 @@ impl EventCollector {
             cfg_space,
             devices,
             devfn,
-            messages: Vec::new(),
             system_errors: 0,
             fabric: Fabric::default(),
             name: name.into(),
@@ -206,22 +203,14 @@ impl ManagedDevice for EventCollector {
             let name = name.to_owned();
             return Err(StimulusError::NoFunction { name, function });
         }
-        let Stimulus::Error(error) = stimulus else {
-            return Err(stimulus.refused_by(name));
-        };
-        self.messages = self.cfg_space.record_error(error).messages().collect();
+        self.cfg_space.stimulate(name, stimulus)?;
         self.fabric.announce_message();
         Ok(())
     }
 
     fn take_messages(&mut self, bus: u8) -> Vec<Message> {
-        let source = pci_core::spec::Bdf::from_devfn(bus, 0);
-        let own = std::mem::take(&mut self.messages).into_iter();
-        own.map(|error| Message {
-            kind: MessageKind::Error(error),
-            source,
-        })
-        .collect()
+        let source = Bdf::from_devfn(bus, 0);
+        self.cfg_space.take_messages(source).collect()
     }
 
     fn collect_message(&mut self, message: Message) -> bool {

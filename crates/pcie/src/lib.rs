@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod claims;
 mod compose;
 mod event_collector;
 pub mod its;

@@ -19,6 +19,7 @@ pub(crate) use save_restore::ConfigState;
 pub(crate) use save_restore::CxlState;
 pub(crate) use save_restore::PortState;
 pub(crate) use save_restore::PortStateRef;
+pub(crate) use save_restore::saved_port;
 pub(crate) use save_restore::state::LinkedDeviceState;
 pub use settings::CxlPortOptions;
 pub use settings::PciePortSettings;
@@ -29,6 +30,7 @@ pub use settings::PortError;
 pub use settings::PortOptions;
 pub(crate) use upstream::PortIntx;
 
+use crate::claims::ClaimsChanged;
 use bar::PortBar;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
@@ -97,6 +99,9 @@ pub(crate) struct PcieDownstreamPort {
     cxl_component_registers: Option<CxlComponentRegisters>,
     /// What comes through to the device, as it was told last.
     below: Upstream,
+    /// Tells the bus that what the port claims changed.
+    #[inspect(skip)]
+    pub(crate) claims_changed: ClaimsChanged,
     #[inspect(skip)]
     intx: PortIntx,
     /// It has Downstream Port Containment.
@@ -248,6 +253,7 @@ impl PcieDownstreamPort {
             cxl_component_registers: is_cxl.then(|| component_registers(&options.cxl)),
             bar: bar.map(|definition| PortBar::new(definition, msix)),
             below: Upstream::closed(),
+            claims_changed: ClaimsChanged::default(),
             intx,
         })
     }

@@ -1,10 +1,13 @@
 //! The functions of one bus, and the way to the buses below: what a root complex and a switch have in common.
 
+mod save_restore;
+
+pub(crate) use save_restore::IntegratedState;
+
 use crate::MAX_FUNCTIONS_PER_BUS;
+use crate::claims::ClaimTable;
 use crate::messages::Operated;
 use crate::port::PcieDownstreamPort;
-use crate::port::PortState;
-use crate::port::PortStateRef;
 use crate::root::DownstreamPortInfo;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
@@ -34,6 +37,36 @@ pub(crate) enum Occupant {
         /// The endpoint.
         device: Box<dyn GenericPciBusDevice>,
     },
+}
+
+impl Occupant {
+    fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        match self {
+            Self::Port(port) => port.mmio_read(address, data),
+            Self::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
+        }
+    }
+
+    fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        match self {
+            Self::Port(port) => port.mmio_write(address, data),
+            Self::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
+        }
+    }
+
+    fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        match self {
+            Self::Port(bridge) => bridge.io_read(port, data),
+            Self::Integrated { device, .. } => device.managed()?.io_read(port, data),
+        }
+    }
+
+    fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        match self {
+            Self::Port(bridge) => bridge.io_write(port, data),
+            Self::Integrated { device, .. } => device.managed()?.io_write(port, data),
+        }
+    }
 }
 
 /// A function and its place.
@@ -70,6 +103,7 @@ pub(crate) struct PortSet {
     pub(crate) operated: Operated,
     /// Accesses for a device that was not ready (PCIe 6.2 section 2.3.1: Request Retry Status).
     request_retries: u64,
+    claims: ClaimTable,
 }
 
 impl PortSet {
@@ -83,6 +117,13 @@ impl PortSet {
                 *entry = index;
             }
         }
+        let claims = ClaimTable::default();
+        for function in &mut functions {
+            if let Occupant::Port(port) = &mut function.occupant {
+                port.claims_changed = claims.changed().clone();
+            }
+        }
+        claims.changed().set();
         Self {
             functions,
             by_devfn,
@@ -93,6 +134,7 @@ impl PortSet {
             unsupported_requests: 0,
             operated: Operated::default(),
             request_retries: 0,
+            claims,
         }
     }
 
@@ -294,42 +336,58 @@ impl PortSet {
 
     /// Reads memory that a function or a device below claims.
     pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
-        self.functions
-            .iter_mut()
-            .find_map(|f| match &mut f.occupant {
-                Occupant::Port(port) => port.mmio_read(address, data),
-                Occupant::Integrated { device, .. } => device.managed()?.mmio_read(address, data),
-            })
+        let claimant = self.claims().memory(address);
+        self.first_answer(claimant, |occupant| occupant.mmio_read(address, data))
     }
 
     /// Writes memory that a function or a device below claims.
     pub(crate) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
-        self.functions
-            .iter_mut()
-            .find_map(|f| match &mut f.occupant {
-                Occupant::Port(port) => port.mmio_write(address, data),
-                Occupant::Integrated { device, .. } => device.managed()?.mmio_write(address, data),
-            })
+        let claimant = self.claims().memory(address);
+        self.first_answer(claimant, |occupant| occupant.mmio_write(address, data))
     }
 
     /// Reads from I/O ports that a device on the bus or below claims.
     pub(crate) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
-        self.functions
-            .iter_mut()
-            .find_map(|f| match &mut f.occupant {
-                Occupant::Port(bridge) => bridge.io_read(port, data),
-                Occupant::Integrated { device, .. } => device.managed()?.io_read(port, data),
-            })
+        let claimant = self.claims().io(port);
+        self.first_answer(claimant, |occupant| occupant.io_read(port, data))
     }
 
     /// Writes to I/O ports that a device on the bus or below claims.
     pub(crate) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        let claimant = self.claims().io(port);
+        self.first_answer(claimant, |occupant| occupant.io_write(port, data))
+    }
+
+    /// The table of what the ports claim, as of now.
+    fn claims(&mut self) -> &ClaimTable {
+        let functions = &self.functions;
+        self.claims.refresh(|| {
+            let ports = (0u16..).zip(functions);
+            ports.filter_map(|(index, function)| match &function.occupant {
+                Occupant::Port(port) => Some((index, port.claims())),
+                Occupant::Integrated { .. } => None,
+            })
+        });
+        &self.claims
+    }
+
+    /// Asks the port that claims an address, then the endpoints on the bus; and the other ports, too, if that port has nothing there:
+    /// the guest may have made windows overlap.
+    fn first_answer(
+        &mut self,
+        claimant: Option<u16>,
+        mut access: impl FnMut(&mut Occupant) -> Option<IoResult>,
+    ) -> Option<IoResult> {
+        let claimed = claimant
+            .and_then(|index| self.functions.get_mut(usize::from(index)))
+            .and_then(|function| access(&mut function.occupant));
+        if claimed.is_some() {
+            return claimed;
+        }
         self.functions
             .iter_mut()
-            .find_map(|f| match &mut f.occupant {
-                Occupant::Port(bridge) => bridge.io_write(port, data),
-                Occupant::Integrated { device, .. } => device.managed()?.io_write(port, data),
-            })
+            .filter(|f| claimant.is_some() || matches!(f.occupant, Occupant::Integrated { .. }))
+            .find_map(|f| access(&mut f.occupant))
     }
 
     /// The bridges above let `upstream` through to the bus from now on.
@@ -418,184 +476,4 @@ impl InspectMut for PortSet {
             }
         }
     }
-}
-
-/// The downstream ports' states, checked as a whole before any is restored.
-pub(crate) mod state {
-    use super::*;
-    use anyhow::anyhow;
-    use vmcore::save_restore::RestoreError;
-    use vmcore::save_restore::SaveError;
-
-    impl PortSet {
-        pub(crate) fn save_ports(&mut self) -> Result<Vec<(u8, PortState)>, SaveError> {
-            self.ports_mut()
-                .map(|(devfn, port)| match port.save_state() {
-                    Ok(state) => Ok((devfn, state)),
-                    Err(error) => Err(error.in_child(port.name.clone())),
-                })
-                .collect()
-        }
-
-        /// Says whether the ports would take these states: one for each, and each fits.
-        pub(crate) fn check_ports(
-            &mut self,
-            states: &[(u8, PortStateRef<'_>)],
-        ) -> Result<(), RestoreError> {
-            let invalid = |error| Err(RestoreError::InvalidSavedState(error));
-            let (saved, live) = (states.len(), self.ports().count());
-            if saved != live {
-                return invalid(anyhow!(
-                    "{saved} ports in the saved state; there are {live}"
-                ));
-            }
-            let mut seen = [false; MAX_FUNCTIONS_PER_BUS];
-            for (devfn, state) in states {
-                if let Some(seen) = seen.get_mut(usize::from(*devfn))
-                    && std::mem::replace(seen, true)
-                {
-                    return invalid(anyhow!("port {devfn:#04x} is twice in the saved state"));
-                }
-                let Some(port) = self.port_at(*devfn) else {
-                    return invalid(anyhow!(
-                        "the saved state has port {devfn:#04x}, which does not exist"
-                    ));
-                };
-                let name = port.name.clone();
-                port.check_state(state)
-                    .map_err(|error| error.in_child(name))?;
-            }
-            Ok(())
-        }
-
-        /// Restores states that were checked. The caller refreshes afterwards.
-        ///
-        /// Should a device refuse its state all the same, what was restored goes back. What refused is as it was already, and is
-        /// not asked again: else every level of a hierarchy would double the work.
-        pub(crate) fn restore_ports(
-            &mut self,
-            states: Vec<(u8, PortState)>,
-        ) -> Result<(), RestoreError> {
-            let mut before = self
-                .save_ports()
-                .map_err(|error| RestoreError::Other(error.into()))?;
-            let mut restored = Vec::with_capacity(states.len());
-            for (devfn, state) in states {
-                if let Err(error) = self.restore_port(devfn, state) {
-                    before.retain(|(devfn, _)| restored.contains(devfn));
-                    for (devfn, state) in before {
-                        self.restore_port(devfn, state)?;
-                    }
-                    return Err(error);
-                }
-                restored.push(devfn);
-            }
-            Ok(())
-        }
-
-        fn restore_port(&mut self, devfn: u8, state: PortState) -> Result<(), RestoreError> {
-            match self.port_at(devfn) {
-                Some(port) => port
-                    .restore_state(state)
-                    .map_err(|error| error.in_child(port.name.clone())),
-                None => Ok(()),
-            }
-        }
-
-        pub(crate) fn save_integrated(&mut self) -> Result<Vec<IntegratedState>, SaveError> {
-            let mut states = Vec::new();
-            for function in &mut self.functions {
-                if let Occupant::Integrated { name, device } = &mut function.occupant
-                    && let Some(device) = device.managed()
-                {
-                    let device = device
-                        .save()
-                        .map_err(|error| error.in_child(name.to_string()))?;
-                    states.push(IntegratedState {
-                        device_function: function.devfn,
-                        device,
-                    });
-                }
-            }
-            Ok(states)
-        }
-
-        pub(crate) fn check_integrated(
-            &mut self,
-            states: &[IntegratedState],
-        ) -> Result<(), RestoreError> {
-            let invalid = |error| Err(RestoreError::InvalidSavedState(error));
-            let live = self
-                .functions
-                .iter_mut()
-                .filter_map(|f| match &mut f.occupant {
-                    Occupant::Integrated { device, .. } => device.managed(),
-                    Occupant::Port(_) => None,
-                });
-            let (saved, live) = (states.len(), live.count());
-            if saved != live {
-                return invalid(anyhow!(
-                    "{saved} integrated endpoints in the saved state; there are {live}"
-                ));
-            }
-            let mut seen = [false; MAX_FUNCTIONS_PER_BUS];
-            for state in states {
-                let devfn = state.device_function;
-                if let Some(seen) = seen.get_mut(usize::from(devfn))
-                    && std::mem::replace(seen, true)
-                {
-                    return invalid(anyhow!(
-                        "the endpoint at {devfn:#04x} is twice in the saved state"
-                    ));
-                }
-                let Some(Occupant::Integrated { name, device }) = self.at(devfn) else {
-                    return invalid(anyhow!(
-                        "the saved state has an endpoint at {devfn:#04x}, where there is none"
-                    ));
-                };
-                let Some(device) = device.managed() else {
-                    return invalid(anyhow!(
-                        "the endpoint '{name}' is not saved with the root complex; the saved state has it"
-                    ));
-                };
-                device
-                    .check(&state.device)
-                    .map_err(|error| error.in_child(name.to_string()))?;
-            }
-            Ok(())
-        }
-
-        pub(crate) fn restore_integrated(
-            &mut self,
-            states: Vec<IntegratedState>,
-        ) -> Result<(), RestoreError> {
-            for state in states {
-                if let Some(Occupant::Integrated { name, device }) = self.at(state.device_function)
-                    && let Some(device) = device.managed()
-                {
-                    device
-                        .restore(state.device)
-                        .map_err(|error| error.in_child(name.to_string()))?;
-                }
-            }
-            Ok(())
-        }
-    }
-
-    mod integrated {
-        use mesh_protobuf::Protobuf;
-        use vmcore::save_restore::SavedStateBlob;
-
-        /// An endpoint on the root bus whose lifecycle is the root complex's.
-        #[derive(Clone, Protobuf)]
-        #[mesh(package = "pcie.root")]
-        pub struct IntegratedState {
-            #[mesh(1)]
-            pub device_function: u8,
-            #[mesh(2)]
-            pub device: SavedStateBlob,
-        }
-    }
-
-    pub(crate) use integrated::IntegratedState;
 }

@@ -5,157 +5,39 @@
 //! [`root`](crate::root#routing).
 
 mod builder;
+mod device;
 mod save_restore;
+mod upstream_port;
 
 pub use builder::SwitchConfig;
+pub use upstream_port::UpstreamSwitchPort;
 
 use crate::DOWNSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::PciePortSettings;
 use crate::PortConfig;
-use crate::PortError;
-use crate::PortOptions;
-use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::compose::bridge_ids;
-use crate::port;
 use crate::port::PcieDownstreamPort;
-use crate::port::PortIntx;
-use crate::port::modern;
 use crate::port_set::PortSet;
 use crate::root::DownstreamPortInfo;
 use chipset_device::ChipsetDevice;
 use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use chipset_device::pci::PciConfigSpace;
+use device::SwitchDevice;
 use inspect::Inspect;
 use inspect::InspectMut;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
 use pci_bus::HotPlugPort;
 use pci_bus::IntxLines;
-use pci_bus::LinkEnd;
-use pci_bus::ManagedDevice;
-use pci_bus::Stimulus;
-use pci_bus::StimulusError;
 use pci_bus::Upstream;
 use pci_bus::events::EventKind;
-use pci_core::capabilities::PciCapability;
-use pci_core::capabilities::extended::PciExtendedCapability;
-use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
-use pci_core::capabilities::msi_cap::MsiCapability;
-use pci_core::capabilities::pci_express::LinkRate;
-use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
-use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
-use pci_core::spec::Bdf;
 use pci_core::spec::caps::pci_express::DevicePortType;
-use pci_core::spec::errors::ErrorMessage;
-use pci_core::spec::messages::Message;
-use pci_core::spec::messages::MessageKind;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::device_state::ChangeDeviceState;
-use vmcore::save_restore::ProtobufSaveRestore;
-use vmcore::save_restore::RestoreError;
-use vmcore::save_restore::SaveError;
-use vmcore::save_restore::SavedStateBlob;
-
-/// A switch's upstream port.
-#[derive(Inspect)]
-pub struct UpstreamSwitchPort {
-    #[inspect(flatten)]
-    cfg_space: ConfigSpaceType1Emulator,
-    #[inspect(skip)]
-    intx: PortIntx,
-    /// Messages of its own that wait to be fetched.
-    #[inspect(skip)]
-    messages: Vec<ErrorMessage>,
-}
-
-impl Default for UpstreamSwitchPort {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl UpstreamSwitchPort {
-    /// A port with a PCI Express capability only: it raises no interrupts.
-    pub fn new() -> Self {
-        let capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(PciExpressCapability::new(
-            DevicePortType::UpstreamSwitchPort,
-            None,
-        ))];
-        let mut cfg_space = ConfigSpaceType1Emulator::new(
-            bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID),
-            capabilities,
-            vec![],
-        );
-        let intx = PortIntx::new(&mut cfg_space, None);
-        Self {
-            cfg_space,
-            intx,
-            messages: Vec::new(),
-        }
-    }
-
-    /// A port with MSI to `msi_target`, and the capabilities that `options` asks for.
-    fn with_msi(
-        switch: &str,
-        msi_target: &MsiTarget,
-        options: &PortOptions,
-        gates_messages: bool,
-    ) -> Result<Self, PortError> {
-        let msi = MsiCapability::new(0, true, false, msi_target);
-        let link = PortOptions {
-            ari_forwarding: false,
-            ..options.clone()
-        };
-        let pcie = port::pci_express(switch, DevicePortType::UpstreamSwitchPort, None, &link)?;
-        let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie), Box::new(msi)];
-        capabilities.extend(modern::legacy(options));
-        let serial = options
-            .serial_number
-            .map(FixedExtendedCapability::device_serial_number);
-        let mut extended: Vec<_> = serial
-            .into_iter()
-            .map(|serial| Box::new(serial) as Box<dyn PciExtendedCapability>)
-            .collect();
-        extended.extend(modern::extended(
-            DevicePortType::UpstreamSwitchPort,
-            options,
-            None,
-        ));
-        let ids = bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID);
-        let mut cfg_space =
-            ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())
-                .map_err(|source| PortError::ConfigSpace {
-                    port: switch.to_owned(),
-                    source,
-                })?;
-        if let Some(addressing) = options.io_window {
-            cfg_space = cfg_space.with_io_window(addressing);
-        }
-        if gates_messages {
-            cfg_space = cfg_space.with_bus_master_gate();
-        }
-        let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
-        Ok(Self {
-            cfg_space,
-            intx,
-            messages: Vec::new(),
-        })
-    }
-
-    /// Its configuration space.
-    pub fn cfg_space(&self) -> &ConfigSpaceType1Emulator {
-        &self.cfg_space
-    }
-
-    /// Its configuration space. What is written past the switch does not reach its routing: write through the switch.
-    pub fn cfg_space_mut(&mut self) -> &mut ConfigSpaceType1Emulator {
-        &mut self.cfg_space
-    }
-}
 
 /// A switch's downstream port by itself.
 #[derive(Inspect)]
@@ -520,213 +402,5 @@ impl ChangeDeviceState for GenericPcieSwitch {
 
     async fn reset(&mut self) {
         self.reset_by(Reset::Cold);
-    }
-}
-
-/// A switch owned by the port it is attached to.
-struct SwitchDevice(GenericPcieSwitch);
-
-impl GenericPciBusDevice for SwitchDevice {
-    fn pci_cfg_read(&mut self, offset: u16, value: &mut u32) -> Option<IoResult> {
-        Some(self.0.upstream_port.cfg_space.read_u32(offset, value))
-    }
-
-    fn pci_cfg_write(&mut self, offset: u16, value: u32) -> Option<IoResult> {
-        Some(self.0.write_upstream(offset, value, ByteEnables::ALL))
-    }
-
-    fn pci_cfg_write_bytes(
-        &mut self,
-        offset: u16,
-        value: u32,
-        enables: ByteEnables,
-    ) -> Option<IoResult> {
-        Some(self.0.write_upstream(offset, value, enables))
-    }
-
-    fn pci_cfg_read_with_routing(
-        &mut self,
-        secondary_bus: u8,
-        target_bus: u8,
-        function: u8,
-        offset: u16,
-        value: &mut u32,
-    ) -> Option<IoResult> {
-        self.0
-            .read_routed(secondary_bus, target_bus, function, offset, value)
-    }
-
-    fn pci_cfg_write_with_routing(
-        &mut self,
-        secondary_bus: u8,
-        target_bus: u8,
-        function: u8,
-        offset: u16,
-        value: u32,
-    ) -> Option<IoResult> {
-        self.0.write_routed(
-            secondary_bus,
-            target_bus,
-            function,
-            offset,
-            value,
-            ByteEnables::ALL,
-        )
-    }
-
-    fn pci_cfg_write_bytes_with_routing(
-        &mut self,
-        secondary_bus: u8,
-        target_bus: u8,
-        function: u8,
-        offset: u16,
-        value: u32,
-        enables: ByteEnables,
-    ) -> Option<IoResult> {
-        self.0
-            .write_routed(secondary_bus, target_bus, function, offset, value, enables)
-    }
-
-    fn managed(&mut self) -> Option<&mut dyn ManagedDevice> {
-        Some(self)
-    }
-}
-
-impl InspectMut for SwitchDevice {
-    fn inspect_mut(&mut self, req: inspect::Request<'_>) {
-        self.0.inspect_mut(req);
-    }
-}
-
-impl ManagedDevice for SwitchDevice {
-    fn reset(&mut self, kind: Reset) {
-        self.0.reset_by(kind);
-    }
-
-    fn save(&mut self) -> Result<SavedStateBlob, SaveError> {
-        ProtobufSaveRestore::save(&mut self.0)
-    }
-
-    fn check(&mut self, state: &SavedStateBlob) -> Result<(), RestoreError> {
-        ProtobufSaveRestore::check(&mut self.0, state)
-    }
-
-    fn restore(&mut self, state: SavedStateBlob) -> Result<(), RestoreError> {
-        ProtobufSaveRestore::restore(&mut self.0, state)
-    }
-
-    fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
-        self.0.downstream_ports.mmio_read(address, data)
-    }
-
-    fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
-        self.0.downstream_ports.mmio_write(address, data)
-    }
-
-    fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
-        self.0.downstream_ports.io_read(port, data)
-    }
-
-    fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
-        self.0.downstream_ports.io_write(port, data)
-    }
-
-    fn upstream_changed(&mut self, upstream: &Upstream) {
-        self.0.set_upstream(upstream);
-    }
-
-    fn wire_intx(&mut self, lines: &IntxLines) {
-        self.0.wire_intx(lines);
-    }
-
-    fn awaits_device(&mut self, bus: u8) -> bool {
-        self.0.downstream_ports.request_retry(bus).is_some()
-    }
-
-    fn link(&self) -> Option<LinkEnd> {
-        let can = self.0.upstream_port.cfg_space.pci_express()?.link_rate();
-        Some(LinkEnd {
-            speed: can.speed,
-            width: can.width,
-        })
-    }
-
-    fn link_trained(&mut self, LinkEnd { speed, width }: LinkEnd) {
-        if let Some(pcie) = self.0.upstream_port.cfg_space.pci_express() {
-            pcie.insert_card(LinkRate { speed, width });
-        }
-    }
-
-    fn port(&mut self, name: &str) -> Option<&mut dyn HotPlugPort> {
-        self.0.downstream_ports.find_port(name)
-    }
-
-    fn joined(&mut self, fabric: &Fabric, _name: &Arc<str>) {
-        self.0.fabric = fabric.clone();
-        self.0.downstream_ports.join(fabric);
-    }
-
-    fn stimulate(
-        &mut self,
-        name: &str,
-        function: u8,
-        stimulus: Stimulus,
-    ) -> Result<(), StimulusError> {
-        let port = &mut self.0.upstream_port;
-        if function != 0 {
-            let name = name.to_owned();
-            return Err(StimulusError::NoFunction { name, function });
-        }
-        match stimulus {
-            Stimulus::Error(error) if port.cfg_space.aer_mut().is_some() => {
-                let recorded = port.cfg_space.record_error(error);
-                // They are fetched at once; a switch by itself keeps the last error's.
-                port.messages = recorded.messages().collect();
-                Ok(())
-            }
-            Stimulus::Wake if port.cfg_space.signal_pme() => Ok(()),
-            Stimulus::Error(_) | Stimulus::Wake => Err(stimulus.refused_by(name)),
-        }
-    }
-
-    fn stimulate_below(
-        &mut self,
-        name: &str,
-        function: u8,
-        stimulus: Stimulus,
-    ) -> Option<Result<(), StimulusError>> {
-        let (bus, _) = self.0.upstream_port.cfg_space.bus_numbers();
-        let Self(switch) = self;
-        switch
-            .downstream_ports
-            .stimulate(&switch.fabric, bus, name, function, stimulus)
-    }
-
-    fn take_messages(&mut self, bus: u8) -> Vec<Message> {
-        let port = &mut self.0.upstream_port;
-        let (secondary, _) = port.cfg_space.bus_numbers();
-        let below = self.0.downstream_ports.take_messages(secondary);
-        let mut leaving: Vec<_> = below
-            .into_iter()
-            .filter(|message| match message.kind {
-                // Both are asked: a message that stays is noted as received all the same.
-                MessageKind::Error(error) => {
-                    port.cfg_space.receive_error_message(error)
-                        && port.cfg_space.forward_error_message(error)
-                }
-                MessageKind::Pme => true,
-            })
-            .collect();
-        let source = Bdf::from_devfn(bus, 0);
-        let errors = std::mem::take(&mut port.messages).into_iter();
-        let errors = errors.map(MessageKind::Error);
-        let pme = port.cfg_space.take_pme().then_some(MessageKind::Pme);
-        leaving.extend(errors.chain(pme).map(|kind| Message { kind, source }));
-        leaving
-    }
-
-    fn retransmit_pme(&mut self) {
-        self.0.upstream_port.cfg_space.retransmit_pme();
-        self.0.downstream_ports.retransmit_pme();
     }
 }

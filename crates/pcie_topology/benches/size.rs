@@ -70,5 +70,15 @@ fn ports(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, segment, ports);
+/// A read of a BAR behind the last of so many ports.
+fn memory(c: &mut Criterion) {
+    let mut group = c.benchmark_group("bar_read");
+    for (name, ports) in [("behind_1", 1), ("behind_255", 255)] {
+        let mut behind = segment::BarBehind::new(ports);
+        group.bench_function(name, |b| b.iter(|| black_box(&mut behind).read()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, segment, ports, memory);
 criterion_main!(benches);

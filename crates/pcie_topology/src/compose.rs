@@ -26,6 +26,7 @@ use crate::hierarchy::Node;
 use crate::layout;
 use crate::layout::Place;
 use crate::layout::Region;
+use crate::traffic::Counters;
 use crate::validate::PortTraits;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pio::ExternallyManagedPortIoIntercepts;
@@ -164,40 +165,46 @@ impl Topology {
         let devices = devices.unwrap_or(&mut no_devices);
         let mut intx = intx.into_iter();
         self.validate()?;
-        let connection = MsiConnection::new(AssignedBusRange::new(), 0);
-        if let Some(msi) = msi {
-            connection.connect(msi);
-        }
-        let msi_target = connection.target().clone();
+        let mut connections = Vec::with_capacity(self.root_complex.len());
         let mut nodes = Vec::new();
         let events = FabricEvents::default();
         let mut complexes = Vec::with_capacity(self.root_complex.len());
         for (index, spec) in self.root_complex.iter().enumerate() {
+            let mut counters = Counters::new(spec.ecam, spec.buses);
+            let connection = MsiConnection::new(AssignedBusRange::new(), 0);
+            if let Some(msi) = &msi {
+                connection.connect(counters.count_messages(msi.clone()));
+            }
             let composer = Composer {
                 register: Registration {
                     mmio: &mut *register_mmio,
                     pio: &mut *register_pio,
                 },
                 devices: &mut *devices,
-                msi_target: &msi_target,
+                msi_target: connection.target(),
                 nodes: &mut nodes,
                 complex: index,
                 events: &events,
                 place: format!("root_complex[{index}]"),
             };
             let root = composer.root_complex(spec, intx.next())?;
+            let ports = nodes.iter().filter(|node: &&Node| node.complex == index);
+            for (port, below) in ports.filter_map(Node::port_buses) {
+                counters.add_port(port, below.clone());
+            }
+            connections.push(connection);
             complexes.push(Complex {
                 name: spec.name.clone(),
                 segment: spec.segment,
                 spec: spec.clone(),
                 root,
+                counters,
             });
         }
         Ok(Hierarchy {
             complexes,
             nodes,
-            msi_target,
-            msi: connection,
+            msi: connections,
             events,
         })
     }
@@ -244,7 +251,7 @@ impl Composer<'_> {
             .flatten()
             .collect();
         for (port, place) in spec.port.iter().zip(&places) {
-            builder = builder.port(port_config(port, *place));
+            builder = builder.port(port_config(port, *place, place.devfn()));
         }
         let path = format!("{}/functions", spec.name);
         let mut integrated = Vec::new();
@@ -372,7 +379,10 @@ impl Composer<'_> {
             .port
             .iter()
             .zip(&places)
-            .map(|(port, place)| port_config(port, *place))
+            .map(|(port, place)| {
+                // The upstream port has number 0.
+                port_config(port, *place, place.devfn().wrapping_add(1))
+            })
             .collect();
         let built = config.build(target, Some(&mut *self.register.mmio));
         let mut switch = built.map_err(|error| self.problem(error))?;
@@ -476,6 +486,7 @@ pub(crate) fn compose_device(
         seat,
         msi_target,
         register_mmio: &mut *register.mmio,
+        register_pio: &mut *register.pio,
     };
     let created = devices.create(spec, connections);
     created.map_err(|error| error.to_string())
@@ -485,7 +496,8 @@ fn serial_number(given: Option<SerialNumber>, name: &str) -> u64 {
     given.unwrap_or_else(|| SerialNumber::from_name(name)).0
 }
 
-fn port_config(port: &PortSpec, place: Place) -> PortConfig {
+/// `number` tells the port from the others of its root complex or switch: Linux knows the ports of a CXL host bridge by it, as HDM decoders do.
+fn port_config(port: &PortSpec, place: Place, number: u8) -> PortConfig {
     PortConfig {
         settings: PciePortSettings {
             acs_capabilities_supported: port.acs.unwrap_or(DEFAULT_ACS_CAP_MASK),
@@ -504,7 +516,7 @@ fn port_config(port: &PortSpec, place: Place) -> PortConfig {
                     link: cxl.link,
                 }),
             slot: port.slot.as_ref().map(slot_config),
-            link: Some(port_link(port)),
+            link: Some(port_link(port, number)),
             io_window: port.io_window.map(Into::into),
             interrupt_pin: port.intx.map(Into::into),
             ..port_options(&port.capabilities)
@@ -529,12 +541,13 @@ fn port_options(capabilities: &CapabilitiesSpec) -> PortOptions {
 }
 
 /// A link that goes down unasked is an error, but where devices may leave without notice (PCIe 6.2 section 3.2.1).
-fn port_link(port: &PortSpec) -> LinkConfig {
+fn port_link(port: &PortSpec, number: u8) -> LinkConfig {
     let link = port.link.map_or(
         LinkConfig::new(LinkSpeed::Speed32_0GtS, LinkWidth::X16),
         link_config,
     );
     LinkConfig {
+        port_number: number,
         surprise_down_reporting: port.capabilities.error_reporting
             && port.slot.as_ref().is_none_or(|slot| !slot.surprise),
         ..link

@@ -4,6 +4,7 @@ use crate::EndpointSpec;
 use crate::LinkSpec;
 use crate::compose::link_config;
 use chipset_device::mmio::RegisterMmioIntercept;
+use chipset_device::pio::RegisterPortIoIntercept;
 use pci_bus::GenericPciBusDevice;
 use pci_core::capabilities::pci_express::LinkConfig;
 use pci_core::msi::MsiTarget;
@@ -33,8 +34,10 @@ pub struct DeviceConnections<'a> {
     pub seat: Seat,
     /// Where its interrupts go.
     pub msi_target: &'a MsiTarget,
-    /// Where its BARs are registered.
+    /// Where its memory BARs and its expansion ROM are registered.
     pub register_mmio: &'a mut dyn RegisterMmioIntercept,
+    /// Where its I/O BARs are registered.
+    pub register_pio: &'a mut dyn RegisterPortIoIntercept,
 }
 
 /// Why a device was not made.

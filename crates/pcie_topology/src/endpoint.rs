@@ -32,7 +32,6 @@ use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::messages::Message;
-use pci_core::spec::messages::MessageKind;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::save_restore::ProtobufSaveRestore;
@@ -122,11 +121,6 @@ impl TestEndpoint {
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
-    }
-
-    /// How many functions it has.
-    pub fn function_count(&self) -> usize {
-        self.functions.len()
     }
 
     /// Tells the fabric what a configuration write led to.
@@ -327,31 +321,18 @@ impl ManagedDevice for TestEndpoint {
             let name = name.to_owned();
             return Err(StimulusError::NoFunction { name, function });
         };
-        match stimulus {
-            Stimulus::Error(error) if found.cfg_space.aer_mut().is_some() => {
-                let recorded = found.cfg_space.record_error(error);
-                // They are fetched at once; an endpoint by itself keeps the last error's.
-                found.messages = recorded.messages().collect();
-            }
-            Stimulus::Wake if found.cfg_space.signal_pme() => {}
-            Stimulus::Error(_) | Stimulus::Wake => return Err(stimulus.refused_by(name)),
-        }
+        found.cfg_space.stimulate(name, stimulus)?;
         self.fabric.announce_message();
         Ok(())
     }
 
     fn take_messages(&mut self, bus: u8) -> Vec<Message> {
-        let messages = |(number, function): (u8, &mut EndpointFunction)| {
-            let source = Bdf::from_devfn(bus, number);
-            let errors = std::mem::take(&mut function.messages).into_iter();
-            let errors = errors.map(MessageKind::Error);
-            let pme = function.cfg_space.take_pme().then_some(MessageKind::Pme);
-            let kinds = errors.chain(pme);
-            kinds.map(move |kind| Message { kind, source })
-        };
-        (0..=u8::MAX)
-            .zip(&mut self.functions)
-            .flat_map(messages)
+        let functions = (0..=u8::MAX).zip(&mut self.functions);
+        functions
+            .flat_map(|(number, function)| {
+                let source = Bdf::from_devfn(bus, number);
+                function.cfg_space.take_messages(source)
+            })
             .collect()
     }
 

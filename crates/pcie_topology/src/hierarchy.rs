@@ -6,6 +6,9 @@ pub use plug::PlugError;
 
 use crate::EndpointSpec;
 use crate::RootComplexSpec;
+use crate::traffic::ComplexTraffic;
+use crate::traffic::Counters;
+use crate::traffic::PortTraffic;
 use crate::validate::PortTraits;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
@@ -29,8 +32,8 @@ pub struct Hierarchy {
     /// The root complexes, in the order of the description.
     pub complexes: Vec<Complex>,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) msi_target: MsiTarget,
-    pub(crate) msi: MsiConnection,
+    /// One for each root complex.
+    pub(crate) msi: Vec<MsiConnection>,
     pub(crate) events: FabricEvents,
 }
 
@@ -44,6 +47,34 @@ pub struct Complex {
     pub spec: RootComplexSpec,
     /// The root complex. Devices that are plugged past [`Hierarchy::plug`] have no names.
     pub root: GenericPcieRootComplex,
+    pub(crate) counters: Counters,
+}
+
+impl Complex {
+    /// Reads memory that the root complex claims: ECAM, host bridge registers, BARs. `InvalidRegister` where it claims none.
+    #[inline]
+    pub fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> IoResult {
+        let answer = self.root.mmio_read(address, data);
+        if is_claimed(&answer) {
+            self.counters.read(address);
+        }
+        answer
+    }
+
+    /// Writes memory that the root complex claims. Errors as [`Self::mmio_read`].
+    #[inline]
+    pub fn mmio_write(&mut self, address: u64, data: &[u8]) -> IoResult {
+        let answer = self.root.mmio_write(address, data);
+        if is_claimed(&answer) {
+            self.counters.write(address);
+            self.counters.written(address);
+        }
+        answer
+    }
+}
+
+fn is_claimed(answer: &IoResult) -> bool {
+    !matches!(answer, IoResult::Err(IoError::InvalidRegister))
 }
 
 /// What a function is.
@@ -153,6 +184,14 @@ impl Node {
             .is_some_and(|rest| rest.starts_with('/'))
     }
 
+    /// Name and buses of a port.
+    pub(crate) fn port_buses(&self) -> Option<(&str, &AssignedBusRange)> {
+        match &self.extent {
+            Extent::Port { below, .. } => Some((&self.name, below)),
+            Extent::Upstream | Extent::Endpoint { .. } | Extent::Device => None,
+        }
+    }
+
     fn is_port(&self) -> bool {
         matches!(self.extent, Extent::Port { .. })
     }
@@ -205,12 +244,36 @@ impl Hierarchy {
 
     /// Takes routes for interrupts from `irqfd` from now on: a device can then signal an event where it would send a message.
     pub fn connect_irqfd(&self, irqfd: Arc<dyn IrqFd>) {
-        self.msi.connect_irqfd(irqfd);
+        for connection in &self.msi {
+            connection.connect_irqfd(irqfd.clone());
+        }
     }
 
     /// What happened in the hierarchy: devices, slots, links, resets, errors. One log of all root complexes.
     pub fn events(&self) -> &FabricEvents {
         &self.events
+    }
+
+    /// How much went through each port, by what [`Complex`] and this hierarchy were asked to read and write, and what devices sent.
+    pub fn port_traffic(&mut self) -> Vec<PortTraffic> {
+        let complexes = self.complexes.iter_mut();
+        complexes
+            .flat_map(|complex| complex.counters.of_ports())
+            .collect()
+    }
+
+    /// How much went through each root complex.
+    pub fn complex_traffic(&mut self) -> Vec<ComplexTraffic> {
+        let complexes = self.complexes.iter_mut();
+        complexes
+            .map(|complex| complex.counters.of_complex(&complex.name))
+            .collect()
+    }
+
+    /// Where the messages of functions of a root complex go.
+    pub(crate) fn msi_target_of(&self, complex: usize) -> MsiTarget {
+        let connection = self.msi.get(complex);
+        connection.map_or_else(MsiTarget::disconnected, |msi| msi.target().clone())
     }
 
     /// Lets a function detect an error: it is recorded there, and reported, masked or contained as the guest set that up (PCIe 6.2
@@ -262,20 +325,17 @@ impl Hierarchy {
 impl Hierarchy {
     /// Reads memory that one of the root complexes claims: ECAM, host bridge registers, BARs. `InvalidRegister` where none does.
     pub fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> IoResult {
-        self.first_answer(|root| root.mmio_read(address, data))
+        self.first_answer(|complex| complex.mmio_read(address, data))
     }
 
     /// Writes memory that one of the root complexes claims. Errors as [`Self::mmio_read`].
     pub fn mmio_write(&mut self, address: u64, data: &[u8]) -> IoResult {
-        self.first_answer(|root| root.mmio_write(address, data))
+        self.first_answer(|complex| complex.mmio_write(address, data))
     }
 
-    fn first_answer(
-        &mut self,
-        mut access: impl FnMut(&mut GenericPcieRootComplex) -> IoResult,
-    ) -> IoResult {
+    fn first_answer(&mut self, mut access: impl FnMut(&mut Complex) -> IoResult) -> IoResult {
         for complex in &mut self.complexes {
-            match access(&mut complex.root) {
+            match access(complex) {
                 IoResult::Err(IoError::InvalidRegister) => {}
                 answer => return answer,
             }

@@ -40,8 +40,10 @@ mod endpoint;
 mod hierarchy;
 mod layout;
 mod model;
+pub mod name;
 mod parse;
 mod problem;
+pub mod traffic;
 mod validate;
 
 pub use compose::Platform;
@@ -67,6 +69,7 @@ pub use model::BusNumbers;
 pub use model::CapabilitiesSpec;
 pub use model::CxlDeviceSpec;
 pub use model::CxlPortSpec;
+pub use model::CxlWindowSpec;
 pub use model::EndpointSpec;
 pub use model::EventCollectorSpec;
 pub use model::IoWindowSpec;

@@ -1,6 +1,7 @@
 //! The description of a hierarchy: plain data, as it is in the file.
 
 mod capabilities;
+mod cxl_window;
 mod endpoint;
 mod legacy;
 mod port;
@@ -9,6 +10,8 @@ mod root_complex;
 mod slot;
 
 pub use capabilities::CapabilitiesSpec;
+pub use cxl_window::CxlWindowSpec;
+pub(crate) use cxl_window::WINDOW_ALIGN;
 pub use endpoint::BarKind;
 pub use endpoint::BarSpec;
 pub use endpoint::CxlDeviceSpec;

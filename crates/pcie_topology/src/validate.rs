@@ -1,5 +1,6 @@
 //! Finding every mistake of a description.
 
+mod cxl_window;
 mod endpoint;
 mod port;
 mod root_complex;
@@ -33,7 +34,9 @@ impl Topology {
     /// - a switch and an endpoint behind one port; devices with too many functions, or more than 8 where ARI is not forwarded;
     /// - BARs whose size is no power of two, too small or too large, whose number is taken, or for which there is no room; what
     ///   does not fit in its BAR, or overlaps; MSI and MSI-X with vectors that cannot be; CXL memory that is no multiple of
-    ///   256 MiB.
+    ///   256 MiB;
+    /// - CXL windows that are no multiple of 256 MiB for each target, that go to what is no CXL host bridge or to as many as cannot be
+    ///   interleaved, with a wrong granularity, that allow nothing, or are where something else is.
     pub fn validate(&self) -> Result<(), Problems> {
         let mut checker = Checker::default();
         if self.root_complex.is_empty() {
@@ -50,6 +53,7 @@ impl Topology {
                 checker.root_complexes(&place, root_complex, &format!("root_complex[{j}]"), other);
             }
         }
+        checker.cxl_windows(self);
         Problems::check(checker.problems)
     }
 }

@@ -50,11 +50,11 @@ impl AcpiTables {
     /// # Errors
     ///
     /// - there is no processor, or there are more than 4,096, or more than 256 host bridges;
-    /// - two processors have an APIC ID, two host bridges a `_UID`, two root ports a place or a slot number;
+    /// - two processors have an APIC ID, two host bridges a `_UID`, two ports of a bus a place, two ports a slot number;
     /// - an address range is empty, reaches beyond its address space, is misaligned or overlaps another;
     /// - a host bridge's bus numbers are reversed, shared with another of its segment, or more than its ECAM has room for, or its ECAM
     ///   is at so low an address that bus 0 would be below address 0;
-    /// - a root port has a device number above 31, a function number above 7, a slot number above 8191 or a label that is not
+    /// - a port has a device number above 31, a function number above 7, a slot number above 8191 or a label that is not
     ///   printable ASCII;
     /// - some processors and memory have nodes, and others do not;
     /// - a CXL window goes to what is no CXL host bridge, or to as many as cannot be interleaved, or has a wrong granularity;

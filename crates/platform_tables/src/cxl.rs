@@ -3,6 +3,8 @@
 use crate::CxlControl;
 use bitfield_struct::bitfield;
 use pcie_topology::AddressRange;
+use pcie_topology::CxlWindowSpec;
+use pcie_topology::Topology;
 
 /// Bytes of a CXL host bridge's component registers.
 pub(crate) const COMPONENT_REGISTERS_LEN: u64 = 0x1_0000;
@@ -34,6 +36,42 @@ pub struct CxlWindow {
     pub restrictions: CxlWindowRestrictions,
     /// The QoS throttling group.
     pub qos_group: u16,
+}
+
+impl CxlWindow {
+    /// The windows of a description, to the host bridges of [`HostBridge::of`](crate::HostBridge::of). Those that the description does not
+    /// place are placed from `free` up ([`Topology::cxl_window_ranges`]): above memory.
+    pub fn of(topology: &Topology, free: u64) -> Vec<Self> {
+        let ranges = topology.cxl_window_ranges(free);
+        topology
+            .cxl_window
+            .iter()
+            .zip(ranges)
+            .map(|(spec, range)| Self::at(range, spec, topology))
+            .collect()
+    }
+
+    fn at(range: AddressRange, spec: &CxlWindowSpec, topology: &Topology) -> Self {
+        let uid = |target: &String| {
+            let mut complexes = (0..).zip(&topology.root_complex);
+            let found = complexes.find(|(_, complex)| complex.name == *target);
+            // A name that no root complex has becomes a `_UID` that none has, and is refused with it.
+            found.map_or(u32::MAX, |(uid, _)| uid)
+        };
+        Self {
+            range,
+            targets: spec.targets.iter().map(uid).collect(),
+            granularity: u32::try_from(spec.granularity.0).unwrap_or(u32::MAX),
+            restrictions: CxlWindowRestrictions::new()
+                .with_device_coherent(spec.device_coherent)
+                .with_host_only_coherent(spec.host_only_coherent)
+                .with_volatile(spec.volatile)
+                .with_persistent(spec.persistent)
+                .with_fixed_configuration(spec.fixed_configuration)
+                .with_back_invalidate(spec.back_invalidate),
+            qos_group: spec.qos_group,
+        }
+    }
 }
 
 /// The restrictions of a window: each bit that is set allows something.

@@ -42,7 +42,7 @@ pub enum Error {
     /// Two things have one number that must be unique.
     #[error("two {things} have the number {number:#x}")]
     Duplicate {
-        /// Host bridges, processors, slots, root ports.
+        /// Host bridges, processors, slots, ports.
         things: &'static str,
         /// The number.
         number: u64,
@@ -108,7 +108,7 @@ pub enum Error {
         /// Its address.
         ecam: u64,
     },
-    /// A root port is where none can be.
+    /// A port is where none can be.
     #[error("host bridge {uid}: there is no device {device:#x} function {function}")]
     Place {
         /// The `_UID`.

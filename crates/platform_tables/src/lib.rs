@@ -10,7 +10,6 @@
 //! use pcie_topology::RootComplexSpec;
 //! use platform_tables::AcpiTables;
 //! use platform_tables::HostBridge;
-//! use platform_tables::PciControl;
 //! use platform_tables::Platform;
 //!
 //! let mut root_complex = RootComplexSpec::new("rc0", 0xe000_0000);
@@ -18,8 +17,8 @@
 //! root_complex.port.push(PortSpec { slot: Some(1.into()), ..PortSpec::new("rp0") });
 //!
 //! let mut bridge = HostBridge::from_root_complex(0, &root_complex);
-//! // What the monitor's ports implement, and the operating system may therefore control.
-//! bridge.control = PciControl::new().with_capability_structure(true).with_native_hot_plug(true);
+//! // What the ports implement the operating system may control.
+//! assert!(bridge.control.native_hot_plug() && bridge.control.aer() && !bridge.control.dpc());
 //! bridge.intx = Some([16, 17, 18, 19]);
 //! let mut platform = Platform::new(2);
 //! platform.host_bridges.push(bridge);
@@ -49,7 +48,7 @@ pub use cxl::CxlWindow;
 pub use cxl::CxlWindowRestrictions;
 pub use error::Error;
 pub use host_bridge::HostBridge;
-pub use host_bridge::RootPort;
+pub use host_bridge::Port;
 pub use osc::CxlControl;
 pub use osc::PciControl;
 pub use platform::Cpu;

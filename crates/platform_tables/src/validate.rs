@@ -4,6 +4,7 @@ use crate::CxlWindow;
 use crate::Error;
 use crate::HostBridge;
 use crate::Platform;
+use crate::Port;
 use crate::Register;
 use crate::cxl;
 use pcie_topology::AddressRange;
@@ -113,8 +114,9 @@ pub(crate) fn host_bridges(bridges: &[HostBridge]) -> Result<(), Error> {
             }
         }
     }
-    let ports = || bridges.iter().flat_map(|bridge| &bridge.ports);
-    unique("slots", ports().filter_map(|port| port.slot).map(u64::from))
+    let ports = bridges.iter().flat_map(|bridge| &bridge.ports);
+    let slots = ports.flat_map(Port::tree).filter_map(|port| port.slot);
+    unique("slots", slots.map(u64::from))
 }
 
 fn host_bridge(bridge: &HostBridge) -> Result<(), Error> {
@@ -133,14 +135,17 @@ fn host_bridge(bridge: &HostBridge) -> Result<(), Error> {
         });
     }
     aligned(|| format!("host bridge {uid}: ECAM"), ecam.base, 1 << 20)?;
+    ports(uid, "root ports of one root bus", &bridge.ports)
+}
+
+fn ports(uid: u32, things: &'static str, on_bus: &[Port]) -> Result<(), Error> {
     unique(
-        "root ports of one root bus",
-        bridge
-            .ports
+        things,
+        on_bus
             .iter()
             .map(|port| u64::from(port.device) << 3 | u64::from(port.function)),
     )?;
-    for port in &bridge.ports {
+    for port in on_bus {
         let (device, function) = (port.device, port.function);
         if device > DEVICE_MAX || function > FUNCTION_MAX {
             return Err(Error::Place {
@@ -157,6 +162,7 @@ fn host_bridge(bridge: &HostBridge) -> Result<(), Error> {
                 label: port.label.clone(),
             });
         }
+        ports(uid, "downstream ports of one switch", &port.switch)?;
     }
     Ok(())
 }

@@ -5,8 +5,8 @@
 ///
 /// One line a register: `offset name: repr as Type = reset, "section" { access: [field, ..], .. }`. `repr` is `u8`,
 /// `u16` or `u32`. A bare field takes its position from `Type`, a `bitfield-struct` type declared in the same
-/// module; `field[high:low]` gives it in place, and then `Type` may be `()`. The accesses are those of
-/// [`Access`](crate::Access) in snake case. Reserved space is a register with no fields. See the crate's example.
+/// module; `field[high:low]` gives it in place, and then `Type` may be `()`. `=> Meaning` behind either names what the bits stand for,
+/// one of [`Meaning`](crate::Meaning). The accesses are those of [`Access`](crate::Access) in snake case. Reserved space is a register with no fields. See the crate's example.
 #[macro_export]
 macro_rules! register_block {
     (
@@ -18,7 +18,13 @@ macro_rules! register_block {
         }
         $(
             $offset:literal $register:ident : $repr:ident as $ty:ty = $reset:expr, $where:literal {
-                $( $access:ident : [ $( $field:ident $( [ $high:literal : $low:literal ] )? ),* $(,)? ] ),* $(,)?
+                $(
+                    $access:ident : [
+                        $(
+                            $field:ident $( [ $high:literal : $low:literal ] )? $( => $meaning:ident $( ( $unit:literal ) )? )?
+                        ),* $(,)?
+                    ]
+                ),* $(,)?
             }
         )+
     ) => {
@@ -46,9 +52,10 @@ macro_rules! register_block {
                             $offset,
                             size_of::<$repr>(),
                             $reset,
-                            &$crate::private::fields_by_name([
-                                $($( $crate::field!($ty, $access, $field $([$high : $low])?) ),*),*
-                            ]),
+                            &$crate::private::fields_by_name([$($(
+                                $crate::field!($ty, $access, $field $([$high : $low])?)
+                                    $(.with_meaning($crate::meaning!($meaning $($unit)?)))?
+                            ),*),*]),
                             $where,
                         ),
                     )+
@@ -79,6 +86,18 @@ macro_rules! register_block {
                 }
             };
         }
+    };
+}
+
+/// One meaning of [`register_block!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! meaning {
+    ($meaning:ident) => {
+        $crate::Meaning::$meaning
+    };
+    ($meaning:ident $unit:literal) => {
+        $crate::Meaning::$meaning($unit)
     };
 }
 

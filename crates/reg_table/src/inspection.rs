@@ -2,6 +2,7 @@
 
 use crate::BlockRegister;
 use crate::Field;
+use crate::Meaning;
 use crate::Register;
 use crate::RegisterFile;
 use crate::table::RAW;
@@ -21,7 +22,10 @@ impl<R: BlockRegister> Inspect for RegisterFile<R> {
             match entry.fields {
                 [] => {}
                 // A field that is all there is to the register, or has its name, would only say it twice.
-                [field] if field.mask() == entry.mask() || entry.name.ends_with(field.name) => {
+                [field]
+                    if field.meaning == Meaning::Plain
+                        && (field.mask() == entry.mask() || entry.name.ends_with(field.name)) =>
+                {
                     inspect_field(&mut resp, entry.name, field, value);
                 }
                 _ => {
@@ -51,7 +55,7 @@ fn inspect_fields(resp: &mut Response<'_>, register: &'static Register, value: u
     }
 }
 
-/// One field of a register: a bit as a bool, more as a hexadecimal number.
+/// One field of a register: a bit as a bool, sizes and counts as decimal numbers, all else as hexadecimal ones.
 fn inspect_field(
     resp: &mut Response<'_>,
     name: &'static str,
@@ -59,11 +63,13 @@ fn inspect_field(
     register: impl FnOnce() -> u32,
 ) {
     resp.fixed_child(name, SensitivityLevel::default(), |req| {
-        let value = field.extract(register());
-        if field.bits == 1 {
-            req.value(value != 0);
-        } else {
-            req.with_hex_format().value(value);
+        let value = field.value(register());
+        match field.meaning {
+            Meaning::Plain if field.bits == 1 => req.value(value != 0),
+            Meaning::Plain | Meaning::Address(_) | Meaning::Limit(_) => {
+                req.with_hex_format().value(value);
+            }
+            Meaning::Doubling(_) | Meaning::LessOne => req.value(value),
         }
     });
 }

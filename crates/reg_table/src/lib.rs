@@ -59,6 +59,7 @@ pub use table::BLOCKS;
 pub use table::Block;
 pub use table::BlockRegister;
 pub use table::Field;
+pub use table::Meaning;
 pub use table::Register;
 pub use table::Reset;
 pub use table::WordMask;

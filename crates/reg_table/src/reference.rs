@@ -1,6 +1,7 @@
 //! The register reference: the tables as Markdown.
 
 use crate::Block;
+use crate::Meaning;
 use alloc::string::String;
 use core::fmt::Write;
 
@@ -45,9 +46,13 @@ fn write_block(out: &mut String, block: &Block) -> core::fmt::Result {
                 1 => write!(out, "| {high} ")?,
                 _ => write!(out, "| {high}:{} ", field.lsb)?,
             }
+            let meaning = match field.meaning {
+                Meaning::Plain => String::new(),
+                other => alloc::format!(" = {other}"),
+            };
             write!(
                 out,
-                "| {} | {} | {:#x} | ",
+                "| {}{meaning} | {} | {:#x} | ",
                 field.name,
                 field.access,
                 field.extract(register.reset)

@@ -62,6 +62,38 @@ pub enum Reset {
     FunctionLevel,
 }
 
+/// What the bits of a field stand for, n being the number that they spell.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Meaning {
+    /// n itself, a code, or flags.
+    #[default]
+    Plain,
+    /// The upper part of an address, an offset or a size in bytes, with so many zeros below: n << shift.
+    Address(u8),
+    /// The upper part of the last address of a range, with so many ones below.
+    Limit(u8),
+    /// So many bytes, or things, doubled n times.
+    Doubling(u64),
+    /// n + 1 things: there is always one.
+    LessOne,
+}
+
+impl fmt::Display for Meaning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => f.write_str("n"),
+            Self::Address(shift) => write!(f, "n << {shift}"),
+            Self::Limit(shift) => write!(f, "(n << {shift}) + {:#x}", ones(*shift)),
+            Self::Doubling(first) => write!(f, "{first} << n"),
+            Self::LessOne => f.write_str("n + 1"),
+        }
+    }
+}
+
+const fn ones(bits: u8) -> u64 {
+    (1 << bits) - 1
+}
+
 /// A named run of bits of a register.
 #[derive(Copy, Clone, Debug)]
 pub struct Field {
@@ -73,6 +105,8 @@ pub struct Field {
     pub bits: u8,
     /// What software may do to it.
     pub access: Access,
+    /// What its bits stand for.
+    pub meaning: Meaning,
 }
 
 impl Field {
@@ -85,7 +119,16 @@ impl Field {
             lsb: lsb as u8,
             bits: bits as u8,
             access,
+            meaning: Meaning::Plain,
         }
+    }
+
+    /// The field with bits that stand for something.
+    pub const fn with_meaning(self, meaning: Meaning) -> Self {
+        if let Meaning::Address(shift) | Meaning::Limit(shift) = meaning {
+            assert!(shift <= 32, "an address has 64 bits");
+        }
+        Self { meaning, ..self }
     }
 
     /// The field's bits, in register position.
@@ -96,6 +139,21 @@ impl Field {
     /// The field's value within a register's value.
     pub const fn extract(&self, register: u32) -> u32 {
         (register & self.mask()) >> self.lsb
+    }
+
+    /// What the field stands for within a register's value. A number too large for 64 bits, which only a reserved code can spell, is
+    /// the largest there is.
+    pub const fn value(&self, register: u32) -> u64 {
+        let n = self.extract(register);
+        let plain = n as u64;
+        match self.meaning {
+            Meaning::Plain => plain,
+            Meaning::Address(shift) => plain << shift,
+            Meaning::Limit(shift) => (plain << shift) | ones(shift),
+            Meaning::Doubling(first) if n < 64 => first.saturating_mul(1 << n),
+            Meaning::Doubling(_) => u64::MAX,
+            Meaning::LessOne => plain + 1,
+        }
     }
 }
 

@@ -127,6 +127,7 @@ fn index(blocks: &[&'static Block]) -> String {
         | RW1S | a written one sets it |\n\
         | RW, reads 0 | a written one starts an action; nothing is stored |\n\n\
         A bit that no field covers is reserved: it reads zero and ignores writes. \
+        Behind a field whose number n stands for another, as that of an address or a size in bytes, is which; inspection shows that one. \
         The reset column is the value after a cold reset, before whoever composes the function gives HwInit fields theirs.\n"
         .to_string();
     for file in INDEX_ORDER {

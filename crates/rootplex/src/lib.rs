@@ -10,6 +10,7 @@
 //! | configuration spaces for `lspci -F` | [`inspect_service::lspci::Dump`] |
 //! | ACPI tables and a device tree | [`tables`] |
 //! | live state | [`session::Session::inspect`] |
+//! | prepared machines in which a card does not appear | [`cases`] |
 //! | proof that save and restore bring all back | [`session::Session::verify`] |
 //!
 //! ```
@@ -33,6 +34,17 @@
 
 #![forbid(unsafe_code)]
 
+/// The guide's examples, compiled and run.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/device.md")]
+    struct Device;
+    #[doc = include_str!("../../../docs/monitor.md")]
+    struct Monitor;
+}
+
+pub mod cases;
+mod hot_plug_driver;
 pub mod outline;
 pub mod session;
 pub mod tables;

@@ -24,20 +24,20 @@ use std::process::Stdio;
 pub(crate) enum Command {
     /// Composes, enumerates and serves a hierarchy without a guest, until it is stopped by SIGINT or SIGTERM.
     #[command(after_help = format!("Examples:\n  rootplex serve --topology machine.toml\n  rootplex serve --topology machine.toml \
-        --socket /run/user/1000/vm.sock --tcp 9108\n\n{EXIT_STATUS}"))]
+        --socket /run/user/1000/vm.sock --tcp 9108\n  rootplex serve --case interrupt-disabled --web\n\n{EXIT_STATUS}"))]
     Serve(serve::Options),
     /// Shows values with their names and units, or changes one.
     #[command(after_help = format!("Examples:\n  rootplex inspect\n  rootplex inspect pcie0/functions/front-slot --depth 3\n  \
         rootplex inspect pcie0 --depth 8 --watch\n\n{EXIT_STATUS}"))]
     Inspect(inspection::Options),
-    /// Shows the hierarchy as a tree, with the state of links and slots and with errors.
-    #[command(after_help = EXIT_STATUS)]
+    /// Shows the hierarchy as a tree, with the state of links and slots, errors, and a mark where a device cannot work.
+    #[command(after_help = format!("Examples:\n  rootplex tree\n  rootplex tree | grep '!'\n\n{EXIT_STATUS}"))]
     Tree {
         #[command(flatten)]
         server: ServerOption,
     },
-    /// Shows all of a port on one screen.
-    #[command(after_help = EXIT_STATUS)]
+    /// Shows all of a port, or of a device, on one screen: what is wrong with it first.
+    #[command(after_help = format!("Examples:\n  rootplex port nvme-port0\n  watch rootplex port nvme-port0\n\n{EXIT_STATUS}"))]
     Port {
         #[command(flatten)]
         port: PortArgument,
@@ -77,13 +77,22 @@ pub(crate) enum Command {
         timeout: u64,
     },
     /// Presses a slot's attention button.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = format!("Examples:\n  rootplex button bay0\n\n{EXIT_STATUS}"))]
     Button {
         #[command(flatten)]
         port: PortArgument,
     },
+    /// Opens or closes a slot's retention latch, if it has a sensor for it.
+    #[command(after_help = format!("Examples:\n  rootplex latch bay0 open\n  rootplex latch bay0 close\n\n{EXIT_STATUS}"))]
+    Latch {
+        #[command(flatten)]
+        port: PortArgument,
+        /// What becomes of it.
+        #[arg(value_enum)]
+        to: Latch,
+    },
     /// Shows whether a slot has power, or lets its power controller find a fault.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = format!("Examples:\n  rootplex power bay0\n  rootplex power bay0 --fault\n\n{EXIT_STATUS}"))]
     Power {
         #[command(flatten)]
         port: PortArgument,
@@ -92,7 +101,7 @@ pub(crate) enum Command {
         fault: bool,
     },
     /// Saves the state to a file.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = format!("Examples:\n  rootplex save machine.state\n\n{EXIT_STATUS}"))]
     Save {
         #[command(flatten)]
         server: ServerOption,
@@ -100,7 +109,7 @@ pub(crate) enum Command {
         file: PathBuf,
     },
     /// Restores a saved state.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = format!("Examples:\n  rootplex restore machine.state\n\n{EXIT_STATUS}"))]
     Restore {
         #[command(flatten)]
         server: ServerOption,
@@ -114,6 +123,13 @@ pub(crate) enum Command {
         /// bash, elvish, fish, powershell or zsh.
         shell: String,
     },
+}
+
+/// What becomes of a latch.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Latch {
+    Open,
+    Close,
 }
 
 /// Which server is asked.
@@ -157,6 +173,13 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         } => operations::unplug(&port.server.client()?, &port.name, surprise, timeout),
         Command::Button { port } => {
             operations::post(&port.server.client()?, &port.name, "button").map(|_| ())
+        }
+        Command::Latch { port, to } => {
+            let what = match to {
+                Latch::Open => "latch?open=true",
+                Latch::Close => "latch?open=false",
+            };
+            operations::post(&port.server.client()?, &port.name, what).map(|_| ())
         }
         Command::Power { port, fault } => {
             operations::power(&port.server.client()?, &port.name, fault)

@@ -33,9 +33,9 @@ Exit status:
   0  what was asked for was done; by demo and run: the hierarchy was composed, enumerated and verified
   1  a file could not be read or written, a server refused, or the hierarchy was not as before after restore
   2  the command line, the file or a name in it is wrong; each mistake is a line on standard error
-  3  no server answers
+  3  no server answers";
 
-Where OUT is - the output goes to standard output, and the report is left out.";
+const OUT: &str = "Where OUT is - the output goes to standard output, and the report is left out.";
 
 /// Composes a PCI Express and CXL hierarchy, enumerates it as firmware does, shows it, and verifies save and restore; or looks into one
 /// that runs.
@@ -49,13 +49,14 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum Command {
     /// Uses the hierarchy that the program brings along.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = format!("Examples:\n  rootplex demo\n  rootplex demo --svg demo.svg --quiet\n  rootplex demo --web\n\n{OUT}\n\n{EXIT_STATUS}"))]
     Demo {
         #[command(flatten)]
         options: Options,
     },
     /// Uses the hierarchy that a TOML file describes.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = format!("Examples:\n  rootplex run machine.toml\n  rootplex run machine.toml --lspci - | lspci -F /dev/stdin -vvv\n  \
+        rootplex run machine.toml --web\n\n{OUT}\n\n{EXIT_STATUS}"))]
     Run {
         /// The description.
         file: PathBuf,
@@ -70,7 +71,7 @@ enum Command {
         file: PathBuf,
     },
     /// Writes what tells a guest of a hierarchy: a file for each ACPI table, and a device tree.
-    #[command(after_help = EXIT_STATUS)]
+    #[command(after_help = format!("Examples:\n  rootplex tables --topology machine.toml --out tables\n\n{EXIT_STATUS}"))]
     Tables {
         /// The description, a TOML file; without it, the hierarchy that the program brings along.
         #[arg(long, value_name = "FILE")]
@@ -107,6 +108,9 @@ struct Options {
     /// Print nothing but mistakes and what did not fit.
     #[arg(long, short)]
     quiet: bool,
+    /// Go on serving the hierarchy, with a page for a browser on a port of 127.0.0.1; any that is free without PORT.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "0")]
+    web: Option<u16>,
 }
 
 impl Options {
@@ -217,6 +221,24 @@ fn show(
     options: &Options,
 ) -> Result<(), Failure> {
     let is_reported = options.is_reported()?;
+    let session = report(session, source, options, is_reported)?;
+    match options.web {
+        Some(port) => live::serve::serve(
+            session.into_hierarchy(),
+            source,
+            &live::serve::Doors::web(port),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Shows a session as the options say.
+fn report(
+    session: Result<Session, rootplex::session::SessionError>,
+    source: &str,
+    options: &Options,
+    is_reported: bool,
+) -> Result<Session, Failure> {
     let mut session = session.map_err(|error| Failure::mistakes(source, &error))?;
     let port = match &options.port {
         Some(name) => Some(
@@ -245,7 +267,7 @@ fn show(
         for shortfall in session.shortfalls() {
             eprintln!("rootplex: {source}: {shortfall}");
         }
-        return Ok(());
+        return Ok(session);
     }
     let mut report = tree;
     // Writing to a string cannot fail.
@@ -258,5 +280,6 @@ fn show(
             session.inspect(&port.path)
         );
     }
-    Target::StandardOutput.write(&report)
+    Target::StandardOutput.write(&report)?;
+    Ok(session)
 }

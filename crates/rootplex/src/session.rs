@@ -280,7 +280,7 @@ pub(crate) fn ecam(root: &mut GenericPcieRootComplex) -> EcamAccess<'_> {
 }
 
 /// What a root complex is described to decode.
-fn host_bridge(spec: &RootComplexSpec) -> HostBridge {
+pub(crate) fn host_bridge(spec: &RootComplexSpec) -> HostBridge {
     let range = |range: AddressRange| range.base..range.end();
     let mut host_bridge = HostBridge::new(Apertures {
         buses: spec.buses.start..=spec.buses.end,

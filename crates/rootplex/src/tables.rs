@@ -4,10 +4,10 @@ use pcie_topology::AddressRange;
 use pcie_topology::Topology;
 use platform_tables::AcpiTables;
 use platform_tables::Cpu;
+use platform_tables::CxlWindow;
 use platform_tables::Error;
 use platform_tables::HostBridge;
 use platform_tables::Memory;
-use platform_tables::PciControl;
 use platform_tables::Platform;
 use platform_tables::PowerRegisters;
 use platform_tables::Register;
@@ -20,13 +20,11 @@ const ROOM: AddressRange = AddressRange::new(0xe_0000, 0x2_0000);
 const LOW_MEMORY: AddressRange = AddressRange::new(0, 0xa_0000);
 const HIGH_MEMORY: AddressRange = AddressRange::new(0x10_0000, 0x10_0000);
 
+/// All memory is below: where CXL windows can be.
+const FREE: u64 = 1 << 32;
+
 /// The interrupts that INTx is signalled on: the first that a PC has for nothing else.
 const INTX: [u32; 4] = [16, 17, 18, 19];
-
-/// What the ports of this stack implement for an operating system to control.
-const CONTROL: PciControl = PciControl::new()
-    .with_capability_structure(true)
-    .with_native_hot_plug(true);
 
 /// The interrupt controller of the machine that has the device tree, and where I/O ports are in its memory: 64 KiB for each root complex.
 const GIC: GicV3 = GicV3 {
@@ -74,6 +72,7 @@ pub fn acpi(topology: &Topology) -> Result<Vec<TableFile>, Error> {
     });
     platform.reset = Some((Register::Io(0xcf9), 6));
     platform.host_bridges = host_bridges(topology);
+    platform.cxl_windows = CxlWindow::of(topology, FREE);
     let tables = AcpiTables::new(&platform, ROOM)?;
     let mut files = vec![TableFile {
         name: "rsdp.bin".to_owned(),
@@ -109,13 +108,9 @@ fn file_name(table: &[u8]) -> String {
 }
 
 fn host_bridges(topology: &Topology) -> Vec<HostBridge> {
-    (0..)
-        .zip(&topology.root_complex)
-        .map(|(uid, root_complex)| {
-            let mut bridge = HostBridge::from_root_complex(uid, root_complex);
-            bridge.control = CONTROL;
-            bridge.intx = Some(INTX);
-            bridge
-        })
-        .collect()
+    let mut bridges = HostBridge::of(topology);
+    for bridge in &mut bridges {
+        bridge.intx = Some(INTX);
+    }
+    bridges
 }

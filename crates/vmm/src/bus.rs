@@ -14,10 +14,9 @@ use chipset_device::ChipsetDevice;
 use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use chipset_device::io::deferred::DeferredToken;
-use chipset_device::mmio::MmioIntercept;
 use parking_lot::Mutex;
-use pcie::root::GenericPcieRootComplex;
 use pcie_topology::AddressRange;
+use pcie_topology::Complex;
 use pcie_topology::Hierarchy;
 use pcie_topology::RootComplexSpec;
 use pcie_topology::Topology;
@@ -62,6 +61,19 @@ fn windows_of(complex: usize, spec: &RootComplexSpec) -> impl Iterator<Item = Wi
             name: format!("{part} of '{}'", spec.name),
             range: range.base..range.end(),
             complex,
+        })
+    })
+}
+
+/// The CXL windows that the description places, so that memory keeps clear of them; others are placed above memory. No access in
+/// them gets to a device: nothing here decodes memory by HDM decoders.
+pub(crate) fn fixed_cxl_windows(topology: &Topology) -> impl Iterator<Item = Window> {
+    topology.cxl_window.iter().filter_map(|window| {
+        let base = window.base?;
+        Some(Window {
+            name: format!("CXL window '{}'", window.name),
+            range: base..base.saturating_add(window.size.0),
+            complex: 0,
         })
     })
 }
@@ -142,7 +154,7 @@ impl Bus {
             (ExitKind::MemoryRead, u8::MAX)
         };
         self.exits.count(kind);
-        let result = self.with_root(window.complex, |root| root.mmio_read(address, data));
+        let result = self.with_root(window.complex, |complex| complex.mmio_read(address, data));
         let result = match result {
             IoResult::Ok => Ok(()),
             IoResult::Err(error) => Err(error),
@@ -168,7 +180,7 @@ impl Bus {
             ExitKind::MemoryWrite
         };
         self.exits.count(kind);
-        let result = self.with_root(window.complex, |root| root.mmio_write(address, data));
+        let result = self.with_root(window.complex, |complex| complex.mmio_write(address, data));
         let result = match result {
             IoResult::Ok => Ok(()),
             IoResult::Err(error) => Err(error),
@@ -183,13 +195,9 @@ impl Bus {
         self.ecam.iter().any(|range| range.contains(&address))
     }
 
-    fn with_root(
-        &self,
-        complex: usize,
-        access: impl FnOnce(&mut GenericPcieRootComplex) -> IoResult,
-    ) -> IoResult {
+    fn with_root(&self, complex: usize, access: impl FnOnce(&mut Complex) -> IoResult) -> IoResult {
         match self.hierarchy.lock().complexes.get_mut(complex) {
-            Some(complex) => access(&mut complex.root),
+            Some(complex) => access(complex),
             None => IoResult::Err(IoError::NoResponse),
         }
     }
@@ -269,6 +277,25 @@ mod tests {
         ] {
             assert_eq!(name(address), expected, "{address:#x}");
         }
+    }
+
+    #[test]
+    fn memory_keeps_clear_of_a_cxl_window_that_is_placed() {
+        let text = r#"
+            root_complex = [{ name = "cxl0", ecam = 0xe000_0000, chbcr = 0xf000_0000 }]
+            cxl_window = [
+                { name = "anywhere", size = "1G", targets = ["cxl0"] },
+                { name = "placed", base = 0x1_4000_0000, size = "1G", targets = ["cxl0"] },
+            ]
+        "#;
+        let windows: Vec<_> = fixed_cxl_windows(&Topology::from_toml(text).unwrap()).collect();
+        assert!(crate::memory::MemoryLayout::new(4096, &windows).is_ok());
+        assert_eq!(
+            crate::memory::MemoryLayout::new(4097 + 256, &windows)
+                .unwrap_err()
+                .to_string(),
+            "memory of 4353 MiB reaches up to 0x150100000, into CXL window 'placed' at 0x140000000"
+        );
     }
 
     #[test]

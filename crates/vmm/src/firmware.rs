@@ -9,8 +9,8 @@ use crate::serial::Com;
 use pcie_topology::AddressRange;
 use pcie_topology::Topology;
 use platform_tables::AcpiTables;
+use platform_tables::CxlWindow;
 use platform_tables::HostBridge;
-use platform_tables::PciControl;
 use platform_tables::Platform;
 use platform_tables::PowerRegisters;
 use platform_tables::Register;
@@ -42,9 +42,14 @@ const RESET_PROGRAM: [u8; 9] = {
     ]
 };
 
-/// Writes the tables, and the little program that resets the machine.
-pub(crate) fn tables(topology: &Topology, cpus: u32) -> Result<FirmwareTables, MachineError> {
-    let tables = AcpiTables::new(&platform(topology, cpus), TABLES)?;
+/// Writes the tables, and the little program that resets the machine. CXL windows that the description does not place are above memory,
+/// which ends at `memory_end`.
+pub(crate) fn tables(
+    topology: &Topology,
+    cpus: u32,
+    memory_end: u64,
+) -> Result<FirmwareTables, MachineError> {
+    let tables = AcpiTables::new(&platform(topology, cpus, memory_end), TABLES)?;
     Ok(FirmwareTables {
         root: ROOT,
         pieces: vec![
@@ -55,7 +60,7 @@ pub(crate) fn tables(topology: &Topology, cpus: u32) -> Result<FirmwareTables, M
     })
 }
 
-fn platform(topology: &Topology, cpus: u32) -> Platform {
+fn platform(topology: &Topology, cpus: u32, memory_end: u64) -> Platform {
     Platform {
         serial_ports: Com::ALL
             .map(|com| SerialPort {
@@ -68,26 +73,16 @@ fn platform(topology: &Topology, cpus: u32) -> Platform {
             sleep_status: Register::Io(power::SLEEP_STATUS_PORT),
         }),
         reset: Some((Register::Io(power::RESET_PORT), power::RESET_VALUE)),
-        host_bridges: (0..)
-            .zip(&topology.root_complex)
-            .map(|(uid, spec)| HostBridge {
-                control: control(),
+        host_bridges: HostBridge::of(topology)
+            .into_iter()
+            .map(|bridge| HostBridge {
                 intx: Some(INTX_GSIS),
-                ..HostBridge::from_root_complex(uid, spec)
+                ..bridge
             })
             .collect(),
+        cxl_windows: CxlWindow::of(topology, memory_end),
         ..Platform::new(cpus)
     }
-}
-
-/// What the ports implement, and Linux's own drivers therefore may control.
-fn control() -> PciControl {
-    PciControl::new()
-        .with_capability_structure(true)
-        .with_native_hot_plug(true)
-        .with_pme(true)
-        .with_aer(true)
-        .with_dpc(true)
 }
 
 #[cfg(test)]
@@ -97,7 +92,7 @@ mod tests {
     #[test]
     fn the_tables_fit_where_firmware_has_its_part() {
         let topology = Topology::from_toml(include_str!("../../rootplex/examples/demo.toml"));
-        let tables = tables(&topology.unwrap(), 4).unwrap();
+        let tables = tables(&topology.unwrap(), 4, 0).unwrap();
         let [(root, pointer), (base, blob), (vector, _)] = &tables.pieces[..] else {
             panic!("a root pointer, a blob and a program");
         };
@@ -110,6 +105,27 @@ mod tests {
             blob[fadt + 116..fadt + 129],
             [1, 8, 0, 1, 2, 6, 0, 0, 0, 0, 0, 0, 1],
             "the reset register: port 0x602, one byte, and its value"
+        );
+    }
+
+    #[test]
+    fn cxl_windows_are_above_memory_unless_they_are_placed() {
+        let text = r#"
+            root_complex = [{ name = "cxl0", ecam = 0xe000_0000, chbcr = 0xf000_0000 }]
+            cxl_window = [
+                { name = "a", size = "1G", targets = ["cxl0"] },
+                { name = "b", base = 0x4000_0000_0000, size = "1G", targets = ["cxl0"] },
+            ]
+        "#;
+        let platform = platform(&Topology::from_toml(text).unwrap(), 1, 0x1_4000_0001);
+        let places: Vec<_> = platform
+            .cxl_windows
+            .iter()
+            .map(|window| (window.range.base, window.targets.clone()))
+            .collect();
+        assert_eq!(
+            places,
+            [(0x1_5000_0000, vec![0]), (0x4000_0000_0000, vec![0])]
         );
     }
 }

@@ -90,7 +90,8 @@ impl MachineConfig {
             return Err(MachineError::Cpus(self.cpus));
         }
         self.topology.validate()?;
-        let windows = bus::windows(&self.topology);
+        let mut windows = bus::windows(&self.topology);
+        windows.extend(bus::fixed_cxl_windows(&self.topology));
         Ok(MemoryLayout::new(self.memory_mib, &windows)?)
     }
 }
@@ -367,7 +368,8 @@ impl Machine {
         {
             boot.cmdline = format!("{} tsc_early_khz={khz} tsc=reliable", boot.cmdline);
         }
-        let tables = firmware::tables(&self.shared.config.topology, self.shared.config.cpus)?;
+        let config = &self.shared.config;
+        let tables = firmware::tables(&config.topology, config.cpus, self.memory.end())?;
         let entry = boot.load(&self.shared.ram, &self.memory, &tables)?;
         first.enter(entry)
     }

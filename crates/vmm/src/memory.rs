@@ -124,6 +124,11 @@ impl MemoryLayout {
         Some(self.high.clone()).filter(|high| !high.is_empty())
     }
 
+    /// The address after the last.
+    pub(crate) fn end(&self) -> u64 {
+        self.high().map_or(self.low.end, |high| high.end)
+    }
+
     /// Both, in order.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
         std::iter::once(self.low()).chain(self.high())

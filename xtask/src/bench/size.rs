@@ -15,6 +15,8 @@ const BOUNDS: &[(&str, &str)] = &[
     ("ports/save_256", "100 µs"),
     ("ports/inspect_one_of_256", "10 µs"),
     ("ports/inspect_register_of_256", "10 µs"),
+    ("bar_read/behind_1", "100 ns"),
+    ("bar_read/behind_255", "100 ns"),
 ];
 
 /// What the example prints of the whole segment, and what that is to stay below.

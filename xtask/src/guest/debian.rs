@@ -1,8 +1,9 @@
 //! Kernels, QEMU and userland from Debian's archive, unpacked below `target/`: nothing is installed, and no rights are needed.
 //!
 //! `apt-get` runs with its own lists, cache and list of installed packages (an empty one), so what it finds is the same on each
-//! machine. Programs run by the dynamic loader that comes with them, so the machine's own libraries do not matter either.
+//! machine; it checks what comes by the archive's signature and checksums. Programs run by the dynamic loader that comes with them, so the machine's own libraries do not matter either.
 
+use crate::judge;
 use crate::process;
 use anyhow::Context;
 use anyhow::Result;
@@ -11,10 +12,14 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Names the archive where the machine's own package sources do not.
+/// Names the archive instead of the machine's own package sources.
 const MIRROR_VARIABLE: &str = "ROOTPLEX_DEBIAN_MIRROR";
 
-/// The keys that sign the archive.
+/// What the machine's own archive lacks, such as a suite that it does not carry, comes from here.
+const FALLBACK: &str = "http://deb.debian.org/debian";
+
+/// The keys that sign the archive, and their package, which other distributions have as well.
+const KEYRING_PACKAGE: &str = "debian-archive-keyring";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Where the programs come from: the first Debian with QEMU 10. QEMU 7.2, of the Debian before, corrupts a nested guest.
@@ -69,7 +74,7 @@ impl Debian {
     ///
     /// # Errors
     ///
-    /// - there is no `apt-get`, no Debian archive is known, or it cannot be reached.
+    /// - there is no `apt-get`, or no keys to check what comes by, or a file can be had from none of the archives.
     pub(crate) fn fetch(cache: &Path) -> Result<Self> {
         std::fs::create_dir_all(cache)?;
         let folder = cache.join("debian");
@@ -156,6 +161,16 @@ impl Debian {
             .with_context(|| format!("{} holds no kernel", boot.display()))
     }
 
+    /// What a running kernel calls itself.
+    ///
+    /// # Errors
+    ///
+    /// - its package holds none.
+    pub(crate) fn release(&self, kernel: &Kernel) -> Result<String> {
+        let vmlinuz = self.vmlinuz(kernel)?;
+        Ok(file_name(&vmlinuz).replacen("vmlinuz-", "", 1))
+    }
+
     /// One of a kernel's modules, which may be compressed with xz, by its name without suffix.
     ///
     /// # Errors
@@ -196,31 +211,34 @@ impl Debian {
 /// An `apt-get` that knows nothing of the machine but how to reach the archive.
 struct Apt {
     folder: PathBuf,
+    mirrors: Vec<String>,
     configuration: PathBuf,
 }
 
 impl Apt {
     fn prepare(folder: &Path) -> Result<Self> {
-        let mirror = mirror()?;
+        let mirrors = mirrors()?;
         for below in ["lists/partial", "archives/partial"] {
             std::fs::create_dir_all(folder.join(below))?;
         }
         // Nothing is installed.
         std::fs::write(folder.join("status"), "")?;
-        let signed = match Path::new(KEYRING).exists() {
-            true => format!(" signed-by={KEYRING}"),
-            false => String::new(),
-        };
+        if !Path::new(KEYRING).exists() {
+            judge::install_package(KEYRING_PACKAGE)?;
+        }
         let mut suites: Vec<&str> = KERNELS.iter().map(|kernel| kernel.suite).collect();
         suites.push(TOOLS_SUITE);
         suites.sort_unstable();
         suites.dedup();
+        let shown = folder.display();
         let sources: String = suites
             .iter()
-            .map(|suite| format!("deb [arch=amd64{signed}] {mirror} {suite} main\n"))
+            .map(|suite| {
+                format!("deb [arch=amd64 signed-by={KEYRING}] mirror+file:{shown}/mirrors {suite} main\n")
+            })
             .collect();
         std::fs::write(folder.join("sources.list"), sources)?;
-        let shown = folder.display();
+        std::fs::write(folder.join("mirrors"), mirror_list(&mirrors))?;
         let configuration = folder.join("apt.conf");
         std::fs::write(
             &configuration,
@@ -244,6 +262,7 @@ impl Apt {
         )?;
         Ok(Self {
             folder: folder.to_path_buf(),
+            mirrors,
             configuration,
         })
     }
@@ -297,7 +316,11 @@ impl Apt {
 
     fn run(&self, command: &mut Command) -> Result<()> {
         command.env("APT_CONFIG", &self.configuration);
-        process::run(command)
+        let (status, said) = process::run_and_hear(command)?;
+        if !status.success() {
+            bail!("{}", failure(&said, &self.mirrors));
+        }
+        Ok(())
     }
 
     fn command(&self, mut command: Command) -> Command {
@@ -306,13 +329,14 @@ impl Apt {
     }
 }
 
-/// The address of Debian's archive: that which the machine itself uses.
-fn mirror() -> Result<String> {
-    if let Ok(mirror) = std::env::var(MIRROR_VARIABLE) {
-        return Ok(mirror);
-    }
+/// The addresses of Debian's archive, in the order in which a file is asked for: the one that is named, or else that which the machine
+/// itself uses, and the one that everybody can reach.
+fn mirrors() -> Result<Vec<String>> {
     if !process::is_installed("apt-get") {
         bail!("there is no apt-get to fetch kernels and QEMU with");
+    }
+    if let Ok(mirror) = std::env::var(MIRROR_VARIABLE) {
+        return Ok(vec![mirror]);
     }
     let listed = process::capture(Command::new("apt-get").args([
         "indextargets",
@@ -320,11 +344,48 @@ fn mirror() -> Result<String> {
         "$(REPO_URI)",
         "Created-By: Packages",
     ]))?;
-    debian_archive(&listed)
-        .map(str::to_string)
-        .with_context(|| {
-            format!("this machine's package sources name no Debian archive; name one in {MIRROR_VARIABLE}")
+    let own = debian_archive(&listed).map(|own| own.trim_end_matches('/').to_string());
+    let mut mirrors = Vec::from_iter(own);
+    if mirrors.iter().all(|own| own != FALLBACK) {
+        mirrors.push(FALLBACK.to_string());
+    }
+    Ok(mirrors)
+}
+
+/// As apt-transport-mirror(1) reads it: what an earlier one does not have, a later one is asked for.
+fn mirror_list(mirrors: &[String]) -> String {
+    (1..)
+        .zip(mirrors)
+        .map(|(priority, mirror)| format!("{mirror}\tpriority:{priority}\n"))
+        .collect()
+}
+
+/// Why apt-get failed: which files it could not have, from where, and what to do.
+fn failure(said: &str, mirrors: &[String]) -> String {
+    let mut files: Vec<&str> = said
+        .lines()
+        .filter_map(|line| {
+            line.split_once("Failed to fetch ")?
+                .1
+                .split_whitespace()
+                .next()
         })
+        .filter_map(|address| address.rsplit('/').next())
+        .collect();
+    files.dedup();
+    let what = match files.as_slice() {
+        [] => said
+            .lines()
+            .rev()
+            .find(|line| line.starts_with("E: "))
+            .unwrap_or("apt-get failed")
+            .to_string(),
+        files => format!("cannot be fetched: {}", files.join(", ")),
+    };
+    format!(
+        "{what} (from {}); {MIRROR_VARIABLE} may be the address of another Debian archive",
+        mirrors.join(", ")
+    )
 }
 
 /// By convention the last folder of its address is `debian`.
@@ -399,6 +460,33 @@ mod tests {
             Some("https://mirror.example.org/debian/")
         );
         assert_eq!(debian_archive("https://mirror.example.org/ubuntu/\n"), None);
+    }
+
+    #[test]
+    fn archives_are_asked_in_order() {
+        let mirrors = ["http://own.example.org/debian", FALLBACK].map(str::to_string);
+        assert_eq!(
+            mirror_list(&mirrors),
+            "http://own.example.org/debian\tpriority:1\nhttp://deb.debian.org/debian\tpriority:2\n"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_had_is_named_with_what_helps() {
+        let said = "Err:1 mirror+file:/x/mirrors trixie/main amd64 qemu-system-x86 amd64 1:10.0\n  404  Not Found\n\
+                    E: Failed to fetch http://own.example.org/debian/pool/main/q/qemu/qemu-system-x86_10.0_amd64.deb  404  Not Found\n\
+                    E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?\n";
+        let mirrors = ["http://own.example.org/debian".to_string()];
+        assert_eq!(
+            failure(said, &mirrors),
+            "cannot be fetched: qemu-system-x86_10.0_amd64.deb (from http://own.example.org/debian); \
+             ROOTPLEX_DEBIAN_MIRROR may be the address of another Debian archive"
+        );
+        assert_eq!(
+            failure("E: Unable to locate package x\n", &mirrors),
+            "E: Unable to locate package x (from http://own.example.org/debian); \
+             ROOTPLEX_DEBIAN_MIRROR may be the address of another Debian archive"
+        );
     }
 
     #[test]

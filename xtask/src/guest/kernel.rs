@@ -68,8 +68,18 @@ fn word(image: &[u8], offset: usize) -> Option<usize> {
     usize::try_from(u32::from_le_bytes(*bytes)).ok()
 }
 
+/// One of a kernel's modules, unpacked: busybox loads no compressed ones.
+pub(super) fn module(debian: &Debian, kernel: &Kernel, name: &str) -> Result<Vec<u8>> {
+    let file = debian.module(kernel, name)?;
+    let content = std::fs::read(&file).with_context(|| file.display().to_string())?;
+    match file.extension().is_some_and(|extension| extension == "xz") {
+        true => filter(debian.busybox("xz").arg("-dc"), &content),
+        false => Ok(content),
+    }
+}
+
 /// What a program makes of its input.
-pub(super) fn filter(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
+fn filter(command: &mut Command, input: &[u8]) -> Result<Vec<u8>> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -87,11 +87,7 @@ impl<'a> LevelOne<'a> {
         let mut archive = Archive::new(BufWriter::new(File::create(path)?))?;
         archive.copy("bin/busybox", &self.debian.file("usr/bin/busybox"))?;
         for module in MODULES {
-            let file = self.debian.module(self.kernel, module)?;
-            let mut content = std::fs::read(&file)?;
-            if file.extension().is_some_and(|extension| extension == "xz") {
-                content = kernel::filter(self.debian.busybox("xz").arg("-dc"), &content)?;
-            }
+            let content = kernel::module(self.debian, self.kernel, module)?;
             archive.program(&format!("modules/{module}.ko"), &content)?;
         }
         for file in job.files {

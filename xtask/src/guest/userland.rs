@@ -1,7 +1,9 @@
-//! What a guest (level 2) finds in its first file system: busybox, lspci and setpci, and a first process.
+//! What a guest (level 2) finds in its first file system: busybox, lspci and setpci, modules, and a first process.
 
 use super::cpio::Archive;
 use super::debian::Debian;
+use super::debian::KERNELS;
+use super::kernel;
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -10,6 +12,9 @@ use std::path::Path;
 
 /// Programs that link dynamically.
 const PROGRAMS: &[&str] = &["lspci", "setpci"];
+
+/// Modules that a scenario loads, of each kernel that a guest may run: `/lib/modules/RELEASE/NAME.ko`.
+const MODULES: &[&str] = &["cxl_acpi"];
 
 /// The first process unless another is given: shows what the guest sees, and ends it.
 const SHOW: &str = "#!/bin/busybox sh
@@ -38,6 +43,13 @@ pub(super) fn write(debian: &Debian, init: Option<&Path>, to: &Path) -> Result<(
     }
     for library in libraries {
         archive.copy(&library, &debian.file(&library))?;
+    }
+    for kernel in KERNELS {
+        let release = debian.release(kernel)?;
+        for module in MODULES {
+            let content = kernel::module(debian, kernel, module)?;
+            archive.program(&format!("lib/modules/{release}/{module}.ko"), &content)?;
+        }
     }
     match init {
         Some(init) => archive.copy("init", init)?,

@@ -16,10 +16,17 @@ const PCI: &str = "(5B 4D DB 33 F7 1F 1C 40 96 57 74 41 C0 3D D7 66)";
 const CXL: &str = "(0B D5 F2 68 69 C4 8A 4D BD 3D 94 1A 10 3F D3 FC)";
 /// E5C937D0-3553-4D7A-9117-EA4D19C3434D.
 const DSM: &str = "(D0 37 C9 E5 53 35 7A 4D 91 17 EA 4D 19 C3 43 4D)";
+/// F365F9A6-A7DE-4071-A66A-B40C0B4F8E52.
+const CXL_ROOT: &str = "(A6 F9 65 F3 DE A7 71 40 A6 6A B4 0C 0B 4F 8E 52)";
 const OTHER: &str = "(00 11 22 33 44 55 66 77 88 99 AA BB CC DD EE FF)";
 
-/// A call of `_OSC`: the bridge, UUID, revision, dwords given, dwords answered. Native hot-plug (0x01) and the PCI Express
-/// capability structure (0x10) are granted, and nothing of CXL.
+/// A call of `_OSC`: the bridge, UUID, revision, dwords given, dwords answered.
+///
+/// The bits of the third dword (PCI Firmware 3.3 table 4-6) that are granted follow from what `demo.toml` has: native hot-plug (0x01) for
+/// slots, PME (0x04) for root ports, AER (0x08) for error reporting, which is on unless said, the PCI Express capability structure (0x10);
+/// and on `pcie0` alone LTR (0x20) for `nic-port` and DPC (0x80) for `front-slot`. So 0xbd and 0x1d. SHPC (0x02), completion timeouts
+/// (0x100) and SFI (0x200) are implemented nowhere. The first dword of an answer has the error bits of ACPI 6.5 table 6.13: 0x02 failure,
+/// 0x04 unrecognized UUID, 0x08 unrecognized revision, 0x10 capabilities masked.
 type OscCall = (
     &'static str,
     &'static str,
@@ -30,18 +37,31 @@ type OscCall = (
 
 const OSC_CALLS: &[OscCall] = &[
     // A query for everything: masked, and said so; the query bit stays.
-    ("PC00", PCI, 1, &[1, 0x1f, 0x3ff], &[0x11, 0x1f, 0x11]),
-    // A request for what is granted.
+    ("PC00", PCI, 1, &[1, 0x1f, 0x3ff], &[0x11, 0x1f, 0xbd]),
+    // A request for everything is answered as the query was.
+    ("PC00", PCI, 1, &[0, 0x1f, 0x3ff], &[0x10, 0x1f, 0xbd]),
+    // No control asked for: none is granted, and nothing was masked.
+    ("PC00", PCI, 1, &[0, 0x1f, 0], &[0, 0x1f, 0]),
+    ("PC00", PCI, 1, &[0, 0, 0], &[0, 0, 0]),
+    // A request for what is granted, for parts of it, and as Linux makes it.
+    ("PC00", PCI, 1, &[0, 0x1f, 0xbd], &[0, 0x1f, 0xbd]),
     ("PC00", PCI, 1, &[0, 0x1f, 0x11], &[0, 0x1f, 0x11]),
     ("PC00", PCI, 1, &[0, 0x1f, 0x10], &[0, 0x1f, 0x10]),
-    // A request for AER as well.
-    ("PC00", PCI, 1, &[0, 0x1f, 0x19], &[0x10, 0x1f, 0x11]),
+    ("PC00", PCI, 1, &[0, 0x11f, 0xbd], &[0, 0x11f, 0xbd]),
+    // Containment without error reporting: it is taken back, and the rest stays.
+    ("PC00", PCI, 1, &[0, 0x1f, 0x91], &[0x10, 0x1f, 0x11]),
+    ("PC00", PCI, 1, &[1, 0x1f, 0x90], &[0x11, 0x1f, 0x10]),
+    // Features without the capability structure that they are used through: nothing is granted.
+    ("PC00", PCI, 1, &[0, 0x1f, 0xad], &[0x10, 0x1f, 0]),
+    ("PC00", PCI, 1, &[0, 0x1f, 0x01], &[0x10, 0x1f, 0]),
     // Errors that are there before are not an answer.
     ("PC00", PCI, 1, &[0x1e, 0x1f, 0x11], &[0, 0x1f, 0x11]),
     // A revision that is not known: what this one knows is answered.
-    ("PC00", PCI, 2, &[0, 0x1f, 0x19], &[0x18, 0x1f, 0x11]),
+    ("PC00", PCI, 2, &[0, 0x1f, 0x1b], &[0x18, 0x1f, 0x19]),
+    ("PC00", PCI, 0, &[0, 0x1f, 0x19], &[0x08, 0x1f, 0x19]),
     // A UUID that is not known: nothing else changes.
     ("PC00", OTHER, 1, &[0, 0x1f, 0x3ff], &[4, 0x1f, 0x3ff]),
+    // Nor is that of CXL where the host bridge is none.
     (
         "PC00",
         CXL,
@@ -52,21 +72,37 @@ const OSC_CALLS: &[OscCall] = &[
     // Too few dwords.
     ("PC00", PCI, 1, &[0, 0x1f], &[2, 0x1f]),
     ("PC01", CXL, 1, &[0, 0x1f, 0x11], &[2, 0x1f, 0x11]),
-    // A CXL host bridge understands both.
-    ("PC01", PCI, 1, &[1, 0x1f, 0x3ff], &[0x11, 0x1f, 0x11]),
+    // A CXL host bridge understands both. It has neither LTR nor DPC.
+    ("PC01", PCI, 1, &[1, 0x1f, 0x3ff], &[0x11, 0x1f, 0x1d]),
+    ("PC01", PCI, 1, &[0, 0x1f, 0xbd], &[0x10, 0x1f, 0x1d]),
+    (
+        "PC01",
+        OTHER,
+        1,
+        &[0, 0x1f, 0x1d, 1, 1],
+        &[4, 0x1f, 0x1d, 1, 1],
+    ),
+    // Of CXL nothing is granted: memory error reporting (0x01) is a device's event logs, which none has.
     (
         "PC01",
         CXL,
         1,
-        &[1, 0x1f, 0x11, 0xf, 1],
-        &[0x11, 0x1f, 0x11, 0xf, 0],
+        &[1, 0x1f, 0x1d, 0xf, 1],
+        &[0x11, 0x1f, 0x1d, 0xf, 0],
     ),
     (
         "PC01",
         CXL,
         1,
-        &[0, 0x1f, 0x11, 0xf, 0],
-        &[0, 0x1f, 0x11, 0xf, 0],
+        &[0, 0x1f, 0x1d, 0xf, 0],
+        &[0, 0x1f, 0x1d, 0xf, 0],
+    ),
+    (
+        "PC01",
+        CXL,
+        2,
+        &[0, 0x1f, 0x3ff, 0xf, 0],
+        &[0x18, 0x1f, 0x1d, 0xf, 0],
     ),
 ];
 
@@ -85,20 +121,91 @@ const VALUES: &[(&str, &[&str])] = &[
         "\\_SB.PC00.S019.SLOT._SUN",
         &["[Integer] = 0000000000000003"],
     ),
+    // Below a switch as well: slot 17 is device 1 of the inner switch.
+    (
+        "\\_SB.PC00.S020.SWUP.S008.SWUP.S008.SLOT._SUN",
+        &["[Integer] = 0000000000000011"],
+    ),
+    (
+        "\\_SB.PC01.S008.SWUP.S008.SLOT._SUN",
+        &["[Integer] = 0000000000000020"],
+    ),
     ("\\_S5", &["[Integer] = 0000000000000005"]),
 ];
 
-/// Calls of `_DSM`: the device, revision, function, and what the answer must show.
-const DSM_CALLS: &[(&str, u32, u32, &str)] = &[
+/// A call of `_DSM`: the device, UUID, revision, function, further argument, and what the answer must show.
+type DsmCall = (
+    &'static str,
+    &'static str,
+    u32,
+    u32,
+    &'static str,
+    &'static [&'static str],
+);
+
+const DSM_CALLS: &[DsmCall] = &[
     // Functions 0 and 5; the operating system need not keep what it finds.
-    ("PC00", 1, 0, "0000: 21 "),
-    ("PC00", 1, 5, "[Integer] = 0000000000000001"),
-    ("PC00", 1, 6, "0000: 00 "),
-    ("PC00", 0, 0, "0000: 00 "),
-    // Functions 0 and 7, from revision 2 on.
-    ("PC00.S010.SLOT", 2, 0, "0000: 81 "),
-    ("PC00.S010.SLOT", 2, 7, "\"front-slot\""),
-    ("PC00.S010.SLOT", 1, 7, "0000: 00 "),
+    ("PC00", DSM, 1, 0, "[0]", &["0000: 21 "]),
+    ("PC00", DSM, 1, 5, "[0]", &["[Integer] = 0000000000000001"]),
+    // No such function, revision or UUID: a byte of zero.
+    ("PC00", DSM, 1, 6, "[0]", &["0000: 00 "]),
+    ("PC00", DSM, 0, 0, "[0]", &["0000: 00 "]),
+    ("PC00", OTHER, 1, 0, "[0]", &["0000: 00 "]),
+    // A slot: functions 0 and 7, from revision 2 on. 2 is the slot's number in the description.
+    ("PC00.S018.SLOT", DSM, 2, 0, "[0]", &["0000: 81 "]),
+    (
+        "PC00.S018.SLOT",
+        DSM,
+        2,
+        7,
+        "[0]",
+        &["[Integer] = 0000000000000002", "\"nvme-port0\""],
+    ),
+    ("PC00.S010.SLOT", DSM, 3, 7, "[0]", &["\"front-slot\""]),
+    ("PC00.S010.SLOT", DSM, 1, 7, "[0]", &["0000: 00 "]),
+    // Slots below switches have their names too, however deep.
+    (
+        "PC00.S020.SWUP.S000.SLOT",
+        DSM,
+        2,
+        7,
+        "[0]",
+        &["\"switch0-port0\""],
+    ),
+    (
+        "PC00.S020.SWUP.S008.SWUP.S008.SLOT",
+        DSM,
+        2,
+        7,
+        "[0]",
+        &["\"switch1-port1\""],
+    ),
+    // A port: functions 0 and 9, whose bit is in a second byte, from revision 3 on; five times 0 microseconds.
+    ("PC00.S010", DSM, 3, 0, "[0]", &["0000: 01 02 "]),
+    (
+        "PC00.S010",
+        DSM,
+        3,
+        9,
+        "[0]",
+        &["Contains 5 Elements", "[Integer] = 0000000000000000"],
+    ),
+    ("PC00.S010", DSM, 2, 9, "[0]", &["0000: 00 "]),
+    // The CXL root: functions 0 and 1. The highest group and the recommended one are that of the demo's only window.
+    ("CXLM", CXL_ROOT, 1, 0, "[0]", &["0000: 03 "]),
+    (
+        "CXLM",
+        CXL_ROOT,
+        1,
+        1,
+        "[100 100 1000 1000]",
+        &[
+            "Contains 2 Elements",
+            "Contains 1 Elements",
+            "[Integer] = 0000000000000000",
+        ],
+    ),
+    ("CXLM", DSM, 1, 1, "[0]", &["0000: 00 "]),
 ];
 
 /// What each bridge passes on: buses, I/O, and memory, each from its first to its last.
@@ -210,9 +317,10 @@ fn osc(folder: &Path) -> Result<Vec<String>> {
 
 fn dsm(folder: &Path) -> Result<Vec<String>> {
     let mut complaints = Vec::new();
-    for (device, revision, function, wanted) in DSM_CALLS {
-        let command = format!("evaluate \\_SB.{device}._DSM {DSM} {revision} {function} [0]");
-        complaints.extend(expect(folder, &command, &[wanted])?);
+    for (device, uuid, revision, function, argument, wanted) in DSM_CALLS {
+        let command =
+            format!("evaluate \\_SB.{device}._DSM {uuid} {revision} {function} {argument}");
+        complaints.extend(expect(folder, &command, wanted)?);
     }
     Ok(complaints)
 }

@@ -1,5 +1,7 @@
 //! What was there at boot goes; a device with several functions comes in its place, and then a whole switch with devices behind it.
 
+use super::described;
+use super::described::PORT;
 use super::disk::Disk;
 use crate::channel::Function;
 use crate::scenario::Sides;
@@ -19,17 +21,6 @@ use pcie_topology::PlugError;
 use pcie_topology::TestEndpoint;
 use pcie_topology::Topology;
 
-const TOPOLOGY: &str = r#"
-    [[root_complex]]
-    name = "rc0"
-    buses = { start = 0, end = 63 }
-    ecam = 0xe000_0000
-    mmio32 = { base = 0xc000_0000, size = "256M" }
-    mmio64 = { base = 0x40_0000_0000, size = "64G" }
-    port = [{ name = "rp-slot", slot = 1 }]
-"#;
-
-const PORT: &str = "rp-slot";
 const FUNCTIONS: u16 = 4;
 /// Ports of the switch, each with a card.
 const BEHIND_SWITCH: usize = 3;
@@ -37,7 +28,7 @@ const DEVICE_ID: u16 = 0xabcd;
 const BAR_SIZE: u64 = 64 << 10;
 
 pub(super) fn topology() -> Result<Topology> {
-    let mut topology = Topology::from_toml(TOPOLOGY)?;
+    let mut topology = described::one_slot()?;
     let port = topology
         .root_complex
         .first_mut()

@@ -235,27 +235,23 @@ fn class(header: &Value) -> Result<u32> {
 
 /// The windows of a bridge that are open (PCIe 6.2 section 7.5.1.3).
 fn windows(header: &Value) -> Result<Vec<Window>> {
-    let raw = |name: &str| number(header, &format!("/{name}/raw"));
-    let upper = |name: &str| number(header, &format!("/{name}"));
-    let io = |name: &str| Ok::<_, anyhow::Error>(raw(name)? >> 4 << 12);
-    let memory = |name: &str| Ok::<_, anyhow::Error>(raw(name)? >> 4 << 20);
+    let low = |name: &str| number(header, &format!("/{name}/address"));
+    let upper = |name: &str| number(header, &format!("/{name}/value"));
     let ranges = [
         (
             WindowKind::Io,
-            upper("io_base_upper")? << 16 | io("io_base")?,
-            upper("io_limit_upper")? << 16 | io("io_limit")? | 0xfff,
+            upper("io_base_upper")? | low("io_base")?,
+            upper("io_limit_upper")? | low("io_limit")?,
         ),
         (
             WindowKind::Memory,
-            memory("memory_base")?,
-            memory("memory_limit")? | 0xf_ffff,
+            low("memory_base")?,
+            low("memory_limit")?,
         ),
         (
             WindowKind::Prefetchable,
-            upper("prefetchable_base_upper")? << 32 | memory("prefetchable_memory_base")?,
-            upper("prefetchable_limit_upper")? << 32
-                | memory("prefetchable_memory_limit")?
-                | 0xf_ffff,
+            upper("prefetchable_base_upper")? | low("prefetchable_memory_base")?,
+            upper("prefetchable_limit_upper")? | low("prefetchable_memory_limit")?,
         ),
     ];
     Ok(ranges

@@ -1,5 +1,6 @@
 //! A disk comes and goes in order: by attention button and by sysfs, at a root port and behind a switch.
 
+use super::described;
 use super::disk::Disk;
 use crate::scenario::Sides;
 use anyhow::Result;
@@ -8,14 +9,7 @@ use pcie_topology::Topology;
 use std::time::Duration;
 
 /// Two slots with all that an operator uses.
-const TOPOLOGY: &str = r#"
-    [[root_complex]]
-    name = "rc0"
-    buses = { start = 0, end = 63 }
-    ecam = 0xe000_0000
-    mmio32 = { base = 0xc000_0000, size = "256M" }
-    mmio64 = { base = 0x40_0000_0000, size = "64G" }
-
+const PORTS: &str = r#"
     [[root_complex.port]]
     name = "rp-slot"
     slot = { number = 1, attention_button = true, power_controller = true, attention_indicator = true, power_indicator = true }
@@ -42,7 +36,7 @@ enum Way {
 }
 
 pub(super) fn topology() -> Result<Topology> {
-    Ok(Topology::from_toml(TOPOLOGY)?)
+    described::with_ports(PORTS)
 }
 
 pub(super) fn steps(sides: &mut Sides) -> Result<()> {

@@ -1,25 +1,14 @@
 //! A vector for each queue on two processors: each fires where its queue is used, moves when it is told to, and none is lost.
 
+use super::described::PORT;
 use super::disk::Disk;
 use crate::scenario::Sides;
 use crate::scenario::agree;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use pcie_topology::Topology;
 use serde_json::Value;
 
-const TOPOLOGY: &str = r#"
-    [[root_complex]]
-    name = "rc0"
-    buses = { start = 0, end = 63 }
-    ecam = 0xe000_0000
-    mmio32 = { base = 0xc000_0000, size = "256M" }
-    mmio64 = { base = 0x40_0000_0000, size = "64G" }
-    port = [{ name = "rp-slot", slot = 1 }]
-"#;
-
-const PORT: &str = "rp-slot";
 const CPUS: usize = 2;
 /// Reads on one processor, one after the other.
 const READS: u64 = 100;
@@ -34,10 +23,6 @@ struct Vector {
     counts: Vec<u64>,
     /// `nvme0q1` is that of the first I/O queue.
     name: String,
-}
-
-pub(super) fn topology() -> Result<Topology> {
-    Ok(Topology::from_toml(TOPOLOGY)?)
 }
 
 pub(super) fn steps(sides: &mut Sides) -> Result<()> {

@@ -1,5 +1,6 @@
 //! A guest that starts anew finds what was plugged in before.
 
+use super::described;
 use super::disk::Disk;
 use crate::scenario::BOOT_TIMEOUT;
 use crate::scenario::Sides;
@@ -9,13 +10,7 @@ use pcie_topology::BarKind;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Topology;
 
-const TOPOLOGY: &str = r#"
-    [[root_complex]]
-    name = "rc0"
-    buses = { start = 0, end = 63 }
-    ecam = 0xe000_0000
-    mmio32 = { base = 0xc000_0000, size = "256M" }
-    mmio64 = { base = 0x40_0000_0000, size = "64G" }
+const PORTS: &str = r#"
     port = [{ name = "rp-disk", slot = 1 }, { name = "rp-other", slot = 2 }]
 "#;
 
@@ -23,7 +18,7 @@ const TOPOLOGY: &str = r#"
 const DEVICE_ID: u16 = 0xabcd;
 
 pub(super) fn topology() -> Result<Topology> {
-    Ok(Topology::from_toml(TOPOLOGY)?)
+    described::with_ports(PORTS)
 }
 
 pub(super) fn steps(sides: &mut Sides) -> Result<()> {

@@ -1,30 +1,14 @@
 //! Resets and a link that is disabled, by sysfs and setpci: the disk is back afterwards, and what was written is there.
 
+use super::described::PORT;
 use super::disk::Disk;
 use crate::scenario::Sides;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use pcie_topology::Topology;
-
-const TOPOLOGY: &str = r#"
-    [[root_complex]]
-    name = "rc0"
-    buses = { start = 0, end = 63 }
-    ecam = 0xe000_0000
-    mmio32 = { base = 0xc000_0000, size = "256M" }
-    mmio64 = { base = 0x40_0000_0000, size = "64G" }
-    port = [{ name = "rp-slot", slot = 1 }]
-"#;
-
-const PORT: &str = "rp-slot";
 
 /// What the driver says when its controller is reset under it, and its link is cut.
 const EXPECTED: &[&str] = &["nvme"];
-
-pub(super) fn topology() -> Result<Topology> {
-    Ok(Topology::from_toml(TOPOLOGY)?)
-}
 
 pub(super) fn steps(sides: &mut Sides) -> Result<()> {
     let disk = Disk::new("disk");

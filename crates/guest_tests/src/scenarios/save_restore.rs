@@ -1,5 +1,6 @@
 //! The machine is saved while the guest writes and reads, and goes on in another process.
 
+use super::described;
 use super::disk::Disk;
 use crate::guest::Job;
 use crate::scenario::Sides;
@@ -8,14 +9,7 @@ use anyhow::Result;
 use anyhow::ensure;
 use pcie_topology::Topology;
 
-const TOPOLOGY: &str = r#"
-    [[root_complex]]
-    name = "rc0"
-    buses = { start = 0, end = 63 }
-    ecam = 0xe000_0000
-    mmio32 = { base = 0xc000_0000, size = "256M" }
-    mmio64 = { base = 0x40_0000_0000, size = "64G" }
-
+const PORTS: &str = r#"
     [[root_complex.port]]
     name = "rp-switch"
 
@@ -41,7 +35,7 @@ const LOAD: &str = "for round in $(seq 40); do
 done; echo done";
 
 pub(super) fn topology() -> Result<Topology> {
-    Ok(Topology::from_toml(TOPOLOGY)?)
+    described::with_ports(PORTS)
 }
 
 pub(super) fn steps(sides: &mut Sides) -> Result<()> {

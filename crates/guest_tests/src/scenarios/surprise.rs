@@ -1,24 +1,13 @@
 //! A disk is pulled out while it is written to, and the slot takes it again; twenty times in and out.
 
+use super::described::PORT;
 use super::disk::Disk;
 use crate::scenario::Sides;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
-use pcie_topology::Topology;
 use serde_json::Value;
 
-const TOPOLOGY: &str = r#"
-    [[root_complex]]
-    name = "rc0"
-    buses = { start = 0, end = 63 }
-    ecam = 0xe000_0000
-    mmio32 = { base = 0xc000_0000, size = "256M" }
-    mmio64 = { base = 0x40_0000_0000, size = "64G" }
-    port = [{ name = "rp-slot", slot = 1 }]
-"#;
-
-const PORT: &str = "rp-slot";
 const ROUNDS: u64 = 20;
 
 /// What pulling a disk out under load makes the guest say, and must.
@@ -29,10 +18,6 @@ const EXPECTED: &[&str] = &[
     "lost async page write",
     "blk_update_request",
 ];
-
-pub(super) fn topology() -> Result<Topology> {
-    Ok(Topology::from_toml(TOPOLOGY)?)
-}
 
 pub(super) fn steps(sides: &mut Sides) -> Result<()> {
     let disk = Disk::new("disk");

@@ -1,7 +1,7 @@
 // The hierarchy as a drawing that is also a tree for keyboard and screen reader (WAI-ARIA, pattern "tree view").
 
 import { element, svg } from "./elements.js";
-import { STATES, describe, isPort, kind, pending, shortAddress, spoken, state } from "./words.js";
+import { STATES, describe, isPort, kind, pending, problems, shortAddress, spoken, state } from "./words.js";
 
 const ROW = 48;
 const BADGES = 22;
@@ -48,6 +48,7 @@ function grouped(functions) {
       words: `device of ${members.length} functions`,
       errors: [...new Set(members.flatMap((member) => member.errors))],
       pending: [],
+      problems: [...new Set(members.flatMap((member) => problems(member).map((problem) => problem.badge)))],
       below: members.map(fromFunction),
       closed: true,
     });
@@ -66,6 +67,7 @@ function fromFunction(item) {
     words: describe(item),
     errors: item.errors,
     pending: pending(item),
+    problems: problems(item).map((problem) => problem.badge),
     below: grouped(item.below),
     lanes: isPort(item) && item.link?.active ? item.link.width : 0,
     port: isPort(item),
@@ -82,6 +84,7 @@ function fromComplex(complex) {
     words: `root complex · segment ${complex.segment} · buses ${first}-${last}`,
     errors: [],
     pending: [],
+    problems: [],
     below: grouped(complex.functions),
   };
 }
@@ -92,7 +95,7 @@ function clipped(text, width, character) {
 }
 
 function badges(row) {
-  const list = [];
+  const list = row.problems.map((problem) => ({ of: "problem", text: `◆ ${problem}` }));
   if (row.pending.length > 0) {
     list.push({ of: "pending", text: `● ${row.pending.length} pending: ${row.pending.map(spoken).join(", ")}` });
   }

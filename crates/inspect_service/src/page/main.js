@@ -5,7 +5,7 @@ import { byId } from "./elements.js";
 import { Panel } from "./panel.js";
 import { follow, get } from "./server.js";
 import { Timeline } from "./timeline.js";
-import { isPort, pending } from "./words.js";
+import { isPort, pending, problems } from "./words.js";
 
 // A guest that writes registers makes no event, so the page looks again by itself.
 const LOOK_MS = 2000;
@@ -31,6 +31,7 @@ function summarize() {
   byId("summary").textContent = [
     count(ports.length, "port", "ports"),
     count(ports.filter((port) => port.link?.active).length, "link up", "links up"),
+    count(all.filter((item) => problems(item).length > 0).length, "problem", "problems"),
     `${all.filter((item) => pending(item).length > 0).length} pending`,
     `${all.filter((item) => item.errors.length > 0).length} with errors`,
   ].join(" · ");

@@ -27,7 +27,7 @@ export class Operations {
   }
 
   show(slot) {
-    const shape = JSON.stringify([slot.present, slot.attention_button, slot.power_controller]);
+    const shape = JSON.stringify([slot.present, slot.attention_button, slot.power_controller, slot.latch_open]);
     if (shape === this.shape) return;
     const hadFocus = this.root.contains(document.activeElement) && document.activeElement !== document.body;
     this.shape = shape;
@@ -38,8 +38,9 @@ export class Operations {
         button("Unplug", () => this.unplug()),
         button("Unplug by surprise", () => operate(this.name, "unplug?surprise=true"), "danger"),
       ) : this.plugForm(),
-      slot.attention_button || slot.power_controller ? element("div", { class: "buttons" },
+      slot.attention_button || slot.power_controller || slot.latch_open !== null ? element("div", { class: "buttons" },
         slot.attention_button ? button("Press attention button", () => operate(this.name, "button")) : null,
+        slot.latch_open === null ? null : button(slot.latch_open ? "Close latch" : "Open latch", () => operate(this.name, `latch?open=${!slot.latch_open}`)),
         slot.power_controller ? button("Power fault", () => operate(this.name, "power-fault"), "danger") : null,
       ) : "",
       this.message);

@@ -18,6 +18,8 @@ function facts(item) {
     ["Kind", item.cxl ? `${kind(item)}, CXL` : kind(item)],
     ["Link", link(item)],
     ["Slot", slot(item)],
+    ["Latch", item.slot && item.slot.latch_open !== null ? (item.slot.latch_open ? "open" : "closed") : null],
+    ["Interlock", item.slot && item.slot.interlock_engaged !== null ? (item.slot.interlock_engaged ? "engaged" : "released") : null],
     ["Pending", pending(item).map(spoken).join(", ") || (item.slot ? "none" : null), pending(item).length > 0 ? "pending" : null],
     ["Errors", item.id ? item.errors.map(spoken).join(", ") || "none" : null, item.errors.length > 0 ? "latched" : null],
     ["Address", item.address ?? "unnumbered"],
@@ -52,12 +54,13 @@ export class Panel {
       if (!this.seen.has(item.path)) this.seen.set(item.path, new Registers(this.tables));
       this.registers = this.seen.get(item.path);
       this.title = element("h2", { id: "panel-title", tabindex: -1 }, item.name);
+      this.findings = element("ul", { class: "findings", "aria-label": "Findings" });
       this.facts = element("dl", { class: "facts" });
       this.operations = new Operations(item.name, this.changed);
       this.problem = element("p", { class: "message error", role: "alert", hidden: true });
       this.root.replaceChildren(
         element("div", { class: "panel-head" }, this.title, element("button", { type: "button", class: "close", onclick: () => this.close() }, "Close")),
-        this.facts, this.operations.root, this.problem, this.registers.root);
+        this.findings, this.facts, this.operations.root, this.problem, this.registers.root);
       this.root.dataset.open = item.path;
       this.root.scrollTop = 0;
     }
@@ -81,12 +84,25 @@ export class Panel {
       return;
     }
     this.item = item;
+    this.showFindings(item.findings);
     const said = facts(item);
     if (JSON.stringify(said) !== this.facts.dataset.said) this.facts.replaceChildren(...said.map(([name, value, of]) =>
       element("div", {}, element("dt", {}, name), element("dd", { class: of, "data-fact": name }, value))));
     this.facts.dataset.said = JSON.stringify(said);
     this.operations.root.hidden = !isOperable(item);
     if (isOperable(item)) this.operations.show(item.slot);
+  }
+
+  // What is wrong, why, and what is to be done.
+  showFindings(findings) {
+    const said = JSON.stringify(findings);
+    if (said === this.findings.dataset.said) return;
+    this.findings.dataset.said = said;
+    this.findings.hidden = findings.length === 0;
+    this.findings.replaceChildren(...findings.map((finding) =>
+      element("li", { class: finding.severity, "data-code": finding.code },
+        element("b", {}, finding.severity === "problem" ? `◆ ${finding.badge}` : finding.badge), ` ${finding.says}`,
+        finding.severity === "problem" ? element("p", { class: "cure" }, finding.cure) : null)));
   }
 
   tell(problem) {

@@ -54,6 +54,7 @@ export function slot(item) {
   const words = [`slot ${it.number} ${it.present ? "occupied" : "empty"}`];
   if (!it.powered) words.push("power off");
   if (it.power_fault) words.push("power fault");
+  if (it.latch_open) words.push("latch open");
   return words.join(", ");
 }
 
@@ -82,6 +83,11 @@ export function describe(item) {
   const parts = isPort(item) ? [link(item), slot(item)] : [kind(item), item.class === null ? null : `class ${hex(item.class, 6)}`];
   if (!item.id) parts.unshift("out of reach");
   return parts.filter(Boolean).join(" · ");
+}
+
+// What keeps an item, or what is below it, from working.
+export function problems(item) {
+  return item.findings.filter((finding) => finding.severity === "problem");
 }
 
 export function pending(item) {

@@ -14,9 +14,14 @@ use pci_spec::caps::ExtendedCapabilityId;
 use pci_spec::caps::aer::AerReg;
 use pci_spec::caps::aer::CorrectableErrors;
 use pci_spec::caps::aer::UncorrectableErrors;
+use pci_spec::caps::dpc::DpcReg;
+use pci_spec::caps::dpc::DpcStatus;
+use pci_spec::caps::msi::MessageControl;
+use pci_spec::caps::msix::MsixMessageControl;
 use pci_spec::caps::pci_express::DevicePortType;
 use pci_spec::caps::pci_express::DeviceStatus;
 use pci_spec::caps::pci_express::LinkCapabilities;
+use pci_spec::caps::pci_express::LinkControl;
 use pci_spec::caps::pci_express::LinkStatus;
 use pci_spec::caps::pci_express::PciExpressCapabilities;
 use pci_spec::caps::pci_express::PciExpressReg;
@@ -26,6 +31,7 @@ use pci_spec::caps::pci_express::SlotStatus;
 use pci_spec::caps::power_management::PowerManagementControlStatus;
 use pci_spec::caps::power_management::PowerManagementReg;
 use pci_spec::caps::power_management::PowerState;
+use pci_spec::cfg_space::Command;
 use pci_spec::cfg_space::Type0HeaderReg;
 use pci_spec::cfg_space::Type1HeaderReg;
 use reg_table::BlockRegister;
@@ -40,12 +46,22 @@ const LAYOUT_BRIDGE: u8 = 1;
 /// The vendor ID in a DVSEC of CXL (CXL 3.1 section 8.1.1), and where a DVSEC has it.
 const CXL_DVSEC_VENDOR: u16 = 0x1e98;
 const DVSEC_HEADER1: u16 = 4;
+/// Where MSI and MSI-X have their Message Control.
+const MESSAGE_CONTROL: u16 = 2;
 /// Address bits in I/O Base and I/O Limit, and of the other windows' 16-bit registers.
 const IO_ADDRESS: u8 = 0xf0;
 const MEMORY_ADDRESS: u16 = 0xfff0;
 /// The low bits of a window's last address.
 const IO_GRANULE: u64 = 0xfff;
 const MEMORY_GRANULE: u64 = 0xf_ffff;
+
+/// Whether each way that a function has for its interrupts is open; `None` is a way that it has not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct InterruptWays {
+    pub(super) msi: Option<bool>,
+    pub(super) msix: Option<bool>,
+    pub(super) intx: Option<bool>,
+}
 
 /// A copy of a function's configuration space.
 pub(super) struct Image(Box<[u8; CONFIG_SPACE_BYTES]>);
@@ -136,12 +152,7 @@ impl Image {
 
     /// Whether configuration accesses pass it: it is a port with power and bus numbers, and with something behind its link.
     pub(super) fn forwards(&self) -> bool {
-        let is_awake = self
-            .capability(CapabilityId::POWER_MANAGEMENT)
-            .is_none_or(|offset| {
-                let control = self.u16(at(offset, PowerManagementReg::ControlStatus));
-                PowerManagementControlStatus::from_bits(control).power_state() == PowerState::D0
-            });
+        let is_awake = self.power_state() == PowerState::D0;
         let is_numbered = self.u8(at(0, Type1HeaderReg::SecondaryBusNumber)) != 0;
         let has_link = match self.port_type() {
             Some(DevicePortType::RootPort | DevicePortType::DownstreamSwitchPort) => {
@@ -150,6 +161,77 @@ impl Image {
             _ => true,
         };
         self.is_bridge() && is_awake && is_numbered && has_link
+    }
+
+    /// The power state; a function without power management is always in D0.
+    pub(super) fn power_state(&self) -> PowerState {
+        let control = self
+            .capability(CapabilityId::POWER_MANAGEMENT)
+            .map(|offset| self.u16(at(offset, PowerManagementReg::ControlStatus)));
+        control.map_or(PowerState::D0, |control| {
+            PowerManagementControlStatus::from_bits(control).power_state()
+        })
+    }
+
+    pub(super) fn command(&self) -> Command {
+        Command::from_bits(self.u16(at(0, Type0HeaderReg::Command)))
+    }
+
+    /// The address in a Base Address register; 0 is none.
+    pub(super) fn bar_address(&self, index: u8, is_64_bit: bool) -> u64 {
+        const ADDRESS: u32 = !0xf;
+        let at = at(0, Type0HeaderReg::Bar0).saturating_add(u16::from(index) * 4);
+        let high = if is_64_bit {
+            self.u32(at.saturating_add(4))
+        } else {
+            0
+        };
+        u64::from(self.u32(at) & ADDRESS) | u64::from(high) << 32
+    }
+
+    /// How an interrupt of the function would leave it.
+    pub(super) fn interrupt_ways(&self) -> InterruptWays {
+        let msi = self.capability(CapabilityId::MSI).map(|offset| {
+            MessageControl::from_bits(self.u16(offset + MESSAGE_CONTROL)).msi_enable()
+        });
+        let msix = self.capability(CapabilityId::MSIX).map(|offset| {
+            let control = MsixMessageControl::from_bits(self.u16(offset + MESSAGE_CONTROL));
+            control.msix_enable() && !control.function_mask()
+        });
+        let pin = self.u8(at(0, Type0HeaderReg::InterruptPin)) != 0;
+        InterruptWays {
+            msi,
+            msix,
+            intx: pin.then(|| !self.command().intx_disable()),
+        }
+    }
+
+    pub(super) fn link_control(&self) -> Option<LinkControl> {
+        let express = self.express()?;
+        Some(LinkControl::from_bits(
+            self.u16(at(express, PciExpressReg::LinkControl)),
+        ))
+    }
+
+    pub(super) fn slot_control(&self) -> Option<SlotControl> {
+        let express = self.express()?;
+        Some(SlotControl::from_bits(
+            self.u16(at(express, PciExpressReg::SlotControl)),
+        ))
+    }
+
+    pub(super) fn slot_status(&self) -> Option<SlotStatus> {
+        let express = self.express()?;
+        Some(SlotStatus::from_bits(
+            self.u16(at(express, PciExpressReg::SlotStatus)),
+        ))
+    }
+
+    /// DPC Status, of a port that has Downstream Port Containment.
+    pub(super) fn containment(&self) -> Option<DpcStatus> {
+        let mut capabilities = self.extended_capabilities();
+        let (_, dpc) = capabilities.find(|(id, _)| *id == ExtendedCapabilityId::DPC)?;
+        Some(DpcStatus::from_bits(self.u16(at(dpc, DpcReg::Status))))
     }
 
     fn express(&self) -> Option<u16> {
@@ -236,8 +318,9 @@ impl Image {
         }
         let has =
             SlotCapabilities::from_bits(self.u32(at(express, PciExpressReg::SlotCapabilities)));
-        let control = SlotControl::from_bits(self.u16(at(express, PciExpressReg::SlotControl)));
-        let status = SlotStatus::from_bits(self.u16(at(express, PciExpressReg::SlotStatus)));
+        let control = self.slot_control()?;
+        let status = self.slot_status()?;
+        let is_set = |bit: u16| bit != 0;
         Some(Slot {
             number: has.physical_slot_number(),
             hot_plug: has.hot_plug_capable(),
@@ -248,6 +331,12 @@ impl Image {
             events: names_of_set_bits(&status),
             attention_button: has.attention_button_present(),
             power_controller: has.power_controller_present(),
+            latch_open: has
+                .mrl_sensor_present()
+                .then(|| is_set(status.mrl_sensor_state())),
+            interlock_engaged: has
+                .electromechanical_interlock_present()
+                .then(|| is_set(status.electromechanical_interlock_status())),
         })
     }
 

@@ -11,6 +11,7 @@
 
 mod client;
 mod events;
+mod findings;
 mod latency;
 mod machine;
 mod operations;

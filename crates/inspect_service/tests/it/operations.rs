@@ -60,6 +60,42 @@ fn a_guest_that_holds_on_is_respected_or_surprised() {
 }
 
 #[test]
+fn a_latch_opens_and_closes() {
+    let machine = Machine::new();
+    let (status, error) = post(&machine, "/ports/rp1/latch?open=true", "");
+    assert_eq!(
+        (status, error.as_str()),
+        (409, "port 'rp1': slot 2 has no MRL sensor")
+    );
+    assert_eq!(post(&machine, "/ports/rp1/latch", "").0, 400);
+    let topology = "[[root_complex]]\nname = \"rc\"\necam = 0xe000_0000\n[[root_complex.port]]\nname = \"p\"\n\
+        slot = { number = 1, mrl_sensor = true }\n";
+    let topology = pcie_topology::Topology::from_toml(topology).unwrap();
+    let composed = topology.compose(
+        &mut chipset_device::mmio::ExternallyManagedMmioIntercepts,
+        None,
+    );
+    let hierarchy = std::sync::Arc::new(parking_lot::Mutex::new(composed.unwrap()));
+    let server = crate::machine::serve(hierarchy, inspect_service::Limits::default());
+    let socket = server.socket().unwrap();
+    let latch = || {
+        get(socket, "/topology").json()["complexes"][0]["functions"][0]["slot"]["latch_open"]
+            .clone()
+    };
+    assert_eq!(latch(), false);
+    assert_eq!(
+        request(socket, "POST", "/ports/p/latch?open=true", b"").status,
+        204
+    );
+    assert_eq!(latch(), true);
+    assert_eq!(
+        request(socket, "POST", "/ports/p/latch?open=false", b"").status,
+        204
+    );
+    assert_eq!(latch(), false);
+}
+
+#[test]
 fn mistakes_are_named() {
     let machine = Machine::new();
     assert_eq!(post(&machine, "/ports/rp9/button", "").0, 404);

@@ -2,6 +2,7 @@
 
 use crate::client::get;
 use crate::client::request;
+use crate::client::send;
 use crate::machine::Machine;
 use crate::machine::serve;
 use crate::operations::save;
@@ -82,7 +83,8 @@ fn the_topology_is_as_the_guest_numbered_it() {
         ports[0]["slot"],
         json!({
             "number": 1, "hot_plug": true, "present": false, "powered": true, "power_fault": false,
-            "events": [], "attention_button": false, "power_controller": false
+            "events": [], "attention_button": false, "power_controller": false,
+            "latch_open": null, "interlock_engaged": null
         })
     );
     assert_eq!(ports[1]["slot"]["attention_button"], true);
@@ -153,7 +155,10 @@ fn the_dump_has_every_function_the_guest_reaches() {
 #[test]
 fn metrics_of_each_port() {
     let machine = Machine::new();
-    let answer = get(machine.socket(), "/metrics");
+    let answer = send(
+        machine.socket(),
+        b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text\r\n\r\n",
+    );
     assert!(
         answer
             .head
@@ -190,6 +195,43 @@ fn metrics_of_each_port() {
         "{after}"
     );
     assert!(after.contains("rootplex_port_plugged_total{port=\"rp0\"} 1\n"));
+    // Nobody drives the slot.
+    assert!(after.contains("rootplex_port_problems{port=\"rp0\"} 1\n"));
+    assert!(after.contains("rootplex_port_slot_events_pending{port=\"rp0\"} 2\n"));
+    assert!(!after.contains("# EOF"), "the older form has no end mark");
+}
+
+#[test]
+fn accesses_are_counted_by_port() {
+    let machine = Machine::new();
+    let count = |of: &str| {
+        let metrics = get(machine.socket(), "/metrics").body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(of));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    };
+    let reads = "rootplex_port_config_reads_total{port=\"rp1\"}";
+    let complex = "rootplex_root_complex_config_reads_total{root_complex=\"rc0\"}";
+    // Who looks counts nothing: that goes past the hierarchy's own door.
+    assert_eq!((count(reads), count(complex)), (0, 0));
+    let card = {
+        let mut hierarchy = machine.hierarchy.lock();
+        let functions = hierarchy.functions();
+        let card = functions
+            .iter()
+            .find(|function| function.name == "card")
+            .unwrap();
+        let address = crate::machine::ECAM + (u64::from(card.bdf.unwrap().bus()) << 20);
+        for _ in 0..7 {
+            let _ = hierarchy.mmio_read(address, &mut [0; 4]);
+        }
+        let _ = hierarchy.mmio_write(address + 0x3c, &[1]);
+        let _ = hierarchy.mmio_read(crate::machine::ECAM, &mut [0; 4]);
+        address
+    };
+    assert!(card > crate::machine::ECAM);
+    assert_eq!((count(reads), count(complex)), (7, 8));
+    assert_eq!(count("rootplex_port_config_writes_total{port=\"rp1\"}"), 1);
+    assert_eq!(count("rootplex_port_config_reads_total{port=\"rp2\"}"), 0);
 }
 
 /// A source with something that can be changed.

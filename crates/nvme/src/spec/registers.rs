@@ -164,22 +164,22 @@ register_block! {
         section: "NVMe 2.0 section 3.1.3",
         bytes: 0x40,
     }
-    0x00 cap_low: u32 as CapabilitiesLow = CAPABILITIES_LOW, "NVMe 2.0 section 3.1.3.1" { hwinit: [mqes, cqr, ams, to] }
+    0x00 cap_low: u32 as CapabilitiesLow = CAPABILITIES_LOW, "NVMe 2.0 section 3.1.3.1" { hwinit: [mqes => LessOne, cqr, ams, to] }
     0x04 cap_high: u32 as CapabilitiesHigh = CAPABILITIES_HIGH, "NVMe 2.0 section 3.1.3.1" {
-        hwinit: [dstrd, nssrs, css, bps, cps, mpsmin, mpsmax, pmrs, cmbs, nsss, crms],
+        hwinit: [dstrd => Doubling(4), nssrs, css, bps, cps, mpsmin => Doubling(4096), mpsmax => Doubling(4096), pmrs, cmbs, nsss, crms],
     }
     0x08 vs: u32 as () = VERSION, "NVMe 2.0 section 3.1.3.2" { hwinit: [tertiary[7:0], minor[15:8], major[31:16]] }
     0x0c intms: u32 as () = 0, "NVMe 2.0 section 3.1.3.3" {}
     0x10 intmc: u32 as () = 0, "NVMe 2.0 section 3.1.3.4" {}
-    0x14 cc: u32 as Configuration = 0, "NVMe 2.0 section 3.1.3.5" { rw: [en, css, mps, ams, shn, iosqes, iocqes] }
+    0x14 cc: u32 as Configuration = 0, "NVMe 2.0 section 3.1.3.5" { rw: [en, css, mps => Doubling(4096), ams, shn, iosqes => Doubling(1), iocqes => Doubling(1)] }
     0x18 reserved_18: u32 as () = 0, "NVMe 2.0 section 3.1.3" {}
     0x1c csts: u32 as ControllerStatus = 0, "NVMe 2.0 section 3.1.3.6" { ro: [rdy, cfs, shst, nssro, pp, st] }
     0x20 nssr: u32 as () = 0, "NVMe 2.0 section 3.1.3.7" {}
-    0x24 aqa: u32 as AdminQueueAttributes = 0, "NVMe 2.0 section 3.1.3.8" { rw: [asqs, acqs] }
-    0x28 asq_low: u32 as () = 0, "NVMe 2.0 section 3.1.3.9" { rw: [asqb[31:12]] }
-    0x2c asq_high: u32 as () = 0, "NVMe 2.0 section 3.1.3.9" { rw: [asqb[31:0]] }
-    0x30 acq_low: u32 as () = 0, "NVMe 2.0 section 3.1.3.10" { rw: [acqb[31:12]] }
-    0x34 acq_high: u32 as () = 0, "NVMe 2.0 section 3.1.3.10" { rw: [acqb[31:0]] }
+    0x24 aqa: u32 as AdminQueueAttributes = 0, "NVMe 2.0 section 3.1.3.8" { rw: [asqs => LessOne, acqs => LessOne] }
+    0x28 asq_low: u32 as () = 0, "NVMe 2.0 section 3.1.3.9" { rw: [asqb[31:12] => Address(12)] }
+    0x2c asq_high: u32 as () = 0, "NVMe 2.0 section 3.1.3.9" { rw: [asqb[31:0] => Address(32)] }
+    0x30 acq_low: u32 as () = 0, "NVMe 2.0 section 3.1.3.10" { rw: [acqb[31:12] => Address(12)] }
+    0x34 acq_high: u32 as () = 0, "NVMe 2.0 section 3.1.3.10" { rw: [acqb[31:0] => Address(32)] }
     0x38 cmbloc: u32 as () = 0, "NVMe 2.0 section 3.1.3.11" {}
     0x3c cmbsz: u32 as () = 0, "NVMe 2.0 section 3.1.3.12" {}
 }

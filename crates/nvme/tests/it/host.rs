@@ -20,6 +20,7 @@ use testkit::MsiSink;
 use vm_memory::GuestAddress;
 use vm_memory::GuestMemoryMmap;
 use vmcore::guest_memory::GuestMemory;
+use vmcore::save_restore::SavedStateBlob;
 use zerocopy::FromBytes;
 use zerocopy::FromZeros;
 use zerocopy::IntoBytes;
@@ -153,6 +154,23 @@ impl Host {
         };
         host.map();
         host
+    }
+
+    /// The same guest on another host: another controller, which takes `state`, and a copy of the memory as it is.
+    pub(crate) fn move_to_another(&mut self, state: SavedStateBlob) {
+        let (memory, sink) = (memory(), MsiSink::new());
+        memory.write(0, &self.bytes(0, MEMORY)).unwrap();
+        let storage = MemoryStorage::new(64 << 20);
+        self.device = device(
+            &NvmeConfig::new("disk0"),
+            Box::new(storage),
+            memory.clone(),
+            &sink,
+        );
+        ManagedDevice::check(&mut self.device, &state).unwrap();
+        ManagedDevice::restore(&mut self.device, state).unwrap();
+        self.memory = memory;
+        self.sink = sink;
     }
 
     /// As firmware and the PCI core do: D0, BAR, decoding, bus mastering, MSI-X.

@@ -16,3 +16,4 @@ mod io;
 mod life;
 mod restore;
 mod shadow;
+mod versions;

@@ -7,29 +7,13 @@ use nvme::spec::AdminOpcode;
 use nvme::spec::IoOpcode;
 use pci_bus::ManagedDevice;
 use std::collections::BTreeMap;
-use testkit::MsiSink;
-use vmcore::guest_memory::GuestMemory;
 
-/// The same guest on another host: another controller, and a copy of the memory as it was when the state was saved.
+/// Saves, restores on another host, and saves again.
 fn migrate(host: &mut Host) {
     let state = ManagedDevice::save(&mut host.device).unwrap();
-    let copy = host.bytes(0, MEMORY);
-    let (memory, sink) = (memory(), MsiSink::new());
-    memory.write(0, &copy).unwrap();
-    let storage = MemoryStorage::new(64 << 20);
-    let mut device = device(
-        &NvmeConfig::new("disk0"),
-        Box::new(storage),
-        memory.clone(),
-        &sink,
-    );
-    ManagedDevice::check(&mut device, &state).unwrap();
-    ManagedDevice::restore(&mut device, state.clone()).unwrap();
-    let again = ManagedDevice::save(&mut device).unwrap();
+    host.move_to_another(state.clone());
+    let again = ManagedDevice::save(&mut host.device).unwrap();
     assert_eq!(again, state, "what was restored is saved again");
-    host.memory = memory;
-    host.sink = sink;
-    host.device = device;
 }
 
 /// A sequence that looks random, the same each time.

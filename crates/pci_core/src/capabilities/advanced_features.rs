@@ -2,16 +2,13 @@
 //!
 //! Not emulated: Transactions Pending. It reads clear: a function-level reset finds nothing under way.
 
-use super::CapabilityRegisters;
-use super::ConfigSlot;
-use super::PciCapability;
+use super::block::LegacyBlock;
+use super::block::RegisterBlock;
 use super::pci_express::FlrHandler;
-use crate::spec::caps::CapabilityId;
 use crate::spec::caps::advanced_features::AdvancedFeaturesReg;
-use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
+use reg_table::Change;
 use reg_table::RegisterFile;
-use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::save_restore::NoSavedState;
 use vmcore::save_restore::RestoreError;
@@ -37,52 +34,28 @@ impl AdvancedFeaturesCapability {
     }
 }
 
-impl PciCapability for AdvancedFeaturesCapability {
-    fn label(&self) -> &str {
-        "advanced-features"
+impl RegisterBlock for AdvancedFeaturesCapability {
+    type Register = AdvancedFeaturesReg;
+
+    const LABEL: &'static str = "advanced-features";
+
+    fn file(&self) -> &RegisterFile<AdvancedFeaturesReg> {
+        &self.registers
     }
 
-    fn capability_id(&self) -> CapabilityId {
-        CapabilityId::ADVANCED_FEATURES
+    fn file_mut(&mut self) -> &mut RegisterFile<AdvancedFeaturesReg> {
+        &mut self.registers
     }
 
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, offset: u16, val: u32) {
-        self.write_bytes(offset, val, ByteEnables::ALL);
-    }
-
-    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        for change in self.registers.write(offset, val, enables.mask()) {
-            // The one strobe is Initiate FLR; everything else is read-only.
-            if change.strobes != 0 {
-                self.flr_handler.initiate_flr();
-            }
+    fn written(&mut self, change: Change<AdvancedFeaturesReg>) {
+        // The one strobe is Initiate FLR; everything else is read-only.
+        if change.strobes != 0 {
+            self.flr_handler.initiate_flr();
         }
     }
-
-    fn reset(&mut self) {
-        self.reset_by(Reset::Cold);
-    }
-
-    fn reset_by(&mut self, kind: Reset) {
-        self.registers.reset(kind);
-    }
-
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
-    }
 }
+
+impl LegacyBlock for AdvancedFeaturesCapability {}
 
 impl SaveRestore for AdvancedFeaturesCapability {
     type SavedState = NoSavedState;
@@ -99,6 +72,8 @@ impl SaveRestore for AdvancedFeaturesCapability {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::PciCapability;
+    use chipset_device::pci::ByteEnables;
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering;
 

@@ -5,6 +5,7 @@
 //! is a load.
 
 pub mod advanced_features;
+pub mod block;
 mod edge_interrupt;
 pub mod extended;
 pub mod msi_cap;

@@ -3,17 +3,15 @@
 //! Not emulated: the Data register; the owner carries out what a power state means (PCIe 6.2 section 5.3.1): a function below
 //! D0 answers configuration requests only, and does not interrupt.
 
-use super::CapabilityRegisters;
-use super::ConfigSlot;
-use super::PciCapability;
+use super::block::LegacyBlock;
+use super::block::RegisterBlock;
 use super::saved_registers;
-use crate::spec::caps::CapabilityId;
 use crate::spec::caps::power_management::PowerManagementCapabilities;
 use crate::spec::caps::power_management::PowerManagementControlStatus;
 use crate::spec::caps::power_management::PowerManagementReg;
 use crate::spec::caps::power_management::PowerState;
-use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
+use reg_table::Change;
 use reg_table::RegisterFile;
 use reg_table::Reset;
 use vmcore::save_restore::RestoreError;
@@ -194,88 +192,55 @@ fn asserted(control: PowerManagementControlStatus) -> bool {
     control.pme_status() && control.pme_enable()
 }
 
-impl PciCapability for PowerManagementCapability {
-    fn label(&self) -> &str {
-        "power-management"
+impl RegisterBlock for PowerManagementCapability {
+    type Register = PowerManagementReg;
+
+    const LABEL: &'static str = "power-management";
+
+    fn file(&self) -> &RegisterFile<PowerManagementReg> {
+        &self.registers
     }
 
-    fn capability_id(&self) -> CapabilityId {
-        CapabilityId::POWER_MANAGEMENT
+    fn file_mut(&mut self) -> &mut RegisterFile<PowerManagementReg> {
+        &mut self.registers
     }
 
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, offset: u16, val: u32) {
-        self.write_bytes(offset, val, ByteEnables::ALL);
-    }
-
-    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        for change in self.registers.write(offset, val, enables.mask()) {
-            match change.register {
-                PowerManagementReg::ControlStatus => {
-                    let before = control_status(change.old);
-                    self.control_written(before.power_state());
-                    let asserted_now = self.pme_asserted();
-                    self.pme_due = asserted_now && (self.pme_due || !asserted(before));
-                }
-                // Read-only.
-                PowerManagementReg::CapabilityId
-                | PowerManagementReg::NextPointer
-                | PowerManagementReg::Capabilities
-                | PowerManagementReg::BridgeExtensions
-                | PowerManagementReg::Data => {}
+    fn written(&mut self, change: Change<PowerManagementReg>) {
+        match change.register {
+            PowerManagementReg::ControlStatus => {
+                let before = control_status(change.old);
+                self.control_written(before.power_state());
+                let asserted_now = self.pme_asserted();
+                self.pme_due = asserted_now && (self.pme_due || !asserted(before));
             }
+            // Read-only.
+            PowerManagementReg::CapabilityId
+            | PowerManagementReg::NextPointer
+            | PowerManagementReg::Capabilities
+            | PowerManagementReg::BridgeExtensions
+            | PowerManagementReg::Data => {}
         }
     }
 
-    fn reset(&mut self) {
-        self.reset_by(Reset::Cold);
-    }
-
-    fn reset_by(&mut self, kind: Reset) {
+    fn reset_registers(&mut self, kind: Reset) {
         self.registers.reset(kind);
         self.transition = None;
         self.pme_due = false;
     }
-
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
-    }
-
-    fn as_power_management(&self) -> Option<&PowerManagementCapability> {
-        Some(self)
-    }
-
-    fn as_power_management_mut(&mut self) -> Option<&mut PowerManagementCapability> {
-        Some(self)
-    }
 }
+
+impl LegacyBlock for PowerManagementCapability {}
 
 impl SaveRestore for PowerManagementCapability {
     type SavedState = saved_registers::SavedState;
 
     fn save(&mut self) -> Result<Self::SavedState, SaveError> {
-        let changeable = |register| self.registers.writable(register);
-        Ok(saved_registers::SavedState {
-            registers: saved_registers::save(&self.registers, changeable),
-        })
+        Ok(saved_registers::save(self))
     }
 
     fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
-        let changeable = |register| self.registers.writable(register);
-        saved_registers::check(&state.registers, changeable)?;
-        let control = PowerManagementReg::ControlStatus;
-        let value = saved_registers::value(&self.registers, &state.registers, control, changeable);
+        saved_registers::check(self, state)?;
+        let value = saved_registers::value(self, state, PowerManagementReg::ControlStatus);
         let power_state = control_status(value).power_state();
         if self.supports(power_state) {
             Ok(())
@@ -288,8 +253,7 @@ impl SaveRestore for PowerManagementCapability {
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
-        let changeable = |register| self.registers.writable(register);
-        saved_registers::restore(&self.registers, &state.registers, changeable);
+        saved_registers::restore(self, &state);
         self.transition = None;
         // The message went out before the state was saved.
         self.pme_due = false;
@@ -300,6 +264,8 @@ impl SaveRestore for PowerManagementCapability {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::PciCapability;
+    use chipset_device::pci::ByteEnables;
 
     fn with_d1_and_pme(no_soft_reset: bool) -> PowerManagementCapability {
         PowerManagementCapability::new(

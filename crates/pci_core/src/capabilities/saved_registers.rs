@@ -1,5 +1,6 @@
 //! The saved state of capabilities that are their registers and nothing else: values by register name.
 
+use super::block::RegisterBlock;
 use reg_table::Access;
 use reg_table::BlockRegister;
 use reg_table::RegisterFile;
@@ -35,6 +36,12 @@ mod state {
     }
 }
 
+impl AsRef<[SavedRegister]> for SavedState {
+    fn as_ref(&self) -> &[SavedRegister] {
+        &self.registers
+    }
+}
+
 /// The bits of a register that software can change in this instance, and those that the hardware's side changes and
 /// that survive a hot reset: logs, reasons, sources.
 pub(super) fn with_sticky_logs<R: BlockRegister>(file: &RegisterFile<R>, register: R) -> u32 {
@@ -47,38 +54,31 @@ pub(super) fn with_sticky_logs<R: BlockRegister>(file: &RegisterFile<R>, registe
     file.writable(register) | logs
 }
 
-/// Registers of which `changeable` names any bits.
-pub(super) fn save<R: BlockRegister>(
-    file: &RegisterFile<R>,
-    changeable: impl Fn(R) -> u32,
-) -> Vec<SavedRegister> {
-    R::ALL
-        .iter()
-        .filter(|&&register| changeable(register) != 0)
-        .map(|&register| SavedRegister {
+/// The registers of which any bits can change.
+pub(super) fn save<B: RegisterBlock>(block: &B) -> SavedState {
+    let registers = B::Register::ALL.iter().filter_map(|&register| {
+        let bits = block.changeable(register);
+        (bits != 0).then(|| SavedRegister {
             name: register.register().name.into(),
-            value: file.get(register) & changeable(register),
+            value: block.file().get(register) & bits,
         })
-        .collect()
-}
-
-/// The register of a name, if it can change.
-fn find<R: BlockRegister>(name: &str, changeable: impl Fn(R) -> u32) -> Option<R> {
-    R::ALL
-        .iter()
-        .copied()
-        .find(|register| register.register().name == name && changeable(*register) != 0)
+    });
+    SavedState {
+        registers: registers.collect(),
+    }
 }
 
 /// Refuses a name that no changeable register of the block has.
-pub(super) fn check<R: BlockRegister>(
-    saved: &[SavedRegister],
-    changeable: impl Fn(R) -> u32,
+pub(super) fn check<B: RegisterBlock>(
+    block: &B,
+    saved: impl AsRef<[SavedRegister]>,
 ) -> Result<(), RestoreError> {
-    match saved
-        .iter()
-        .find(|saved| find(&saved.name, &changeable).is_none())
-    {
+    let known = |name: &str| {
+        B::Register::ALL
+            .iter()
+            .any(|&register| register.register().name == name && block.changeable(register) != 0)
+    };
+    match saved.as_ref().iter().find(|saved| !known(&saved.name)) {
         None => Ok(()),
         Some(saved) => Err(RestoreError::UnknownEntryId(
             saved.name.clone().into_owned(),
@@ -87,33 +87,28 @@ pub(super) fn check<R: BlockRegister>(
 }
 
 /// The changeable bits that a register will have once `saved` is restored.
-pub(super) fn value<R: BlockRegister>(
-    file: &RegisterFile<R>,
-    saved: &[SavedRegister],
-    register: R,
-    changeable: impl Fn(R) -> u32,
+pub(super) fn value<B: RegisterBlock>(
+    block: &B,
+    saved: impl AsRef<[SavedRegister]>,
+    register: B::Register,
 ) -> u32 {
     let entry = register.register();
-    let reset = file
+    let reset = block
+        .file()
         .mask(entry.word())
         .map_or(0, |mask| mask.reset >> entry.shift());
     // As with any field of a message, the last one counts.
-    let value = saved.iter().rev().find(|saved| saved.name == entry.name);
-    value.map_or(reset, |saved| saved.value) & changeable(register)
+    let mut saved = saved.as_ref().iter().rev();
+    let value = saved.find(|saved| saved.name == entry.name);
+    value.map_or(reset, |saved| saved.value) & block.changeable(register)
 }
 
 /// Puts the changeable bits of all registers back; those of a register that is not in `saved` get their reset value.
 /// Names have been checked.
-pub(super) fn restore<R: BlockRegister>(
-    file: &RegisterFile<R>,
-    saved: &[SavedRegister],
-    changeable: impl Fn(R) -> u32,
-) {
-    for &register in R::ALL {
-        let (bits, value) = (
-            changeable(register),
-            value(file, saved, register, &changeable),
-        );
-        file.update(register, |old| (old & !bits) | value);
+pub(super) fn restore<B: RegisterBlock>(block: &B, saved: impl AsRef<[SavedRegister]>) {
+    let saved = saved.as_ref();
+    for &register in B::Register::ALL {
+        let (bits, value) = (block.changeable(register), value(block, saved, register));
+        block.file().update(register, |old| (old & !bits) | value);
     }
 }

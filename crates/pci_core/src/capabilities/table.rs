@@ -1,18 +1,14 @@
 //! Legacy capabilities that are their register table and nothing else: no write has a side effect.
 
-use super::CapabilityRegisters;
-use super::ConfigSlot;
-use super::PciCapability;
+use super::block::LegacyBlock;
+use super::block::RegisterBlock;
 use super::saved_registers;
-use crate::spec::caps::CapabilityId;
 use crate::spec::caps::slot_numbering::ExpansionSlot;
 use crate::spec::caps::slot_numbering::SlotNumberingReg;
 use crate::spec::caps::subsystem_id::SubsystemIdReg;
-use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::BlockRegister;
 use reg_table::RegisterFile;
-use reg_table::Reset;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
@@ -58,67 +54,34 @@ impl TableCapability<SlotNumberingReg> {
     }
 }
 
-impl<R: BlockRegister> PciCapability for TableCapability<R> {
-    fn label(&self) -> &str {
-        self.registers.block().name
+impl<R: BlockRegister> RegisterBlock for TableCapability<R> {
+    type Register = R;
+
+    fn file(&self) -> &RegisterFile<R> {
+        &self.registers
     }
 
-    fn capability_id(&self) -> CapabilityId {
-        let [id, ..] = self.registers.read(0).to_le_bytes();
-        CapabilityId(id)
-    }
-
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, offset: u16, val: u32) {
-        self.write_bytes(offset, val, ByteEnables::ALL);
-    }
-
-    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        self.registers.write(offset, val, enables.mask());
-    }
-
-    fn reset(&mut self) {
-        self.reset_by(Reset::Cold);
-    }
-
-    fn reset_by(&mut self, kind: Reset) {
-        self.registers.reset(kind);
-    }
-
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
+    fn file_mut(&mut self) -> &mut RegisterFile<R> {
+        &mut self.registers
     }
 }
+
+impl<R: BlockRegister> LegacyBlock for TableCapability<R> {}
 
 impl<R: BlockRegister> SaveRestore for TableCapability<R> {
     type SavedState = saved_registers::SavedState;
 
     fn save(&mut self) -> Result<Self::SavedState, SaveError> {
-        let changeable = |register| self.registers.writable(register);
-        Ok(saved_registers::SavedState {
-            registers: saved_registers::save(&self.registers, changeable),
-        })
+        Ok(saved_registers::save(self))
     }
 
     fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
-        saved_registers::check(&state.registers, |r: R| self.registers.writable(r))
+        saved_registers::check(self, state)
     }
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
-        let changeable = |register| self.registers.writable(register);
-        saved_registers::restore(&self.registers, &state.registers, changeable);
+        saved_registers::restore(self, &state);
         Ok(())
     }
 }
@@ -126,8 +89,10 @@ impl<R: BlockRegister> SaveRestore for TableCapability<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capabilities::PciCapability;
     use crate::capabilities::saved_registers::SavedRegister;
     use crate::capabilities::saved_registers::SavedState;
+    use crate::spec::caps::CapabilityId;
 
     fn two_slots() -> TableCapability<SlotNumberingReg> {
         TableCapability::slot_numbering(

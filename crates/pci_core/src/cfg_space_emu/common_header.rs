@@ -1,10 +1,10 @@
 //! What functions of both header types have: identity, Command and Status, BARs, capabilities.
 
-use super::BarDefinition;
+mod placement;
+
 use super::CommonHeaderResult;
 use super::ConfigSpaceError;
 use super::DeviceBars;
-use super::EXPANSION_ROM;
 use super::Effects;
 use super::HeaderType;
 use super::IntxInterrupt;
@@ -27,25 +27,22 @@ use crate::spec::caps::COMMON_HEADER_END;
 use crate::spec::caps::CapabilityId;
 use crate::spec::caps::EXT_CAP_END;
 use crate::spec::caps::EXT_CAP_START;
-use crate::spec::caps::pci_express::DevicePortType;
 use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::Command;
 use crate::spec::cfg_space::Status;
+use crate::spec::errors::ErrorMessage;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
-use pci_bus::AddressRanges;
 use pci_bus::Upstream;
+use placement::compose_bars;
 use reg_table::Page;
 use reg_table::Reset;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use vmcore::line_interrupt::LineInterrupt;
 
 const BAR0: u16 = 0x10;
-/// The ports that a processor can reach.
-const PORTS: RangeInclusive<u64> = 0..=0xffff;
 
 /// The emulator that [`ConfigSpaceType0Emulator`](super::ConfigSpaceType0Emulator) (`N` = 6) and
 /// [`ConfigSpaceType1Emulator`](super::ConfigSpaceType1Emulator) (`N` = 2) are built on.
@@ -80,6 +77,9 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     /// What the bridges above let through.
     upstream: Upstream,
     pub(super) intx: Option<Arc<IntxInterrupt>>,
+    /// Error messages that nobody fetched yet.
+    #[inspect(skip)]
+    pub(super) unsent: Vec<ErrorMessage>,
     /// Whether the function may issue requests.
     bus_master: BusMaster,
     /// Whether MSI and MSI-X wait for that.
@@ -180,6 +180,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             io_mappings: BarMappings::default(),
             upstream: Upstream::open(),
             intx: None,
+            unsent: Vec::new(),
             bus_master: BusMaster::disabled(),
             gates_messages: false,
             sends_messages: false,
@@ -274,22 +275,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     pub(super) fn update_bus_master(&mut self, command: Command) {
-        // Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1).
-        let enabled = command.bus_master()
-            && self.upstream.bus_master
-            && self.power_state() == PowerState::D0;
-        self.bus_master.set(enabled);
-        // A root port's own messages do not go over its link, and by them software hears that something below wants to be woken.
-        let sends =
-            enabled || command.bus_master() && self.upstream.bus_master && self.is_root_port();
+        let enabled = command.bus_master() && self.upstream.bus_master;
+        self.bus_master
+            .set(enabled && self.power_state() == PowerState::D0);
+        let sends = enabled && !self.sleeps_silently();
         if std::mem::replace(&mut self.sends_messages, sends) != sends {
             self.gate_messages(sends);
         }
-    }
-
-    fn is_root_port(&self) -> bool {
-        let pcie = self.capabilities.iter().find_map(|c| c.as_pci_express());
-        pcie.is_some_and(|pcie| pcie.device_port_type() == DevicePortType::RootPort)
     }
 
     fn gate_messages(&mut self, enabled: bool) {
@@ -355,11 +347,6 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// The extended capabilities, in order.
     pub fn extended_capabilities(&self) -> &[Box<dyn PciExtendedCapability>] {
         &self.extended_capabilities
-    }
-
-    /// The extended capabilities, in order.
-    pub fn extended_capabilities_mut(&mut self) -> &mut [Box<dyn PciExtendedCapability>] {
-        &mut self.extended_capabilities
     }
 
     /// The Command register.
@@ -570,160 +557,21 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Applies Interrupt Disable to the line.
     pub fn update_intx_disable(&mut self, disabled: bool) {
         if let Some(intx) = &self.intx {
-            intx.set_disabled(disabled || self.power_state() != PowerState::D0);
+            intx.set_disabled(disabled || self.sleeps_silently());
         }
     }
 
     /// INTx is silent while software disabled it, and below D0.
     pub(super) fn intx_disabled(&self, command: Command) -> bool {
-        command.intx_disable() || self.power_state() != PowerState::D0
+        command.intx_disable() || self.sleeps_silently()
     }
 
-    /// Maps the memory BARs where the registers say, or unmaps them all.
-    pub fn update_mmio_enabled(&mut self, enabled: bool) {
-        self.place_bars_if(self.command().with_mmio_enabled(enabled));
+    /// Below D0, a function sends nothing but power management events (PCIe 6.2 section 5.3.1). Interrupts of a root port or an event
+    /// collector go over no link, and by them software hears that something wants to be woken (section 6.1.6).
+    fn sleeps_silently(&self) -> bool {
+        self.power_state() != PowerState::D0
+            && !self
+                .pci_express()
+                .is_some_and(PciExpressCapability::ends_messages)
     }
-
-    /// Sets the BAR registers; encoding bits and bits below a BAR's size stay.
-    pub fn set_base_addresses(&mut self, base_addresses: &[u32; N]) {
-        for (index, &value) in base_addresses.iter().enumerate() {
-            self.header.set_bar(index, value);
-        }
-        self.place_bars();
-    }
-
-    pub(super) fn place_bars(&mut self) {
-        self.place_bars_if(self.command());
-    }
-
-    /// Maps what decodes under `command` and can be reached, and unmaps the rest.
-    fn place_bars_if(&mut self, command: Command) {
-        for (value, offset) in self.base_addresses.iter_mut().zip((BAR0..).step_by(4)) {
-            *value = self.image.page.load(offset);
-        }
-        let (mut addresses, mut masks) = ([0; TYPE0_BAR_COUNT], [0; TYPE0_BAR_COUNT]);
-        let slots = addresses.iter_mut().zip(&mut masks);
-        for ((address, mask), (from, writable)) in
-            slots.zip(self.base_addresses.iter().zip(&self.bar_masks))
-        {
-            (*address, *mask) = (*from, *writable);
-        }
-        self.mappings = BarMappings::default();
-        // Below D0, a function answers configuration requests only (PCIe 6.2 section 5.3.1).
-        let in_d0 = self.power_state() == PowerState::D0;
-        if in_d0 && command.mmio_enabled() {
-            let register = self.header.rom();
-            self.mappings = BarMappings::parse(&addresses, &masks)
-                .with(self.rom.as_ref().and_then(|rom| rom.mapping(register)))
-                .within(&self.upstream.memory);
-        }
-        self.io_mappings = BarMappings::default();
-        if in_d0 && command.pio_enabled() {
-            self.io_mappings = BarMappings::parse_io(&addresses, &masks)
-                .within(&self.upstream.io)
-                .within(&AddressRanges::from_iter([PORTS]));
-        }
-        for (index, bar) in (0u8..).zip(&mut self.bars) {
-            if let Some(bar) = bar {
-                let mappings = match bar.kind.is_io() {
-                    true => &self.io_mappings,
-                    false => &self.mappings,
-                };
-                bar.place(mappings.get(index));
-            }
-        }
-        if let Some(rom) = &mut self.rom {
-            rom.place(self.mappings.get(EXPANSION_ROM));
-        }
-    }
-
-    /// Which memory BAR claims an address, and the offset into it; none while Memory Space Enable is clear, or where a bridge above
-    /// does not let accesses to all of the BAR through. The expansion ROM is [`EXPANSION_ROM`].
-    #[inline]
-    pub fn find_bar(&self, address: u64) -> Option<(u8, u64)> {
-        self.mappings.find(address)
-    }
-
-    /// Which I/O BAR claims a port, and the offset into it; as [`Self::find_bar`], by I/O Space Enable.
-    pub fn find_io_bar(&self, port: u16) -> Option<(u8, u64)> {
-        self.io_mappings.find(port.into())
-    }
-
-    /// Where a BAR answers, if it does: the address of a memory BAR or the port of an I/O BAR.
-    pub fn bar_address(&self, bar: u8) -> Option<u64> {
-        self.mappings.get(bar).or_else(|| self.io_mappings.get(bar))
-    }
-
-    /// Where memory BARs and the expansion ROM answer.
-    pub fn bar_mappings(&self) -> &BarMappings {
-        &self.mappings
-    }
-
-    /// Where I/O BARs answer.
-    pub fn io_bar_mappings(&self) -> &BarMappings {
-        &self.io_mappings
-    }
-
-    /// What sizing the BARs reads.
-    #[cfg(test)]
-    pub fn bar_masks(&self) -> &[u32; N] {
-        &self.bar_masks
-    }
-}
-
-/// The composed BARs, what sizing each register reads, and the expansion ROM.
-type Bars<const N: usize> = ([Option<Bar>; N], [u32; N], Option<Rom>);
-
-/// Composes the BAR registers of the header.
-fn compose_bars<const N: usize>(
-    header: &mut Header,
-    definitions: DeviceBars,
-) -> Result<Bars<N>, ConfigSpaceError> {
-    let mut bars = [const { None }; N];
-    let mut registers = [(0, 0); N];
-    let DeviceBars {
-        slots,
-        other_sizes,
-        rom,
-    } = definitions;
-    for (index, definition) in slots.into_iter().enumerate().take(N) {
-        let Some(definition): Option<BarDefinition> = definition else {
-            continue;
-        };
-        if index
-            .checked_sub(1)
-            .and_then(|i| bars.get(i)?.as_ref())
-            .is_some_and(|bar: &Bar| bar.kind.is_64_bit())
-        {
-            return Err(ConfigSpaceError::BarOccupied { index });
-        }
-        let bar = Bar::new(index, N, definition)?;
-        let [low, high] = bar.writable();
-        if let Some(register) = registers.get_mut(index) {
-            *register = (low, bar.encoding());
-        }
-        if bar.kind.is_64_bit()
-            && let Some(register) = registers.get_mut(index + 1)
-        {
-            *register = (high, 0);
-        }
-        if let Some(slot) = bars.get_mut(index) {
-            *slot = Some(bar);
-        }
-    }
-    for (index, len, memory) in other_sizes {
-        if let Some(Some(bar)) = bars.get_mut(index) {
-            bar.add_size(len, memory);
-        }
-    }
-    for (index, &(writable, encoding)) in registers.iter().enumerate() {
-        header.init_bar(index, writable, encoding);
-    }
-    let rom = rom.map(|(len, memory)| Rom::new(len, memory)).transpose()?;
-    header.init_rom(rom.as_ref().map_or(0, Rom::writable));
-    Ok((
-        bars,
-        registers.map(|(writable, encoding)| writable | encoding),
-        rom,
-    ))
 }

@@ -50,7 +50,7 @@ fn fatal_by_default(bit: UncorrectableErrorBit) -> bool {
 }
 
 impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
-    fn pci_express(&self) -> Option<&PciExpressCapability> {
+    pub(super) fn pci_express(&self) -> Option<&PciExpressCapability> {
         self.capabilities().iter().find_map(|c| c.as_pci_express())
     }
 

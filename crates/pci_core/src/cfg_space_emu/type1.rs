@@ -4,32 +4,20 @@ use super::ConfigSpaceCommonHeaderEmulatorType1;
 use super::ConfigSpaceError;
 use super::DeviceBars;
 use super::Effects;
-use super::IntxInterrupt;
 use super::header::Header;
-use crate::PciInterruptPin;
-use crate::bar_mapping::BarMappings;
-use crate::bus_master::BusMaster;
 use crate::bus_range::AssignedBusRange;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
-use crate::capabilities::pci_express::PciExpressCapability;
-use crate::spec::caps::power_management::PowerState;
 use crate::spec::cfg_space::BridgeControl;
 use crate::spec::cfg_space::IoAddressing;
 use crate::spec::cfg_space::SecondaryStatus;
-use crate::spec::cfg_space::Status;
 use crate::spec::cfg_space::Type1HeaderReg;
 use crate::spec::hwid::HardwareIds;
 use chipset_device::io::IoError;
-use chipset_device::io::IoResult;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
-use pci_bus::Upstream;
-use reg_table::Page;
 use reg_table::Reset;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-use vmcore::line_interrupt::LineInterrupt;
 
 /// The configuration space of a port or bridge.
 ///
@@ -140,48 +128,6 @@ impl ConfigSpaceType1Emulator {
         self
     }
 
-    /// Gives the function an INTx pin, wired to `line`.
-    pub fn set_interrupt_pin(
-        &mut self,
-        pin: PciInterruptPin,
-        line: LineInterrupt,
-    ) -> Arc<IntxInterrupt> {
-        self.common.set_interrupt_pin(pin, line)
-    }
-
-    /// Lets Bus Master Enable gate MSI and MSI-X, the function's own and that of the bridges above (PCIe 6.2 section 7.5.1.1.3).
-    ///
-    /// A message that is held back stays pending where the function has pending bits (MSI-X, and MSI with per-vector masking), and is
-    /// sent when the function may; MSI without masking has no place for it, and it is lost.
-    pub fn with_bus_master_gate(self) -> Self {
-        Self {
-            common: self.common.with_bus_master_gate(),
-            ..self
-        }
-    }
-
-    /// Follows whether the function may issue requests: its own Bus Master Enable and that of the bridges above.
-    pub fn bus_master(&self) -> BusMaster {
-        self.common.bus_master()
-    }
-
-    /// What the bridges above let through: everything, until [`Self::set_upstream`] says otherwise.
-    pub fn upstream(&self) -> &Upstream {
-        self.common.upstream()
-    }
-
-    /// The bridges above let `upstream` through from now on. BARs that no access reaches any more are unmapped, those that are reached
-    /// again are mapped, and [`Self::bus_master`] follows. A device calls it from
-    /// [`ManagedDevice::upstream_changed`](pci_bus::ManagedDevice::upstream_changed).
-    pub fn set_upstream(&mut self, upstream: &Upstream) {
-        self.common.set_upstream(upstream);
-    }
-
-    /// Records error bits in Status, which software clears (PCIe 6.2 section 7.5.1.1.4). Other bits are ignored.
-    pub fn record_status(&self, errors: Status) {
-        self.common.record_status(errors);
-    }
-
     /// Resets to the state after power-on.
     pub fn reset(&mut self) {
         self.reset_by(Reset::Cold);
@@ -191,27 +137,6 @@ impl ConfigSpaceType1Emulator {
     pub fn reset_by(&mut self, kind: Reset) {
         self.common.reset_by(kind);
         self.publish_bus_range();
-    }
-
-    /// Reads a dword. `InvalidRegister` where the offset is not a multiple of 4 or beyond the configuration space: 4096 bytes with
-    /// a PCI Express capability, 256 without.
-    #[inline]
-    pub fn read_u32(&self, offset: u16, value: &mut u32) -> IoResult {
-        match self.common.read(offset) {
-            Ok(read) => {
-                *value = read;
-                IoResult::Ok
-            }
-            Err(error) => IoResult::Err(error),
-        }
-    }
-
-    /// Writes a dword. Errors as [`Self::read_u32`].
-    pub fn write_u32(&mut self, offset: u16, value: u32) -> IoResult {
-        match self.write_bytes(offset, value, ByteEnables::ALL) {
-            Ok(_) => IoResult::Ok,
-            Err(error) => IoResult::Err(error),
-        }
     }
 
     /// Writes the enabled bytes of a dword and says what that changed.
@@ -249,11 +174,6 @@ impl ConfigSpaceType1Emulator {
             self.get8(Type1HeaderReg::SecondaryBusNumber),
             self.get8(Type1HeaderReg::SubordinateBusNumber),
         );
-    }
-
-    /// The power state that software chose; D0 without a Power Management capability.
-    pub fn power_state(&self) -> PowerState {
-        self.common.power_state()
     }
 
     /// The buses below: secondary to subordinate; `0..=0` while unprogrammed or when the guest wrote secondary above subordinate.
@@ -313,38 +233,6 @@ impl ConfigSpaceType1Emulator {
         BridgeControl::from_bits(control)
     }
 
-    /// Which memory BAR claims an address, and the offset into it; none while Memory Space Enable is clear, or where a bridge above
-    /// does not let accesses to all of the BAR through. The expansion ROM is [`EXPANSION_ROM`](super::EXPANSION_ROM).
-    #[inline]
-    pub fn find_bar(&self, address: u64) -> Option<(u8, u64)> {
-        self.common.find_bar(address)
-    }
-
-    /// Which I/O BAR claims a port, and the offset into it; as [`Self::find_bar`], by I/O Space Enable.
-    pub fn find_io_bar(&self, port: u16) -> Option<(u8, u64)> {
-        self.common.find_io_bar(port)
-    }
-
-    /// Where a BAR answers, if it does: the address of a memory BAR or the port of an I/O BAR.
-    pub fn bar_address(&self, bar: u8) -> Option<u64> {
-        self.common.bar_address(bar)
-    }
-
-    /// Where I/O BARs answer.
-    pub fn io_bar_mappings(&self) -> &BarMappings {
-        self.common.io_bar_mappings()
-    }
-
-    /// Where memory BARs and the expansion ROM answer.
-    pub fn bar_mappings(&self) -> &BarMappings {
-        self.common.bar_mappings()
-    }
-
-    /// Whether it has a PCI Express capability.
-    pub fn is_pcie_device(&self) -> bool {
-        self.common.is_pcie_device()
-    }
-
     /// The legacy capabilities, in order.
     pub fn capabilities(&self) -> &[Box<dyn PciCapability>] {
         self.common.capabilities()
@@ -358,22 +246,5 @@ impl ConfigSpaceType1Emulator {
     /// The extended capabilities, in order.
     pub fn extended_capabilities(&self) -> &[Box<dyn PciExtendedCapability>] {
         self.common.extended_capabilities()
-    }
-
-    /// The PCI Express capability, if there is one.
-    pub fn pci_express(&self) -> Option<&PciExpressCapability> {
-        self.capabilities().iter().find_map(|c| c.as_pci_express())
-    }
-
-    /// Sets Presence Detect State in the PCI Express capability; without one, nothing happens.
-    pub fn set_presence_detect_state(&mut self, present: bool) {
-        if let Some(pcie) = self.pci_express() {
-            pcie.set_presence_detect_state(present);
-        }
-    }
-
-    /// The page that holds the configuration space.
-    pub fn page(&self) -> &Arc<Page> {
-        self.common.page()
     }
 }

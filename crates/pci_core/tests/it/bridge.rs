@@ -15,7 +15,7 @@ use pci_core::spec::cfg_space::Status;
 use reg_table::Reset;
 use vmcore::save_restore::SaveRestore;
 
-fn bridge() -> ConfigSpaceType1Emulator {
+pub(crate) fn bridge() -> ConfigSpaceType1Emulator {
     ConfigSpaceType1Emulator::new(port_ids(), vec![], vec![])
 }
 

@@ -1,7 +1,10 @@
 //! How messages leave: requester IDs, shared connections, routes.
 
+use super::bridge::bridge;
 use parking_lot::Mutex;
 use pci_core::bus_range::AssignedBusRange;
+use pci_core::capabilities::PciCapability;
+use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
 use pci_core::msi::SignalMsi;
@@ -138,6 +141,7 @@ fn routes_are_tagged_and_checked_alike() {
         log.take(),
         [
             "enable 0x0208 0x1000 0x1",
+            "enable 0x0308 0x1000 0x1",
             "enable 0x0308 0x1000 0x2",
             "enable 0x0400 0x1000 0x3",
             "disable",
@@ -157,4 +161,50 @@ fn a_refused_route_is_the_callers_to_handle() {
     connection.connect_irqfd(Arc::new(log));
     let error = connection.target().new_route().unwrap().err().unwrap();
     assert_eq!(error.to_string(), "no route left");
+}
+
+#[test]
+fn a_route_follows_the_bus_that_the_guest_renumbers() {
+    let log = Log::default();
+    let mut bridge = bridge();
+    let connection = MsiConnection::new(bridge.bus_range(), 0x10);
+    connection.connect_irqfd(Arc::new(log.clone()));
+    let (mut emulator, mut capability) = MsixEmulator::new(0, 2, connection.target());
+    for vector in [0, 1] {
+        emulator.interrupt(vector).unwrap().event().unwrap();
+    }
+    log.take();
+    bridge.write_u32(0x18, 0x0003_0100).unwrap();
+    assert_eq!(log.take(), Vec::<String>::new(), "no vector is live");
+    capability.write_u32(0, 0x8000_0000);
+    emulator.write_u32(12, 0);
+    assert_eq!(log.take().last().unwrap(), "enable 0x0110 0x0 0x0");
+    bridge.write_u32(0x18, 0x0006_0400).unwrap();
+    assert_eq!(
+        log.take(),
+        ["enable 0x0410 0x0 0x0"],
+        "the live vector only"
+    );
+    bridge.write_u32(0x18, 0x0009_0400).unwrap();
+    bridge.write_u32(0x18, 0x0009_0401).unwrap();
+    assert_eq!(log.take(), Vec::<String>::new(), "its bus has its number");
+    bridge.reset();
+    assert_eq!(log.take(), ["enable 0x0010 0x0 0x0"]);
+    drop((emulator, capability));
+    log.take();
+    bridge.write_u32(0x18, 0x0006_0500).unwrap();
+    assert_eq!(log.take(), Vec::<String>::new(), "the function is gone");
+}
+
+#[test]
+fn a_requester_that_leaves_the_range_loses_its_route() {
+    let (log, buses) = (Log::default(), range(2, 4));
+    let connection = MsiConnection::new(buses.clone(), 8);
+    connection.connect_irqfd(Arc::new(log.clone()));
+    let route = connection.target().new_route().unwrap().unwrap();
+    route.enable_with_rid(0x0400, 0x1000, 3);
+    buses.set_bus_range(3, 4);
+    buses.set_bus_range(3, 3);
+    buses.set_bus_range(3, 4);
+    assert_eq!(log.take(), ["enable 0x0400 0x1000 0x3", "disable"]);
 }

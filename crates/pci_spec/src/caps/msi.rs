@@ -85,8 +85,8 @@ register_block! {
     0x00 capability_id: u8 as () = 0x05, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x02 message_control: u16 as MessageControl = CONTROL_32, "PCIe 6.2 section 7.7.1.2" {
-        rw: [msi_enable, multiple_message_enable],
-        hwinit: [multiple_message_capable, address_64_bit_capable, per_vector_masking_capable],
+        rw: [msi_enable, multiple_message_enable => Doubling(1)],
+        hwinit: [multiple_message_capable => Doubling(1), address_64_bit_capable, per_vector_masking_capable],
         ro: [extended_message_data_capable, extended_message_data_enable],
     }
     0x04 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.3" { rw: [value[31:0]] }
@@ -104,12 +104,12 @@ register_block! {
     0x00 capability_id: u8 as () = 0x05, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x02 message_control: u16 as MessageControl = CONTROL_64, "PCIe 6.2 section 7.7.1.2" {
-        rw: [msi_enable, multiple_message_enable],
-        hwinit: [multiple_message_capable, address_64_bit_capable, per_vector_masking_capable],
+        rw: [msi_enable, multiple_message_enable => Doubling(1)],
+        hwinit: [multiple_message_capable => Doubling(1), address_64_bit_capable, per_vector_masking_capable],
         ro: [extended_message_data_capable, extended_message_data_enable],
     }
     0x04 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.3" { rw: [value[31:0]] }
-    0x08 message_upper_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.4" { rw: [value[31:0]] }
+    0x08 message_upper_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.4" { rw: [value[31:0] => Address(32)] }
     0x0c message_data: u16 as () = 0, "PCIe 6.2 section 7.7.1.5" { rw: [value[15:0]] }
     0x0e extended_message_data: u16 as () = 0, "PCIe 6.2 section 7.7.1.6" { ro: [value[15:0]] }
 }
@@ -124,8 +124,8 @@ register_block! {
     0x00 capability_id: u8 as () = 0x05, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x02 message_control: u16 as MessageControl = CONTROL_32_MASKED, "PCIe 6.2 section 7.7.1.2" {
-        rw: [msi_enable, multiple_message_enable],
-        hwinit: [multiple_message_capable, address_64_bit_capable, per_vector_masking_capable],
+        rw: [msi_enable, multiple_message_enable => Doubling(1)],
+        hwinit: [multiple_message_capable => Doubling(1), address_64_bit_capable, per_vector_masking_capable],
         ro: [extended_message_data_capable, extended_message_data_enable],
     }
     0x04 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.3" { rw: [value[31:0]] }
@@ -145,12 +145,12 @@ register_block! {
     0x00 capability_id: u8 as () = 0x05, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.1.1" { ro: [value[7:0]] }
     0x02 message_control: u16 as MessageControl = CONTROL_64_MASKED, "PCIe 6.2 section 7.7.1.2" {
-        rw: [msi_enable, multiple_message_enable],
-        hwinit: [multiple_message_capable, address_64_bit_capable, per_vector_masking_capable],
+        rw: [msi_enable, multiple_message_enable => Doubling(1)],
+        hwinit: [multiple_message_capable => Doubling(1), address_64_bit_capable, per_vector_masking_capable],
         ro: [extended_message_data_capable, extended_message_data_enable],
     }
     0x04 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.3" { rw: [value[31:0]] }
-    0x08 message_upper_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.4" { rw: [value[31:0]] }
+    0x08 message_upper_address: u32 as () = 0, "PCIe 6.2 section 7.7.1.4" { rw: [value[31:0] => Address(32)] }
     0x0c message_data: u16 as () = 0, "PCIe 6.2 section 7.7.1.5" { rw: [value[15:0]] }
     0x0e extended_message_data: u16 as () = 0, "PCIe 6.2 section 7.7.1.6" { ro: [value[15:0]] }
     0x10 mask_bits: u32 as () = 0, "PCIe 6.2 section 7.7.1.7" { rw: [value[31:0]] }

@@ -98,11 +98,11 @@ register_block! {
     0x00 capability_id: u8 as () = 0x11, "PCIe 6.2 section 7.7.2.1" { ro: [value[7:0]] }
     0x01 next_pointer: u8 as () = 0, "PCIe 6.2 section 7.7.2.1" { ro: [value[7:0]] }
     0x02 message_control: u16 as MsixMessageControl = 0, "PCIe 6.2 section 7.7.2.2" {
-        hwinit: [table_size],
+        hwinit: [table_size => LessOne],
         rw: [function_mask, msix_enable],
     }
-    0x04 table_offset: u32 as MsixLocation = 0, "PCIe 6.2 section 7.7.2.3" { hwinit: [bir, offset] }
-    0x08 pba_offset: u32 as MsixLocation = 0, "PCIe 6.2 section 7.7.2.4" { hwinit: [bir, offset] }
+    0x04 table_offset: u32 as MsixLocation = 0, "PCIe 6.2 section 7.7.2.3" { hwinit: [bir, offset => Address(3)] }
+    0x08 pba_offset: u32 as MsixLocation = 0, "PCIe 6.2 section 7.7.2.4" { hwinit: [bir, offset => Address(3)] }
 }
 
 register_block! {
@@ -113,7 +113,7 @@ register_block! {
         bytes: 0x10,
     }
     0x00 message_address: u32 as () = 0, "PCIe 6.2 section 7.7.2.5" { rw: [value[31:0]] }
-    0x04 message_upper_address: u32 as () = 0, "PCIe 6.2 section 7.7.2.6" { rw: [value[31:0]] }
+    0x04 message_upper_address: u32 as () = 0, "PCIe 6.2 section 7.7.2.6" { rw: [value[31:0] => Address(32)] }
     0x08 message_data: u32 as () = 0, "PCIe 6.2 section 7.7.2.7" { rw: [value[31:0]] }
     0x0c vector_control: u32 as MsixVectorControl = 1, "PCIe 6.2 section 7.7.2.8" {
         rw: [mask, reserved, steering_tag],

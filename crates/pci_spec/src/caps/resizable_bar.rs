@@ -69,32 +69,32 @@ register_block! {
     0x04 capability_0: u32 as ResizableBarCapability = 0, "PCIe 6.2 section 7.8.6.2" { hwinit: [supported_sizes] }
     0x08 control_0: u32 as ResizableBarControl = 0, "PCIe 6.2 section 7.8.6.3" {
         hwinit: [bar_index, number_of_resizable_bars, further_supported_sizes],
-        rw: [bar_size],
+        rw: [bar_size => Doubling(0x10_0000)],
     }
     0x0c capability_1: u32 as ResizableBarCapability = 0, "PCIe 6.2 section 7.8.6.2" { hwinit: [supported_sizes] }
     0x10 control_1: u32 as ResizableBarControl = 0, "PCIe 6.2 section 7.8.6.3" {
         hwinit: [bar_index, number_of_resizable_bars, further_supported_sizes],
-        rw: [bar_size],
+        rw: [bar_size => Doubling(0x10_0000)],
     }
     0x14 capability_2: u32 as ResizableBarCapability = 0, "PCIe 6.2 section 7.8.6.2" { hwinit: [supported_sizes] }
     0x18 control_2: u32 as ResizableBarControl = 0, "PCIe 6.2 section 7.8.6.3" {
         hwinit: [bar_index, number_of_resizable_bars, further_supported_sizes],
-        rw: [bar_size],
+        rw: [bar_size => Doubling(0x10_0000)],
     }
     0x1c capability_3: u32 as ResizableBarCapability = 0, "PCIe 6.2 section 7.8.6.2" { hwinit: [supported_sizes] }
     0x20 control_3: u32 as ResizableBarControl = 0, "PCIe 6.2 section 7.8.6.3" {
         hwinit: [bar_index, number_of_resizable_bars, further_supported_sizes],
-        rw: [bar_size],
+        rw: [bar_size => Doubling(0x10_0000)],
     }
     0x24 capability_4: u32 as ResizableBarCapability = 0, "PCIe 6.2 section 7.8.6.2" { hwinit: [supported_sizes] }
     0x28 control_4: u32 as ResizableBarControl = 0, "PCIe 6.2 section 7.8.6.3" {
         hwinit: [bar_index, number_of_resizable_bars, further_supported_sizes],
-        rw: [bar_size],
+        rw: [bar_size => Doubling(0x10_0000)],
     }
     0x2c capability_5: u32 as ResizableBarCapability = 0, "PCIe 6.2 section 7.8.6.2" { hwinit: [supported_sizes] }
     0x30 control_5: u32 as ResizableBarControl = 0, "PCIe 6.2 section 7.8.6.3" {
         hwinit: [bar_index, number_of_resizable_bars, further_supported_sizes],
-        rw: [bar_size],
+        rw: [bar_size => Doubling(0x10_0000)],
     }
 }
 

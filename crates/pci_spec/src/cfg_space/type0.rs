@@ -93,7 +93,7 @@ register_block! {
     0x2c subsystem_vendor_id: u16 as () = 0, "PCIe 6.2 section 7.5.1.2.3" { hwinit: [value[15:0]] }
     0x2e subsystem_id: u16 as () = 0, "PCIe 6.2 section 7.5.1.2.3" { hwinit: [value[15:0]] }
     0x30 expansion_rom_base_address: u32 as () = 0, "PCIe 6.2 section 7.5.1.2.4" {
-        rw: [enable[0:0], address[31:11]], ro: [validation_status[3:1], validation_details[7:4]],
+        rw: [enable[0:0], address[31:11] => Address(11)], ro: [validation_status[3:1], validation_details[7:4]],
     }
     0x34 capabilities_pointer: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.11" { hwinit: [value[7:0]] }
     0x35 reserved_35: u8 as () = 0, "PCIe 6.2 section 7.5.1.2" {}

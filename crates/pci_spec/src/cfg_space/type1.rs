@@ -173,8 +173,8 @@ register_block! {
     0x19 secondary_bus_number: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.3" { rw: [value[7:0]] }
     0x1a subordinate_bus_number: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.4" { rw: [value[7:0]] }
     0x1b secondary_latency_timer: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.5" { ro: [value[7:0]] }
-    0x1c io_base: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.6" { hwinit: [addressing[3:0]], rw: [address[7:4]] }
-    0x1d io_limit: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.6" { hwinit: [addressing[3:0]], rw: [address[7:4]] }
+    0x1c io_base: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.6" { hwinit: [addressing[3:0]], rw: [address[7:4] => Address(12)] }
+    0x1d io_limit: u8 as () = 0, "PCIe 6.2 section 7.5.1.3.6" { hwinit: [addressing[3:0]], rw: [address[7:4] => Limit(12)] }
     0x1e secondary_status: u16 as SecondaryStatus = 0, "PCIe 6.2 section 7.5.1.3.7" {
         ro: [capable_mhz_66, capable_fast_b2b, devsel],
         rw1c: [
@@ -182,23 +182,23 @@ register_block! {
             err_detected_parity,
         ],
     }
-    0x20 memory_base: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.8" { rw: [address[15:4]] }
-    0x22 memory_limit: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.8" { rw: [address[15:4]] }
+    0x20 memory_base: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.8" { rw: [address[15:4] => Address(20)] }
+    0x22 memory_limit: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.8" { rw: [address[15:4] => Limit(20)] }
     0x24 prefetchable_memory_base: u16 as () = PREFETCH_MEMORY_BASE_LIMIT_64BIT as u32, "PCIe 6.2 section 7.5.1.3.9" {
-        ro: [addressing[3:0]], rw: [address[15:4]],
+        ro: [addressing[3:0]], rw: [address[15:4] => Address(20)],
     }
     0x26 prefetchable_memory_limit: u16 as () = PREFETCH_MEMORY_BASE_LIMIT_64BIT as u32, "PCIe 6.2 section 7.5.1.3.9" {
-        ro: [addressing[3:0]], rw: [address[15:4]],
+        ro: [addressing[3:0]], rw: [address[15:4] => Limit(20)],
     }
-    0x28 prefetchable_base_upper: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.10" { rw: [value[31:0]] }
-    0x2c prefetchable_limit_upper: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.10" { rw: [value[31:0]] }
-    0x30 io_base_upper: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.11" { rw: [value[15:0]] }
-    0x32 io_limit_upper: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.11" { rw: [value[15:0]] }
+    0x28 prefetchable_base_upper: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.10" { rw: [value[31:0] => Address(32)] }
+    0x2c prefetchable_limit_upper: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.10" { rw: [value[31:0] => Address(32)] }
+    0x30 io_base_upper: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.11" { rw: [value[15:0] => Address(16)] }
+    0x32 io_limit_upper: u16 as () = 0, "PCIe 6.2 section 7.5.1.3.11" { rw: [value[15:0] => Address(16)] }
     0x34 capabilities_pointer: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.11" { hwinit: [value[7:0]] }
     0x35 reserved_35: u8 as () = 0, "PCIe 6.2 section 7.5.1.3" {}
     0x36 reserved_36: u16 as () = 0, "PCIe 6.2 section 7.5.1.3" {}
     0x38 expansion_rom_base_address: u32 as () = 0, "PCIe 6.2 section 7.5.1.3.12" {
-        rw: [enable[0:0], address[31:11]], ro: [validation_status[3:1], validation_details[7:4]],
+        rw: [enable[0:0], address[31:11] => Address(11)], ro: [validation_status[3:1], validation_details[7:4]],
     }
     0x3c interrupt_line: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.12" { rw: [value[7:0]] }
     0x3d interrupt_pin: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.13" { hwinit: [value[7:0]] }

@@ -47,7 +47,12 @@ impl PcieDownstreamPort {
             self.follow_containment();
         }
         self.follow();
-        if effects.command || effects.windows || effects.bridge_control || effects.power_state {
+        if effects.command
+            || effects.bars
+            || effects.windows
+            || effects.bridge_control
+            || effects.power_state
+        {
             self.hand_down();
         }
         Ok(effects)

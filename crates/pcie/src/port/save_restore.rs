@@ -44,6 +44,60 @@ pub(crate) struct PortStateRef<'a> {
     pub(crate) device: Option<&'a LinkedDeviceState>,
 }
 
+/// Declares the message of a saved port: root complexes and switches have one each, of the same fields.
+macro_rules! saved_port {
+    ($package:tt, $name:ident) => {
+        /// A saved port.
+        #[derive(Protobuf)]
+        #[mesh(package = $package)]
+        pub struct $name {
+            #[mesh(1)]
+            pub port_number: u8,
+            #[mesh(2)]
+            pub cfg_space: crate::port::ConfigState,
+            #[mesh(3)]
+            pub cxl_component_registers: Option<crate::port::CxlState>,
+            /// The device behind the port, if its lifecycle is the port's.
+            #[mesh(4)]
+            pub device: Option<crate::port::LinkedDeviceState>,
+        }
+
+        impl $name {
+            pub(crate) fn look_at(&self) -> (u8, crate::port::PortStateRef<'_>) {
+                let parts = crate::port::PortStateRef {
+                    cfg_space: &self.cfg_space,
+                    cxl_component_registers: self.cxl_component_registers.as_ref(),
+                    device: self.device.as_ref(),
+                };
+                (self.port_number, parts)
+            }
+        }
+
+        impl From<$name> for (u8, crate::port::PortState) {
+            fn from(saved: $name) -> Self {
+                let parts = crate::port::PortState {
+                    cfg_space: saved.cfg_space,
+                    cxl_component_registers: saved.cxl_component_registers,
+                    device: saved.device,
+                };
+                (saved.port_number, parts)
+            }
+        }
+
+        impl From<(u8, crate::port::PortState)> for $name {
+            fn from((port_number, parts): (u8, crate::port::PortState)) -> Self {
+                Self {
+                    port_number,
+                    cfg_space: parts.cfg_space,
+                    cxl_component_registers: parts.cxl_component_registers,
+                    device: parts.device,
+                }
+            }
+        }
+    };
+}
+pub(crate) use saved_port;
+
 fn invalid(error: anyhow::Error) -> RestoreError {
     RestoreError::InvalidSavedState(error)
 }

@@ -75,15 +75,6 @@ impl PortOptions {
             ..Self::default()
         }
     }
-
-    /// With Downstream Port Containment, and the error reporting that goes with it.
-    pub fn with_dpc(self) -> Self {
-        Self {
-            dpc: true,
-            error_reporting: true,
-            ..self
-        }
-    }
 }
 
 /// The component registers of a CXL port. They are in the port's BAR.

@@ -1,6 +1,7 @@
 //! What a port lets through, and its INTx: handed down to the device behind it whenever it changes, so that no access asks for it.
 
 use super::PcieDownstreamPort;
+use crate::claims::Claims;
 use chipset_device::io::IoResult;
 use pci_bus::IntxLines;
 use pci_bus::Upstream;
@@ -58,10 +59,21 @@ impl PcieDownstreamPort {
 
     /// Tells the device what comes through to it, if that changed. Through a link that is down comes nothing.
     pub(super) fn hand_down(&mut self) {
+        self.claims_changed.set();
         let below = self.lets_through();
         if below != self.below {
             self.below = below;
             self.tell();
+        }
+    }
+
+    /// The addresses that the port takes: those of its BAR, and those that come through to the device.
+    pub(crate) fn claims(&self) -> Claims {
+        let own = self.cfg_space.bar_mappings().iter();
+        let own = own.map(|bar| bar.base_address..=bar.base_address.saturating_add(bar.len - 1));
+        Claims {
+            memory: self.below.memory.iter().cloned().chain(own).collect(),
+            io: self.below.io.clone(),
         }
     }
 
@@ -81,6 +93,7 @@ impl PcieDownstreamPort {
 
     /// A device was attached: it hears for the first time what comes through to it.
     pub(super) fn admit(&mut self) {
+        self.claims_changed.set();
         self.below = self.lets_through();
         self.tell();
         if let Some(wires) = self.intx.wires.clone()
@@ -105,10 +118,12 @@ impl PcieDownstreamPort {
             .set_level(self.has_event() && !self.sends_messages());
     }
 
-    /// Whether an event is pending that the guest wants to be interrupted for.
+    /// Whether an event is pending that the guest wants to be interrupted for. Below D0, slot and link have none: they signal power
+    /// management events instead.
     fn has_event(&self) -> bool {
+        let awake = !self.is_asleep();
         self.pci_express().is_some_and(|pcie| {
-            pcie.hot_plug_event() || pcie.link_bandwidth_event() || pcie.pme_event()
+            awake && (pcie.hot_plug_event() || pcie.link_bandwidth_event()) || pcie.pme_event()
         }) || self.cfg_space.aer().is_some_and(|aer| aer.error_event())
             || self
                 .cfg_space

@@ -2,19 +2,17 @@
 
 use super::GenericPcieRootComplex;
 use crate::port::CxlState;
-use crate::port::PortState;
-use crate::port::PortStateRef;
-use crate::port_set::state::IntegratedState;
+use crate::port_set::IntegratedState;
 use anyhow::anyhow;
+use state::PortSavedState;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
 
 mod state {
-    use crate::port::ConfigState;
     use crate::port::CxlState;
-    use crate::port::LinkedDeviceState;
-    use crate::port_set::state::IntegratedState;
+    use crate::port::saved_port;
+    use crate::port_set::IntegratedState;
     use mesh_protobuf::Protobuf;
     use vmcore::save_restore::SavedStateRoot;
 
@@ -34,61 +32,7 @@ mod state {
         pub integrated: Vec<IntegratedState>,
     }
 
-    #[derive(Protobuf)]
-    #[mesh(package = "pcie.root")]
-    pub struct PortSavedState {
-        #[mesh(1)]
-        pub port_number: u8,
-        #[mesh(2)]
-        pub cfg_space: ConfigState,
-        #[mesh(3)]
-        pub cxl_component_registers: Option<CxlState>,
-        /// The device behind the port, if its lifecycle is the port's.
-        #[mesh(4)]
-        pub device: Option<LinkedDeviceState>,
-    }
-}
-
-use state::PortSavedState;
-
-fn look_at(state: &PortSavedState) -> (u8, PortStateRef<'_>) {
-    let parts = PortStateRef {
-        cfg_space: &state.cfg_space,
-        cxl_component_registers: state.cxl_component_registers.as_ref(),
-        device: state.device.as_ref(),
-    };
-    (state.port_number, parts)
-}
-
-fn from_saved(state: PortSavedState) -> (u8, PortState) {
-    let PortSavedState {
-        port_number,
-        cfg_space,
-        cxl_component_registers,
-        device,
-    } = state;
-    (
-        port_number,
-        PortState {
-            cfg_space,
-            cxl_component_registers,
-            device,
-        },
-    )
-}
-
-fn to_saved((port_number, state): (u8, PortState)) -> PortSavedState {
-    let PortState {
-        cfg_space,
-        cxl_component_registers,
-        device,
-    } = state;
-    PortSavedState {
-        port_number,
-        cfg_space,
-        cxl_component_registers,
-        device,
-    }
+    saved_port!("pcie.root", PortSavedState);
 }
 
 impl SaveRestore for GenericPcieRootComplex {
@@ -102,7 +46,7 @@ impl SaveRestore for GenericPcieRootComplex {
                 .functions
                 .save_ports()?
                 .into_iter()
-                .map(to_saved)
+                .map(Into::into)
                 .collect(),
             cxl_component_registers: self.save_bridge()?,
             integrated: self.functions.save_integrated()?,
@@ -133,14 +77,14 @@ impl SaveRestore for GenericPcieRootComplex {
                 ));
             }
         }
-        let ports: Vec<_> = state.ports.iter().map(look_at).collect();
+        let ports: Vec<_> = state.ports.iter().map(PortSavedState::look_at).collect();
         self.functions.check_ports(&ports)?;
         self.functions.check_integrated(&state.integrated)
     }
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
-        let ports = state.ports.into_iter().map(from_saved).collect();
+        let ports = state.ports.into_iter().map(Into::into).collect();
         let (bridge, integrated) = (state.cxl_component_registers, state.integrated);
         let unsaved = |error: SaveError| RestoreError::Other(error.into());
         let bridge_before = self.save_bridge().map_err(unsaved)?;

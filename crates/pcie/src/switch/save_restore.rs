@@ -1,16 +1,14 @@
 //! Saving and restoring a switch and all below it: checked as a whole, then restored; refused means unchanged.
 
 use super::GenericPcieSwitch;
-use crate::port::PortState;
-use crate::port::PortStateRef;
+use state::DownstreamPortSavedState;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
 
 mod state {
     use crate::port::ConfigState;
-    use crate::port::CxlState;
-    use crate::port::LinkedDeviceState;
+    use crate::port::saved_port;
     use mesh_protobuf::Protobuf;
     use vmcore::save_restore::SavedStateRoot;
 
@@ -23,61 +21,7 @@ mod state {
         pub downstream_ports: Vec<DownstreamPortSavedState>,
     }
 
-    #[derive(Protobuf)]
-    #[mesh(package = "pcie.switch")]
-    pub struct DownstreamPortSavedState {
-        #[mesh(1)]
-        pub port_number: u8,
-        #[mesh(2)]
-        pub cfg_space: ConfigState,
-        #[mesh(3)]
-        pub cxl_component_registers: Option<CxlState>,
-        /// The device behind the port, if its lifecycle is the port's.
-        #[mesh(4)]
-        pub device: Option<LinkedDeviceState>,
-    }
-}
-
-use state::DownstreamPortSavedState;
-
-fn look_at(state: &DownstreamPortSavedState) -> (u8, PortStateRef<'_>) {
-    let parts = PortStateRef {
-        cfg_space: &state.cfg_space,
-        cxl_component_registers: state.cxl_component_registers.as_ref(),
-        device: state.device.as_ref(),
-    };
-    (state.port_number, parts)
-}
-
-fn from_saved(state: DownstreamPortSavedState) -> (u8, PortState) {
-    let DownstreamPortSavedState {
-        port_number,
-        cfg_space,
-        cxl_component_registers,
-        device,
-    } = state;
-    (
-        port_number,
-        PortState {
-            cfg_space,
-            cxl_component_registers,
-            device,
-        },
-    )
-}
-
-fn to_saved((port_number, state): (u8, PortState)) -> DownstreamPortSavedState {
-    let PortState {
-        cfg_space,
-        cxl_component_registers,
-        device,
-    } = state;
-    DownstreamPortSavedState {
-        port_number,
-        cfg_space,
-        cxl_component_registers,
-        device,
-    }
+    saved_port!("pcie.switch", DownstreamPortSavedState);
 }
 
 impl SaveRestore for GenericPcieSwitch {
@@ -91,7 +35,7 @@ impl SaveRestore for GenericPcieSwitch {
                 .downstream_ports
                 .save_ports()?
                 .into_iter()
-                .map(to_saved)
+                .map(Into::into)
                 .collect(),
         })
     }
@@ -101,14 +45,18 @@ impl SaveRestore for GenericPcieSwitch {
             .cfg_space
             .check(&state.upstream_cfg_space)
             .map_err(|error| error.in_child(self.name.to_string()))?;
-        let ports: Vec<_> = state.downstream_ports.iter().map(look_at).collect();
+        let ports: Vec<_> = state
+            .downstream_ports
+            .iter()
+            .map(DownstreamPortSavedState::look_at)
+            .collect();
         self.downstream_ports.check_ports(&ports)
     }
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
         let upstream = state.upstream_cfg_space;
-        let ports = state.downstream_ports.into_iter().map(from_saved).collect();
+        let ports = state.downstream_ports.into_iter().map(Into::into).collect();
         let cfg_space = &mut self.upstream_port.cfg_space;
         let before = cfg_space
             .save()

@@ -38,6 +38,7 @@ pub(crate) fn whole_segment() -> Topology {
     });
     Topology {
         root_complex: vec![root],
+        ..Topology::default()
     }
 }
 
@@ -50,6 +51,7 @@ pub(crate) fn one_function_each() -> Topology {
     }
     Topology {
         root_complex: vec![root],
+        ..Topology::default()
     }
 }
 
@@ -105,4 +107,55 @@ pub(crate) fn scan(root: &mut GenericPcieRootComplex) -> u32 {
         found += u32::from(vendor != [0xff; 2]);
     }
     found
+}
+
+/// Root ports with an endpoint behind each, whose BARs are in the ports' windows.
+pub(crate) struct BarBehind {
+    root: GenericPcieRootComplex,
+    /// Where the last endpoint's BAR is.
+    address: u64,
+}
+
+impl BarBehind {
+    pub(crate) fn new(ports: u64) -> Self {
+        let mut spec = RootComplexSpec::new("pcie0", ECAM);
+        for devfn in (0..=255).take(ports.try_into().unwrap()) {
+            let endpoint =
+                EndpointSpec::new(format!("nic{devfn}")).with_bar(BarKind::Memory32, 0x4000);
+            spec.port.push(port(devfn).with_endpoint(endpoint));
+        }
+        let topology = Topology {
+            root_complex: vec![spec],
+            ..Topology::default()
+        };
+        let mut hierarchy = topology
+            .compose(&mut ExternallyManagedMmioIntercepts, None)
+            .unwrap();
+        let mut root = hierarchy.complexes.remove(0).root;
+        let window = |n: u64| 0x8000_0000 + (n << 20);
+        for n in 0..ports {
+            let (config, below) = (ECAM + (n << 12), ECAM + ((n + 1) << 20));
+            let mut write = |address, value: u64| {
+                let value = u32::try_from(value).unwrap();
+                root.mmio_write(address, &value.to_le_bytes()).unwrap();
+            };
+            write(config + 0x18, (n + 1) << 8 | (n + 1) << 16);
+            write(below + 0x10, window(n));
+            write(below + 0x04, 0x2);
+            write(config + 0x20, (window(n) >> 16) | window(n));
+            write(config + 0x04, 0x2);
+        }
+        let mut this = Self {
+            root,
+            address: window(ports - 1),
+        };
+        assert_ne!(this.read(), u32::MAX, "the BAR answers");
+        this
+    }
+
+    pub(crate) fn read(&mut self) -> u32 {
+        let mut data = [0; 4];
+        self.root.mmio_read(self.address, &mut data).unwrap();
+        u32::from_le_bytes(data)
+    }
 }

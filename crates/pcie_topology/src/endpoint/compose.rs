@@ -208,7 +208,6 @@ fn compose_function(
         intx,
         rom,
         doorbell_rings: 0,
-        messages: Vec::new(),
     })
 }
 

@@ -16,7 +16,6 @@ use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::EXPANSION_ROM;
 use pci_core::cfg_space_emu::IntxInterrupt;
 use pci_core::spec::caps::power_management::PowerState;
-use pci_core::spec::errors::ErrorMessage;
 use reg_table::Reset;
 use std::sync::Arc;
 
@@ -55,8 +54,6 @@ pub(super) struct EndpointFunction {
     pub(super) rom: Vec<u8>,
     /// Writes to the doorbell since it was composed, whether they raised an interrupt or not.
     pub(super) doorbell_rings: u64,
-    /// Error messages that wait to be fetched.
-    pub(super) messages: Vec<ErrorMessage>,
 }
 
 impl Inspect for EndpointFunction {

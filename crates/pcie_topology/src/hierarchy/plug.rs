@@ -8,10 +8,13 @@ use super::Node;
 use crate::DeviceFactory;
 use crate::EndpointSpec;
 use crate::NoDevices;
+use crate::Platform;
 use crate::Problems;
 use crate::Seat;
 use crate::compose::Registration;
 use crate::compose::compose_device;
+use crate::name::nearest;
+use crate::name::suggestion;
 use crate::validate;
 use crate::validate::Above;
 use crate::validate::PortTraits;
@@ -24,9 +27,6 @@ use pci_bus::HotPlugPort;
 use pci_bus::SlotGoal;
 use pci_core::bus_range::AssignedBusRange;
 use pci_core::msi::MsiTarget;
-
-/// How many names an unknown one is compared to in the message.
-const SUGGESTIONS_MAX: usize = 3;
 
 /// What cannot be done to a slot. Nothing changed.
 #[derive(Debug, thiserror::Error)]
@@ -79,15 +79,6 @@ pub enum PlugError {
     },
 }
 
-fn suggestion(nearest: &[String]) -> String {
-    let quoted: Vec<_> = nearest.iter().map(|name| format!("'{name}'")).collect();
-    match quoted.split_last() {
-        None => String::new(),
-        Some((only, [])) => format!("; did you mean {only}?"),
-        Some((last, others)) => format!("; did you mean {} or {last}?", others.join(", ")),
-    }
-}
-
 /// A port that was found.
 struct Slot {
     index: usize,
@@ -117,7 +108,7 @@ impl Hierarchy {
         port_name: &str,
         endpoint: &EndpointSpec,
     ) -> Result<(), PlugError> {
-        self.plug_with(register_mmio, &mut NoDevices, port_name, endpoint)
+        self.plug_on(Platform::new(register_mmio), port_name, endpoint)
     }
 
     /// As [`Self::plug_registered`], with an endpoint of a kind other than `"test"` from `devices`.
@@ -132,14 +123,46 @@ impl Hierarchy {
         port_name: &str,
         endpoint: &EndpointSpec,
     ) -> Result<(), PlugError> {
+        let platform = Platform {
+            devices: Some(devices),
+            ..Platform::new(register_mmio)
+        };
+        self.plug_on(platform, port_name, endpoint)
+    }
+
+    /// As [`Self::plug_with`], with the endpoint's I/O BARs registered as well, where `platform` takes them. Its interrupts go where
+    /// those of the hierarchy go: what the platform says of messages and INTx lines was for [`Topology::compose_on`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::plug_with`].
+    ///
+    /// [`Topology::compose_on`]: crate::Topology::compose_on
+    pub fn plug_on(
+        &mut self,
+        platform: Platform<'_>,
+        port_name: &str,
+        endpoint: &EndpointSpec,
+    ) -> Result<(), PlugError> {
+        let Platform {
+            register_mmio,
+            register_pio,
+            devices,
+            ..
+        } = platform;
         let slot = self.vacant_slot(port_name, &endpoint.name)?;
         validate::endpoint(endpoint, Above::Port(slot.traits))?;
-        let target = self.msi_target.with_bus_range(slot.below.clone(), 0);
+        let complex = self.nodes.get(slot.index).map_or(0, |node| node.complex);
+        let target = self
+            .msi_target_of(complex)
+            .with_bus_range(slot.below.clone(), 0);
         let seat = Seat::BehindPort;
+        let (mut unregistered, mut no_devices) = (ExternallyManagedPortIoIntercepts, NoDevices);
         let mut register = Registration {
             mmio: register_mmio,
-            pio: &mut ExternallyManagedPortIoIntercepts,
+            pio: register_pio.unwrap_or(&mut unregistered),
         };
+        let devices = devices.unwrap_or(&mut no_devices);
         let device = compose_device(endpoint, seat, &target, &mut register, devices)
             .map_err(|error| Problems::one("endpoint", error))?;
         let extent = Extent::of(endpoint);
@@ -284,7 +307,7 @@ impl Hierarchy {
             Extent::Port { below, .. } => below.clone(),
             Extent::Upstream | Extent::Endpoint { .. } | Extent::Device => AssignedBusRange::new(),
         };
-        Ok(self.msi_target.with_bus_range(below, 0))
+        Ok(self.msi_target_of(node.complex).with_bus_range(below, 0))
     }
 
     fn port(&self, name: &str) -> Result<(usize, &Node), PlugError> {
@@ -295,7 +318,13 @@ impl Hierarchy {
             .find(|(_, node)| node.is_port() && node.name == name);
         found.ok_or_else(|| PlugError::UnknownPort {
             name: name.to_owned(),
-            nearest: self.nearest_ports(name),
+            nearest: nearest(
+                name,
+                self.nodes
+                    .iter()
+                    .filter(|node| node.is_port())
+                    .map(|node| &*node.name),
+            ),
         })
     }
 
@@ -374,82 +403,11 @@ impl Hierarchy {
         self.nodes.insert(slot.index + 1, node);
         Ok(())
     }
-
-    /// The ports whose names are so near that one may be meant.
-    fn nearest_ports(&self, name: &str) -> Vec<String> {
-        let far = name.chars().count().div_ceil(2).max(1);
-        let ports = self.nodes.iter().filter(|node| node.is_port());
-        let mut near: Vec<_> = ports
-            .map(|node| (edits(name, &node.name), &node.name))
-            .filter(|(edits, _)| *edits <= far)
-            .collect();
-        // The sort is stable: of ports as near as each other, the first comes first.
-        near.sort_by_key(|(edits, _)| *edits);
-        near.into_iter()
-            .take(SUGGESTIONS_MAX)
-            .map(|(_, name)| name.clone())
-            .collect()
-    }
 }
 
 fn refused(port: &str, error: &anyhow::Error) -> PlugError {
     PlugError::Refused {
         port: port.to_owned(),
         reason: error.root_cause().to_string(),
-    }
-}
-
-/// How many characters must be added, removed or replaced to make one name of the other (Levenshtein's distance).
-fn edits(a: &str, b: &str) -> usize {
-    // Row by row: the distances of a prefix of `a` to every prefix of `b`.
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, of_a) in a.chars().enumerate() {
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (of_b, above) in b.chars().zip(row.windows(2)) {
-            let [diagonal, above] = above else { continue };
-            left = (diagonal + usize::from(of_a != of_b))
-                .min(above + 1)
-                .min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edits_between_names() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("", "rp0", 3),
-            ("rp0", "rp0", 0),
-            ("rp0", "rp1", 1),
-            ("rp", "rp0", 1),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!(edits(a, b), expected, "{a} {b}");
-            assert_eq!(edits(b, a), expected, "{b} {a}");
-        }
-    }
-
-    #[test]
-    fn suggestions_are_a_sentence() {
-        let names = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| name.to_string())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(suggestion(&[]), "");
-        assert_eq!(suggestion(&names(&["a"])), "; did you mean 'a'?");
-        assert_eq!(
-            suggestion(&names(&["a", "b", "c"])),
-            "; did you mean 'a', 'b' or 'c'?"
-        );
     }
 }

@@ -286,11 +286,12 @@ impl CxlDeviceSpec {
 
 /// What a CXL device's memory is (CXL 3.1 section 8.1.3.8.2).
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum MediaType {
     /// Volatile memory.
     #[default]
+    #[serde(rename = "volatile")]
     Volatile,
     /// Non-volatile memory.
+    #[serde(rename = "non_volatile")]
     NonVolatile,
 }

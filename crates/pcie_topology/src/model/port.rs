@@ -11,6 +11,7 @@ use super::Size;
 use super::SlotSpec;
 use super::is_default;
 use super::yes;
+use crate::layout;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -195,5 +196,14 @@ impl SwitchSpec {
             capabilities: CapabilitiesSpec::default(),
             port: Vec::new(),
         }
+    }
+
+    /// Its downstream ports, each with its device and function number on the switch's internal bus, as
+    /// [`RootComplexSpec::port_places`](crate::RootComplexSpec::port_places).
+    pub fn port_places(&self) -> impl Iterator<Item = (&PortSpec, u8, u8)> {
+        self.port
+            .iter()
+            .zip(layout::port_places(&self.port))
+            .filter_map(|(port, place)| place.map(|place| (port, place.device, place.function)))
     }
 }

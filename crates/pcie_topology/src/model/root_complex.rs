@@ -2,6 +2,7 @@
 
 use super::AddressRange;
 use super::BusNumbers;
+use super::CxlWindowSpec;
 use super::EndpointSpec;
 use super::PortSpec;
 use super::is_default;
@@ -29,7 +30,7 @@ use serde::Serialize;
 /// let mut root_complex = RootComplexSpec::new("rc0", 0xe000_0000);
 /// root_complex.buses.end = 15;
 /// root_complex.port.push(PortSpec { slot: Some(1.into()), ..PortSpec::new("rp0") });
-/// assert_eq!(topology, Topology { root_complex: vec![root_complex] });
+/// assert_eq!(topology, Topology { root_complex: vec![root_complex], ..Topology::default() });
 /// # Ok::<(), pcie_topology::Problems>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct Topology {
     /// The root complexes.
     #[serde(default)]
     pub root_complex: Vec<RootComplexSpec>,
+    /// Windows of host addresses for CXL memory.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cxl_window: Vec<CxlWindowSpec>,
 }
 
 /// A root complex.

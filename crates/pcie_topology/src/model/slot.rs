@@ -31,23 +31,31 @@ use std::fmt;
 /// assert!(ports[1].slot.as_ref().is_some_and(|slot| slot.power_controller && !slot.surprise));
 /// # Ok::<(), pcie_topology::Problems>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct SlotSpec {
     /// Physical slot number, 0 to 8191, unique in the topology.
     pub number: u32,
     /// Devices may leave without notice.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub surprise: bool,
     /// An attention button, with which an operator asks for a device to be added or removed.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub attention_button: bool,
     /// A power controller: the guest turns the device's power on and off.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub power_controller: bool,
     /// A sensor for the manually operated retention latch.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub mrl_sensor: bool,
     /// An attention indicator.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub attention_indicator: bool,
     /// A power indicator.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub power_indicator: bool,
     /// An electromechanical interlock, which holds the device until the guest releases it.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub interlock: bool,
 }
 
@@ -62,53 +70,13 @@ impl From<u32> for SlotSpec {
     }
 }
 
-/// The table form.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    number: u32,
-    #[serde(default, skip_serializing_if = "is_default")]
-    surprise: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
-    attention_button: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
-    power_controller: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
-    mrl_sensor: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
-    attention_indicator: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
-    power_indicator: bool,
-    #[serde(default, skip_serializing_if = "is_default")]
-    interlock: bool,
-}
-
+// What is derived above is the table form, as functions of the type; the traits themselves know the number as well.
 impl Serialize for SlotSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if *self == Self::from(self.number) {
             return serializer.serialize_u32(self.number);
         }
-        let Self {
-            number,
-            surprise,
-            attention_button,
-            power_controller,
-            mrl_sensor,
-            attention_indicator,
-            power_indicator,
-            interlock,
-        } = *self;
-        let table = Table {
-            number,
-            surprise,
-            attention_button,
-            power_controller,
-            mrl_sensor,
-            attention_indicator,
-            power_indicator,
-            interlock,
-        };
-        table.serialize(serializer)
+        Self::serialize(self, serializer)
     }
 }
 
@@ -143,26 +111,7 @@ impl<'de> Visitor<'de> for NumberOrTable {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SlotSpec, A::Error> {
-        let Table {
-            number,
-            surprise,
-            attention_button,
-            power_controller,
-            mrl_sensor,
-            attention_indicator,
-            power_indicator,
-            interlock,
-        } = Table::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(SlotSpec {
-            number,
-            surprise,
-            attention_button,
-            power_controller,
-            mrl_sensor,
-            attention_indicator,
-            power_indicator,
-            interlock,
-        })
+        SlotSpec::deserialize(MapAccessDeserializer::new(map))
     }
 }
 

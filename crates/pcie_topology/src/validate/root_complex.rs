@@ -11,7 +11,7 @@ use crate::layout::DEVICES;
 use crate::layout::Place;
 use cxl_spec::spec::CXL_HOST_BRIDGE_COMPONENT_REGISTERS_SIZE_BYTES;
 
-const GIB4: u64 = 1 << 32;
+pub(super) const GIB4: u64 = 1 << 32;
 const IO_END: u64 = 1 << 16;
 
 /// A function of a bus, as the checks of places see it.
@@ -183,7 +183,7 @@ impl Checker {
         }
     }
 
-    fn range(
+    pub(super) fn range(
         &mut self,
         place: &str,
         field: &str,
@@ -208,7 +208,7 @@ impl Checker {
         }
     }
 
-    fn apart(
+    pub(super) fn apart(
         &mut self,
         place: &str,
         (field, range): (&str, AddressRange),
@@ -298,7 +298,7 @@ impl Checker {
 }
 
 /// The ranges of memory addresses that a root complex takes, by field.
-fn memory_ranges(
+pub(super) fn memory_ranges(
     root_complex: &RootComplexSpec,
 ) -> impl Iterator<Item = (&'static str, AddressRange)> {
     let optional = [

@@ -427,7 +427,7 @@ fn containment_takes_the_link_down_until_it_is_released() {
             "dsp0: hot reset (link went down)",
             "ep0: uncorrectable error: MALFORMED_TLP (injected)",
             "dsp0: containment released",
-            "dsp0: link up: Speed32_0GtS X16",
+            "dsp0: link up: 32 GT/s x16",
         ]
     );
 }

@@ -6,6 +6,7 @@ use expect_test::expect;
 use pcie_topology::BarKind;
 use pcie_topology::CxlDeviceSpec;
 use pcie_topology::EndpointSpec;
+use pcie_topology::FunctionKind;
 use pcie_topology::MsixSpec;
 use pcie_topology::PlugError;
 use pcie_topology::Topology;
@@ -113,6 +114,40 @@ fn every_function_answers_where_its_name_says() {
     }
     assert_eq!(machine.config("nic0", 3, 8) >> 8, 0x02_0000);
     assert_eq!(machine.config("mem0", 0, 8) >> 8, 0x05_0210);
+}
+
+/// Port Number of Link Capabilities (PCIe 6.2 section 7.5.3.6) is unique in a component: a root complex, or a switch.
+#[test]
+fn the_ports_of_a_component_have_different_numbers() {
+    let mut machine = Machine::from_toml(DEMO);
+    let mut numbers = std::collections::BTreeSet::new();
+    let functions = machine.hierarchy.functions();
+    for function in &functions {
+        let component = match function.kind {
+            FunctionKind::RootPort => function.path.split('/').next().unwrap().to_owned(),
+            FunctionKind::UpstreamPort => function.name.clone(),
+            FunctionKind::DownstreamPort => function.parent.clone().unwrap(),
+            _ => continue,
+        };
+        let inspected = inspect::inspect(&function.path, &mut machine.hierarchy)
+            .results()
+            .json()
+            .to_string();
+        let (_, number) = inspected.split_once("\"port_number\":").unwrap();
+        let number: u8 = number
+            .split([',', '}'])
+            .next()
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        assert!(
+            numbers.insert((component.clone(), number)),
+            "{component} has two ports with the number {number}"
+        );
+    }
+    // The demo has 8 root ports, three switches, and 6 ports of theirs.
+    assert_eq!(numbers.len(), 8 + 3 + 6, "{numbers:?}");
 }
 
 #[test]

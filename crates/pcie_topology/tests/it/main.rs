@@ -16,5 +16,6 @@ mod properties;
 mod resizable_bar;
 mod routing;
 mod routing_model;
+mod traffic;
 mod versions;
 mod wake;

@@ -371,3 +371,64 @@ fn slots_and_links() {
         assert!(text.contains(expected), "{text}");
     }
 }
+
+#[test]
+fn cxl_windows() {
+    let check_window = |fields: &str, expected: Expect| {
+        let two = "root_complex = [
+            { name = \"cxl0\", ecam = 0xe0000000, chbcr = 0xf0000000, buses = { start = 0, end = 15 }, mmio64 = { base = 0x1000000000, size = \"1G\" } },
+            { name = \"cxl1\", ecam = 0xe8000000, chbcr = 0xf0010000, buses = { start = 16, end = 31 } },
+            { name = \"rc2\", ecam = 0xec000000, buses = { start = 32, end = 47 } },
+        ]";
+        check(&format!("{two}\n[[cxl_window]]\n{fields}"), expected);
+    };
+    check_window(
+        r#"name = "w"
+size = "256M"
+targets = ["cxl0", "rc2", "cxl0", "none", "cxl1"]"#,
+        expect![[r#"
+            cxl_window[0].size: 0x10000000 bytes; a window to 5 has a multiple of 0x50000000, and 0x10000000000000 at most
+            cxl_window[0].targets: there are 5; there can be 1, 2, 3, 4, 6, 8, 12 or 16
+            cxl_window[0].targets[1]: "rc2" is no CXL host bridge: it has no `chbcr`
+            cxl_window[0].targets[2]: "cxl0" is a target already
+            cxl_window[0].targets[3]: no root complex is named "none""#]],
+    );
+    check_window(
+        r#"name = "cxl0"
+size = 0
+targets = []
+granularity = 384
+host_only_coherent = false"#,
+        expect![[r#"
+            cxl_window[0].name: "cxl0" is used by root_complex[0] as well
+            cxl_window[0].size: 0x0 bytes; a window to 0 has a multiple of 0x10000000, and 0x10000000000000 at most
+            cxl_window[0].targets: there are 0; there can be 1, 2, 3, 4, 6, 8, 12 or 16
+            cxl_window[0].granularity: 384 bytes; a granularity is a power of two from 256 to 16384
+            cxl_window[0]: it allows no memory: it needs `host_only_coherent`, `device_coherent` or `back_invalidate`, and `volatile` or `persistent`"#]],
+    );
+    check_window(
+        r#"name = "low"
+base = 0xc0000000
+size = "256M"
+targets = ["cxl1"]
+granularity = "32K"
+[[cxl_window]]
+name = "inside"
+base = 0x1001000000
+size = "1G"
+targets = ["cxl0"]
+[[cxl_window]]
+name = "again"
+base = 0x1040000000
+size = "256M"
+targets = ["cxl0"]
+volatile = false"#,
+        expect![[r#"
+            cxl_window[0].granularity: 32768 bytes; a granularity is a power of two from 256 to 16384
+            cxl_window[0].base: 0xc0000000-0xcfffffff is not within 0x100000000-0xfffffffffffff
+            cxl_window[1].base: 0x1001000000 is not a multiple of 0x10000000
+            cxl_window[1].base: 0x1001000000-0x1040ffffff overlaps root_complex[0].mmio64 at 0x1000000000-0x103fffffff
+            cxl_window[2]: it allows no memory: it needs `host_only_coherent`, `device_coherent` or `back_invalidate`, and `volatile` or `persistent`
+            cxl_window[2].base: 0x1040000000-0x104fffffff overlaps cxl_window[1] at 0x1001000000-0x1040ffffff"#]],
+    );
+}

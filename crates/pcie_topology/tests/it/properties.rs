@@ -293,7 +293,10 @@ fn topology() -> impl Strategy<Value = Topology> {
                 endpoint.link = None;
             }
         }
-        Topology { root_complex }
+        Topology {
+            root_complex,
+            ..Topology::default()
+        }
     })
 }
 

@@ -114,6 +114,13 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn new() -> Self {
+        let mut chain = Self::of(CHAIN);
+        chain.number();
+        chain
+    }
+
+    /// What `topology` describes, as it is after power-on.
+    fn of(topology: &str) -> Self {
         let (mut memory, mut ports) = (MmioMap::new(), PortMap::default());
         let (interrupts, lines) = (Interrupts::default(), TestLineInterruptTarget::new_arc());
         let platform = Platform {
@@ -124,11 +131,11 @@ impl Chain {
             ],
             ..Platform::new(&mut memory)
         };
-        let hierarchy = Topology::from_toml(CHAIN)
+        let hierarchy = Topology::from_toml(topology)
             .unwrap()
             .compose_on(platform)
             .unwrap();
-        let mut chain = Self {
+        Self {
             machine: Machine {
                 hierarchy,
                 interrupts,
@@ -136,9 +143,7 @@ impl Chain {
             memory,
             ports,
             lines,
-        };
-        chain.number();
-        chain
+        }
     }
 
     /// Gives the bridges their bus numbers, and nothing else.
@@ -219,6 +224,53 @@ impl Chain {
     }
 }
 
+/// Line 0, that of the root port, and the others.
+const PIN_A: [bool; 4] = [true, false, false, false];
+const SILENT: [bool; 4] = [false; 4];
+
+#[test]
+fn a_root_port_that_sleeps_interrupts_for_what_wants_to_be_woken() {
+    let mut chain = ready();
+    let at = |chain: &mut Chain, name, id| chain.machine.capability(name, 0, id).unwrap();
+    let (pcie, power) = (at(&mut chain, "rp0", 0x10), at(&mut chain, "rp0", 0x01));
+    let card = at(&mut chain, "card", 0x01);
+    // PME Interrupt Enable in Root Control.
+    chain.machine.set_config("rp0", 0, pcie + 0x1c, &[8, 0]);
+    chain.machine.set_config("card", 0, card + 4, &[0, 1]);
+    chain.machine.set_config("rp0", 0, power + 4, &[3, 0]);
+    assert_eq!(chain.mapped(), NOWHERE);
+    chain.machine.hierarchy.wake("card", 0).unwrap();
+    assert_eq!(chain.intx(), PIN_A);
+    chain.set_command("rp0", 0x407);
+    assert_eq!(chain.intx(), SILENT, "Interrupt Disable");
+    chain.set_command("rp0", 7);
+    assert_eq!(chain.intx(), PIN_A);
+    // PME Status in Root Status.
+    chain.set("rp0", pcie + 0x20, 1 << 16);
+    assert_eq!(chain.intx(), SILENT);
+}
+
+#[test]
+fn a_sleeping_root_port_keeps_the_events_of_its_slot_until_it_is_awake() {
+    let mut chain = Chain::of(
+        r#"
+        [[root_complex]]
+        name = "rc0"
+        ecam = 0xe000_0000
+        port = [{ name = "rp0", slot = 1, intx = "A", endpoint = { name = "card" } }]
+        "#,
+    );
+    let pcie = chain.machine.capability("rp0", 0, 0x10).unwrap();
+    let power = chain.machine.capability("rp0", 0, 0x01).unwrap();
+    // Presence Detect Changed Enable, Hot-Plug Interrupt Enable.
+    chain.machine.set_config("rp0", 0, pcie + 0x18, &[0x28, 0]);
+    chain.machine.set_config("rp0", 0, power + 4, &[3, 0]);
+    chain.machine.hierarchy.unplug("rp0").unwrap();
+    assert_eq!(chain.intx(), SILENT);
+    chain.machine.set_config("rp0", 0, power + 4, &[0, 0]);
+    assert_eq!(chain.intx(), PIN_A);
+}
+
 const MAPPED: [Option<u64>; 5] = [
     Some(0x8000_0000),
     Some(0x8010_0000),
@@ -269,6 +321,7 @@ fn each_window_of_each_bridge_gates_what_lies_in_it() {
         assert_eq!(chain.mapped(), [None, MAPPED[1], None, None, None]);
         chain.open(bridge);
         assert_eq!(chain.mapped(), MAPPED, "{bridge}");
+        assert_eq!(chain.read(0x8000_0000), Ok(0), "{bridge}");
     }
 }
 
@@ -449,17 +502,31 @@ fn a_hot_added_card_is_under_the_windows_of_its_slot() {
     chain.machine.hierarchy.unplug("dsp0").unwrap();
     assert_eq!(chain.mapped(), NOWHERE);
     chain.set("rp0", 0x20, 0x8000_8000);
-    let mut memory = chain.memory.clone();
+    let (mut memory, mut ports) = (chain.memory.clone(), chain.ports.clone());
+    let platform = Platform {
+        register_pio: Some(&mut ports),
+        ..Platform::new(&mut memory)
+    };
     chain
         .machine
         .hierarchy
-        .plug_registered(&mut memory, "dsp0", &spec)
+        .plug_on(platform, "dsp0", &spec)
         .unwrap();
     chain.place();
-    let [bar0, bar1, ..] = chain.mapped();
-    assert_eq!((bar0, bar1), (MAPPED[0], None));
+    let [bar0, bar1, _, io, _] = chain.mapped();
+    assert_eq!((bar0, bar1, io), (MAPPED[0], None, MAPPED[3]));
     chain.open("rp0");
-    assert_eq!(chain.mapped()[1], MAPPED[1]);
+    assert_eq!(chain.mapped(), MAPPED);
+    let root = &mut chain.machine.hierarchy.complexes[0].root;
+    root.io_write(0x5044, &[1, 2, 3, 4]).unwrap();
+    let mut data = [0; 4];
+    root.io_read(0x5044, &mut data).unwrap();
+    assert_eq!(data, [1, 2, 3, 4]);
+    assert_eq!(
+        chain.read(0x8000_0004),
+        Ok(0x0403_0201),
+        "one scratch memory"
+    );
 }
 
 #[test]

@@ -320,6 +320,10 @@ fn integrated_endpoints_wake_through_the_event_collector() {
         PME | u32::from(INTEGRATED0)
     );
     assert_eq!(machine.serve("collector0"), [INTEGRATED0]);
+    machine.set_power("collector0", 0, D3HOT);
+    machine.set_power("integrated0", 0, ENABLE | D3HOT);
+    machine.hierarchy.wake("integrated0", 0).unwrap();
+    assert_eq!(machine.interrupted(), [COLLECTOR0], "asleep itself");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! DSDT: the devices of the machine.
 
+use super::dsm;
 use super::encode::Encoded;
 use super::encode::encode;
 use super::host_bridge;
@@ -35,7 +36,7 @@ pub(super) fn table(platform: &Platform) -> Sdt {
             .map(host_bridge::device),
     );
     if platform.host_bridges.iter().any(|b| b.cxl.is_some()) {
-        devices.push(cxl_root());
+        devices.push(cxl_root(platform));
     }
     let mut body = encode(&Scope::new("_SB_".into(), terms(&devices))).0;
     if platform.power.is_some() {
@@ -100,8 +101,14 @@ fn motherboard(platform: &Platform) -> Option<Encoded> {
 }
 
 /// The root of all CXL devices, which stands for the CEDT (CXL 3.1 section 9.18.1.1).
-fn cxl_root() -> Encoded {
-    let children = [name("_HID", &"ACPI0017"), name("_UID", &0_u8)];
+fn cxl_root(platform: &Platform) -> Encoded {
+    let windows = platform.cxl_windows.iter();
+    let groups: Vec<u16> = windows.map(|window| window.qos_group).collect();
+    let children = [
+        name("_HID", &"ACPI0017"),
+        name("_UID", &0_u8),
+        dsm::method(dsm::CXL_ROOT, &[dsm::qos_groups(&groups)]),
+    ];
     encode(&Device::new("CXLM".into(), terms(&children)))
 }
 

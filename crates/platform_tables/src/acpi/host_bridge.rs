@@ -1,4 +1,4 @@
-//! A host bridge's device: what it decodes, how its interrupts are wired, and its root ports.
+//! A host bridge's device: what it decodes, how its interrupts are wired, and its ports.
 
 use super::dsdt::terms;
 use super::dsm;
@@ -6,7 +6,7 @@ use super::encode::Encoded;
 use super::encode::encode;
 use super::osc;
 use crate::HostBridge;
-use crate::RootPort;
+use crate::Port;
 use acpi_tables::Aml;
 use acpi_tables::aml::AddressSpace;
 use acpi_tables::aml::AddressSpaceCacheable;
@@ -47,8 +47,9 @@ pub(super) fn device((index, bridge): (u8, &HostBridge)) -> Encoded {
     children.extend(bridge.node.map(|node| name("_PXM", &node)));
     children.extend(bridge.intx.map(|gsis| name("_PRT", &routes(gsis))));
     children.push(osc::method(bridge));
-    children.push(dsm::boot_configuration(bridge.preserve_boot_configuration));
-    children.extend(bridge.ports.iter().map(root_port));
+    let boot_configuration = dsm::boot_configuration(bridge.preserve_boot_configuration);
+    children.push(dsm::method(dsm::PCI, &[boot_configuration]));
+    children.extend(bridge.ports.iter().map(port));
     encode(&Device::new(
         format!("PC{index:02X}").as_str().into(),
         terms(&children),
@@ -102,19 +103,28 @@ fn routes(gsis: [u32; 4]) -> PackageBuilder {
     routes
 }
 
-fn root_port(port: &RootPort) -> Encoded {
-    let mut children = vec![name(
-        "_ADR",
-        &(u32::from(port.device) << 16 | u32::from(port.function)),
-    )];
+/// A root port, or a downstream port of a switch. Below it are the slot's device, or the switch if it has slots below: an operating
+/// system knows a device's name and slot only from here.
+fn port(port: &Port) -> Encoded {
+    let mut children = vec![
+        name(
+            "_ADR",
+            &(u32::from(port.device) << 16 | u32::from(port.function)),
+        ),
+        dsm::method(dsm::PCI, &[dsm::ready_at_once()]),
+    ];
     if let Some(slot) = port.slot {
         // What is plugged is device 0 below the port.
         let slot_children = [
             name("_ADR", &0_u8),
             name("_SUN", &slot),
-            dsm::device_name(slot, &port.label),
+            dsm::method(dsm::PCI, &[dsm::device_name(slot, &port.label)]),
         ];
         children.push(encode(&Device::new("SLOT".into(), terms(&slot_children))));
+    } else if port.has_slots_below() {
+        let mut switch_children = vec![name("_ADR", &0_u8)];
+        switch_children.extend(port.switch.iter().map(self::port));
+        children.push(encode(&Device::new("SWUP".into(), terms(&switch_children))));
     }
     let devfn = u16::from(port.device) << 3 | u16::from(port.function);
     encode(&Device::new(

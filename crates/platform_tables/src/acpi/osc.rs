@@ -2,12 +2,17 @@
 //! section 9.18.2, ACPI 6.5 section 6.2.11).
 //!
 //! The method has no state: a query and a request are answered alike, and what was granted is granted again.
+//!
+//! Containment is given to an operating system that takes AER as well: the two have one owner. There is no firmware that would handle either in its place: a port contains nothing until somebody enables its trigger. So
+//! no port is notified of an Error Disconnect Recover request (`Notify` with 0x0f), and no `_DSM` function 12 or 13 enables or locates
+//! containment for firmware.
 
 use super::dsdt::terms;
 use super::encode::Encoded;
 use super::encode::encode;
 use super::encode::sequence;
 use crate::HostBridge;
+use crate::PciControl;
 use acpi_tables::Aml;
 use acpi_tables::aml::And;
 use acpi_tables::aml::Arg;
@@ -75,6 +80,7 @@ pub(super) fn method(bridge: &HostBridge) -> Encoded {
             vec![&complain(UNRECOGNIZED_REVISION)],
         )),
         grant("CDW3", PCI_CONTROL, bridge.control.into_bits()),
+        dependencies(),
     ]);
     if let Some(cxl) = bridge.cxl {
         let grant = grant("CDW5", CXL_CONTROL, cxl.control.into_bits());
@@ -109,6 +115,36 @@ fn give_up(condition: &dyn Aml, error: u8) -> Encoded {
     encode(&If::new(
         condition,
         vec![&complain(error), &Return::new(&CAPABILITIES)],
+    ))
+}
+
+/// The PCI Express features are used through the PCI Express capability structure, and containment with error reporting: an operating
+/// system that does not take the one does not get the other (PCI Firmware 3.3 section 4.5.2.4).
+fn dependencies() -> Encoded {
+    let structure = PciControl::new().with_capability_structure(true);
+    let error_reporting = PciControl::new().with_aer(true);
+    let containment = PciControl::new().with_dpc(true);
+    let others = !structure.into_bits();
+    sequence(&[
+        &needs(others, structure.into_bits()),
+        &needs(containment.into_bits(), error_reporting.into_bits()),
+    ])
+}
+
+/// Takes back what was granted without what it needs.
+fn needs(dependent: u32, needed: u32) -> Encoded {
+    encode(&If::new(
+        &Equal::new(&And::new(&GRANTED, &path("CDW3"), &needed), &0_u8),
+        vec![
+            &And::new(&GRANTED, &path("CDW3"), &dependent),
+            &If::new(
+                &NotEqual::new(&GRANTED, &0_u8),
+                vec![
+                    &And::new(&path("CDW3"), &path("CDW3"), &!dependent),
+                    &complain(CAPABILITIES_MASKED),
+                ],
+            ),
+        ],
     ))
 }
 

@@ -1,5 +1,9 @@
 //! SRAT: which processors and memory are near each other (ACPI 6.5 section 5.2.16).
 //!
+//! CXL windows are not in it: what they will hold is not there yet, and an operating system gives each a node of its own. Nor are CXL host
+//! bridges as generic ports: what a guest would do with one is look up latency and bandwidth (HMAT), and emulated memory has none to
+//! tell; their node is told by `_PXM`.
+//!
 //! Written here: `acpi_tables` has no structures for the processors of a PC.
 
 use super::madt::APIC_ID_END;

@@ -224,3 +224,35 @@ fn as_many_host_bridges_as_there_can_be() {
         assert_eq!(dsdt.windows(4).filter(|window| window == name).count(), 1);
     }
 }
+
+#[test]
+fn windows_of_a_description_go_to_its_root_complexes() {
+    let text = r#"
+        root_complex = [
+            { name = "pcie0", ecam = 0xe000_0000, buses = { start = 0, end = 15 } },
+            { name = "cxl0", ecam = 0xe100_0000, buses = { start = 16, end = 31 }, chbcr = 0xf000_0000 },
+            { name = "cxl1", ecam = 0xe200_0000, buses = { start = 32, end = 47 }, chbcr = 0xf001_0000 },
+        ]
+        [[cxl_window]]
+        name = "interleaved"
+        size = "1G"
+        targets = ["cxl1", "cxl0"]
+        granularity = "4K"
+        host_only_coherent = false
+        back_invalidate = true
+        persistent = true
+        fixed_configuration = true
+        qos_group = 9
+    "#;
+    let topology = pcie_topology::Topology::from_toml(text).unwrap();
+    let mut platform = Platform::new(1);
+    platform.host_bridges = platform_tables::HostBridge::of(&topology);
+    platform.cxl_windows = platform_tables::CxlWindow::of(&topology, 0x1_8000_0001);
+    let cedt = table(&tables(&platform), "CEDT").unwrap();
+    // Behind the structures of both host bridges.
+    let expected = "
+        01 00 2c 00  00 00 00 00
+            00 00 00 90 01 00 00 00  00 00 00 40 00 00 00 00
+            01 00 00 00  04 00 00 00  3c 00  09 00  02 00 00 00  01 00 00 00";
+    assert_eq!(cedt[36 + 2 * 32..], bytes(expected));
+}

@@ -7,8 +7,8 @@ use pcie_topology::AddressRange;
 use platform_tables::AcpiTables;
 use platform_tables::Memory;
 use platform_tables::Platform;
+use platform_tables::Port;
 use platform_tables::Register;
-use platform_tables::RootPort;
 
 #[track_caller]
 fn check(change: impl FnOnce(&mut Platform), message: &str) {
@@ -139,11 +139,11 @@ fn a_range_that_holds_several_overlaps_the_first() {
 
 #[test]
 fn root_ports() {
-    let port = |device, function, slot| RootPort {
+    let port = |device, function, slot| Port {
         device,
         function,
         slot,
-        label: String::new(),
+        ..Port::default()
     };
     check(
         |p| p.host_bridges[1].ports.push(port(32, 0, None)),
@@ -164,6 +164,19 @@ fn root_ports() {
     check(
         |p| p.host_bridges[1].ports.push(port(0, 0, Some(0x2000))),
         "slot 8192: slot numbers are 0 to 8191",
+    );
+    check(
+        |p| p.host_bridges[0].ports[0].switch = vec![port(1, 0, None), port(1, 0, None)],
+        "two downstream ports of one switch have the number 0x8",
+    );
+    check(
+        |p| {
+            p.host_bridges[1].ports.push(Port {
+                switch: vec![port(0, 0, Some(1))],
+                ..port(0, 0, None)
+            })
+        },
+        "two slots have the number 0x1",
     );
     check(
         |p| p.host_bridges[0].ports[0].label = "a\0b".into(),

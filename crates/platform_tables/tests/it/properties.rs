@@ -7,7 +7,7 @@ use pcie_topology::BusNumbers;
 use platform_tables::AcpiTables;
 use platform_tables::CxlControl;
 use platform_tables::CxlHostBridge;
-use platform_tables::RootPort;
+use platform_tables::Port;
 use platform_tables::fdt;
 use platform_tables::fdt::GicV3;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ proptest! {
         [bridge.io, bridge.mmio32, bridge.mmio64, bridge.prefetchable] = apertures;
         bridge.io_in_memory = Some(registers);
         bridge.cxl = Some(CxlHostBridge { component_registers: registers, control: CxlControl::new() });
-        bridge.ports.push(RootPort { device: port.0, function: port.1, slot: Some(granularity), label });
+        bridge.ports.push(Port { device: port.0, function: port.1, slot: Some(granularity), label, ..Port::default() });
         platform.cxl_windows[0].range = window;
         platform.cxl_windows[0].targets = targets;
         platform.cxl_windows[0].granularity = granularity;

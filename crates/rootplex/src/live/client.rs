@@ -153,7 +153,10 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<Response<Incoming>, Failure> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
-            Failure::no_server(format_args!("{}: {error}", self.socket.display()))
+            Failure::no_server(format_args!(
+                "no server answers at {}: {error}; `rootplex serve` starts one",
+                self.socket.display()
+            ))
         })?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await

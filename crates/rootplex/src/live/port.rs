@@ -5,12 +5,18 @@ use super::client::encoded;
 use super::client::refused;
 use super::events;
 use super::tree;
+use super::tree::ERROR;
+use super::tree::MARK;
 use crate::output::Failure;
 use hyper::StatusCode;
 use inspect_service::Topology;
 use inspect_service::topology::Bridge;
 use inspect_service::topology::Function;
+use inspect_service::topology::Severity;
 use inspect_service::topology::Slot;
+use pci_enumerate::Bytes;
+use pcie_topology::name::nearest;
+use pcie_topology::name::suggestion;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -32,12 +38,17 @@ const AER_REGISTERS: [&str; 5] = [
     "correctable_mask",
 ];
 
+/// The port of this name, or else the switch or endpoint.
 pub(super) fn find<'a>(topology: &'a Topology, name: &str) -> Result<&'a Function, Failure> {
-    let ports = topology.functions().into_iter();
-    let mut ports = ports.filter(|function| function.is_downstream_port());
-    ports
-        .find(|port| port.name == name)
-        .ok_or_else(|| Failure::mistake(format_args!("no port is named '{name}'")))
+    topology.find(name).ok_or_else(|| {
+        let known = topology.functions();
+        let near = nearest(name, known.iter().map(|function| &*function.name));
+        let hint = match near.as_slice() {
+            [] => "; `rootplex tree` shows the names".to_owned(),
+            near => suggestion(near),
+        };
+        Failure::mistake(format_args!("no port is named '{name}'{hint}"))
+    })
 }
 
 pub(super) fn run(client: &Client, name: &str) -> Result<(), Failure> {
@@ -75,6 +86,33 @@ pub(super) fn run(client: &Client, name: &str) -> Result<(), Failure> {
     super::write(&out)
 }
 
+/// What is wrong with a port, what is to be done about it, and what else is to be noted, of the functions right below too.
+fn findings(port: &Function, out: &mut String) {
+    let mut told = Vec::new();
+    for function in std::iter::once(port).chain(&port.below) {
+        for finding in &function.findings {
+            let of = match function.name == port.name {
+                true => String::new(),
+                false => format!("{}: ", function.name),
+            };
+            let says = format!("{of}{}", finding.says);
+            // The functions of a device are often alike.
+            if told.contains(&says) {
+                continue;
+            }
+            let _ = match finding.severity {
+                Severity::Problem => writeln!(
+                    out,
+                    "{ERROR}{:<12}{} {}{ERROR:#}: {says}\n{:<12}{}",
+                    "problem", MARK, finding.badge, "  cure", finding.cure
+                ),
+                Severity::Note => writeln!(out, "{:<12}{says}", "note"),
+            };
+            told.push(says);
+        }
+    }
+}
+
 /// A node below the port's own, if there is one.
 fn node(
     client: &Client,
@@ -96,8 +134,19 @@ fn header(port: &Function) -> String {
     let mut row = |title: &str, text: &str| {
         let _ = writeln!(out, "{title:<12}{text}");
     };
-    row("port", &port.name);
+    row(
+        if port.is_downstream_port() {
+            "port"
+        } else {
+            "name"
+        },
+        &port.name,
+    );
     row("state", &tree::state(port));
+    findings(port, &mut out);
+    let mut row = |title: &str, text: &str| {
+        let _ = writeln!(out, "{title:<12}{text}");
+    };
     row("address", port.address.as_deref().unwrap_or("none"));
     row("path", &port.path);
     if let (Some((vendor, device)), Some(class)) = (port.id, port.class) {
@@ -109,7 +158,10 @@ fn header(port: &Function) -> String {
     if let Some(bridge) = &port.bridge {
         row(
             "buses",
-            &format!("{:02x}-{:02x}", bridge.secondary, bridge.subordinate),
+            &match bridge.secondary {
+                0 => "none".to_owned(),
+                secondary => format!("{secondary:02x}-{:02x}", bridge.subordinate),
+            },
         );
         row("windows", &windows(bridge));
     }
@@ -132,7 +184,22 @@ fn header(port: &Function) -> String {
     );
     row("CXL", if port.cxl { "yes" } else { "no" });
     let below: Vec<_> = port.below.iter().map(|below| below.name.as_str()).collect();
-    row("below", &below.join(" "));
+    if port.bridge.is_some() {
+        row("below", &below.join(" "));
+    }
+    for bar in &port.bars {
+        let address = match bar.address {
+            0 => "no address".to_owned(),
+            address => format!(
+                "{address:x}-{:x}",
+                address.saturating_add(bar.size.saturating_sub(1))
+            ),
+        };
+        row(
+            "BAR",
+            &format!("{} {address}, {}, {}", bar.index, Bytes(bar.size), bar.kind),
+        );
+    }
     out
 }
 
@@ -167,6 +234,23 @@ pub(super) fn slot_state(slot: &Slot) -> String {
     }
     if slot.power_fault {
         words.push_str(", power fault");
+    }
+    if let Some(open) = slot.latch_open {
+        words.push_str(if open {
+            ", latch open"
+        } else {
+            ", latch closed"
+        });
+    }
+    if let Some(engaged) = slot.interlock_engaged {
+        words.push_str(if engaged {
+            ", interlock engaged"
+        } else {
+            ", interlock released"
+        });
+    }
+    if !slot.events.is_empty() {
+        words.push_str(&format!(", pending: {}", slot.events.join(" ")));
     }
     words
 }

@@ -3,6 +3,8 @@
 use crate::output::Failure;
 use crate::output::read_text;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
 use inspect_service::Address;
 use inspect_service::ServeError;
 use inspect_service::Server;
@@ -10,6 +12,9 @@ use inspect_service::Source;
 use inspect_service::make_socket_folder;
 use inspect_service::socket_folder;
 use parking_lot::Mutex;
+use pcie_topology::Hierarchy;
+use rootplex::cases::CASES;
+use rootplex::cases::Case;
 use rootplex::session::Session;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +26,10 @@ pub(crate) struct Options {
     /// The description of the hierarchy; the one that the program brings along without it.
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
+    /// Serve a prepared machine in which a card was plugged and did not appear: find out why.
+    #[arg(long, value_name = "NAME", conflicts_with = "topology", value_parser = PossibleValuesParser::new(CASES.iter().map(|case| case.name))
+        .try_map(|name| Case::named(&name).ok_or("there is no such case")))]
+    case: Option<&'static Case>,
     #[command(flatten)]
     doors: Doors,
 }
@@ -40,6 +49,15 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
+    /// A socket, and a page on a port of 127.0.0.1; 0 for any that is free.
+    pub(crate) fn web(port: u16) -> Self {
+        Self {
+            socket: None,
+            tcp: None,
+            web: Some(port),
+        }
+    }
+
     /// Whether any was asked for.
     pub(crate) fn is_any(&self) -> bool {
         self.socket.is_some() || self.tcp.is_some() || self.web.is_some()
@@ -76,11 +94,20 @@ impl Doors {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Failure> {
+    if let Some(case) = options.case {
+        let hierarchy = case.prepare().map_err(Failure::other)?;
+        return serve(hierarchy, case.name, &options.doors);
+    }
     let (text, source) = match &options.topology {
         Some(file) => (read_text(file)?, file.display().to_string()),
         None => (crate::DEMO.to_string(), "demo".to_string()),
     };
     let session = Session::compose(&text).map_err(|error| Failure::mistakes(&source, &error))?;
+    serve(session.into_hierarchy(), &source, &options.doors)
+}
+
+/// Serves until a signal says that it is enough.
+pub(crate) fn serve(hierarchy: Hierarchy, source: &str, doors: &Doors) -> Result<(), Failure> {
     // Before anyone can know that there is a server to be stopped.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -93,8 +120,8 @@ pub(super) fn run(options: &Options) -> Result<(), Failure> {
         signals.map_err(Failure::other)?
     };
 
-    let hierarchy = Arc::new(Mutex::new(session.into_hierarchy()));
-    let (servers, lines) = options.doors.open(&hierarchy, &source)?;
+    let hierarchy = Arc::new(Mutex::new(hierarchy));
+    let (servers, lines) = doors.open(&hierarchy, source)?;
     super::write(&lines)?;
     runtime.block_on(async {
         tokio::select! {

@@ -5,10 +5,12 @@ use crate::output::Failure;
 use anstyle::AnsiColor;
 use anstyle::Style;
 use inspect_service::Topology;
+use inspect_service::topology::Finding;
 use inspect_service::topology::Function;
+use inspect_service::topology::Severity;
 use std::fmt::Write;
 
-const ERROR: Style = AnsiColor::Red.on_default();
+pub(super) const ERROR: Style = AnsiColor::Red.on_default();
 const NAME: Style = Style::new().bold();
 
 pub(super) fn run(client: &Client) -> Result<(), Failure> {
@@ -28,7 +30,29 @@ fn tree(topology: &Topology) -> String {
         );
         branches(&complex.functions, "", &mut out);
     }
+    let functions = topology.functions();
+    if let Some(function) = functions
+        .iter()
+        .find(|function| problems(function).next().is_some())
+    {
+        let _ = writeln!(
+            out,
+            "\n{MARK} marks what keeps a device from working; `rootplex port {}` says why and what to do",
+            function.name
+        );
+    }
     out
+}
+
+/// Before a problem at a glance.
+pub(super) const MARK: char = '!';
+
+/// What keeps a function, or what is below it, from working.
+fn problems(function: &Function) -> impl Iterator<Item = &Finding> {
+    function
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Problem)
 }
 
 fn branches(functions: &[Function], indent: &str, out: &mut String) {
@@ -87,5 +111,7 @@ pub(super) fn state(function: &Function) -> String {
             function.errors.join(" ")
         ));
     }
-    parts.join(", ")
+    let badges =
+        problems(function).map(|problem| format!("  {ERROR}{MARK} {}{ERROR:#}", problem.badge));
+    parts.join(", ") + &badges.collect::<String>()
 }

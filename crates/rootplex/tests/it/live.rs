@@ -189,10 +189,13 @@ fn the_tree_follows_what_happens() {
     )
     .unwrap();
     served.print(&["plug", "front-slot", file.to_str().unwrap()]);
-    assert!(line("front-slot").ends_with("link 32 GT/s x16, slot 1 occupied"));
+    // Nobody drives the hierarchy.
+    assert!(
+        line("front-slot").ends_with("link 32 GT/s x16, slot 1 occupied  ! interrupt disabled")
+    );
     assert!(line("nic9").contains("endpoint 1414:c1e0"));
     served.print(&["unplug", "front-slot"]);
-    assert!(line("front-slot").ends_with("link down, slot 1 empty"));
+    assert!(line("front-slot").contains("link down, slot 1 empty  ! "));
     assert_eq!(line("nic9"), "");
     let events = served.print(&["events"]);
     let happened: Vec<_> = events
@@ -226,8 +229,14 @@ fn a_port_on_one_screen() {
     assert!(screen.lines().count() <= 40, "{screen}");
     assert!(
         served
-            .refuse(&["port", "nvme0"], 2)
-            .contains("no port is named 'nvme0'")
+            .refuse(&["port", "nvme-port3"], 2)
+            .contains("no port is named 'nvme-port3'; did you mean 'nvme-port0'")
+    );
+    // A device has a screen as well.
+    assert!(
+        served
+            .print(&["port", "nvme0"])
+            .contains("BAR         0 c0800000-c0803fff, 16 KiB, memory64\n")
     );
 }
 
@@ -369,9 +378,31 @@ fn colour_is_for_terminals() {
 
 #[test]
 fn the_help_has_examples_and_exit_statuses() {
-    for word in ["serve", "inspect", "events", "plug", "unplug", "lspci"] {
+    for word in [
+        "serve",
+        "inspect",
+        "tree",
+        "port",
+        "events",
+        "plug",
+        "unplug",
+        "button",
+        "latch",
+        "power",
+        "save",
+        "restore",
+        "lspci",
+        "completions",
+        "demo",
+        "run",
+        "replay",
+        "tables",
+    ] {
         let help = crate::command::print(&[word, "--help"]);
-        assert!(help.contains(&format!("\n  rootplex {word}")), "{help}");
+        assert!(
+            help.contains(&format!("rootplex {word}")) && help.contains("Examples:"),
+            "{help}"
+        );
         assert!(help.contains("  3  no server answers"), "{help}");
     }
 }

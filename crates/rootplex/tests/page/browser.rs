@@ -232,6 +232,9 @@ impl Page {
 
     /// Keeps a picture of the page as it is.
     pub(crate) async fn keep_picture(&self, name: &str) {
+        // Not half way from one colour to another.
+        self.until("return document.getAnimations().every((animation) => animation.playState == 'finished')")
+            .await;
         let folder = match std::env::var_os("PAGE_SCREENSHOTS") {
             Some(folder) => PathBuf::from(folder),
             None => PathBuf::from(env!("CARGO_TARGET_TMPDIR")),

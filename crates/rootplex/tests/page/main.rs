@@ -68,7 +68,10 @@ fn every_port_is_drawn_with_its_state() {
             .await;
         assert_eq!(drawn, json!(DEMO_PORTS));
         let summary = page.text("#summary").await;
-        assert_eq!(summary, "14 ports · 9 links up · 0 pending · 0 with errors");
+        assert_eq!(
+            summary,
+            "14 ports · 9 links up · 0 problems · 0 pending · 0 with errors"
+        );
         // Not by colour alone: the marks differ in shape, and the words are there for who does not see them.
         let shapes = page
             .script(
@@ -118,6 +121,49 @@ fn a_press_of_the_button_raises_the_badge() {
         );
         assert_eq!(status["raw"], 0x41);
         page.keep_picture("button").await;
+    });
+}
+
+#[test]
+fn what_keeps_a_device_from_working_is_a_badge_with_its_reason_and_cure() {
+    on_page(MACHINE, &[], async |served, page| {
+        let badges = "return [...document.querySelectorAll('[data-badge=problem]')].map((badge) => badge.textContent)";
+        assert_eq!(page.script(badges).await, json!([]));
+        served.rootplex(&["plug", "bay2"]);
+        let marked = "return document.querySelector('[data-name=bay2] [data-badge=problem]')?.textContent ?? null";
+        assert_eq!(page.until(marked).await, "◆ interrupt disabled");
+        page.open_item("bay2").await;
+        let finding = page.text(".findings .problem").await;
+        assert!(
+            finding.contains("Presence Detect Changed")
+                && finding.contains("Hot-Plug Interrupt Enable is 0: nobody is told."),
+            "{finding}"
+        );
+        assert!(
+            page.text(".findings .cure")
+                .await
+                .contains("hot-plug driver")
+        );
+        page.press("Open latch").await;
+        page.until("return [...document.querySelectorAll('button')].some((button) => button.textContent == 'Close latch')").await;
+        assert_eq!(
+            page.text("[data-fact=Slot]").await,
+            "slot 3 occupied, latch open"
+        );
+        assert_eq!(page.text("[data-fact=Interlock]").await, "released");
+        assert_eq!(
+            page.script(badges).await,
+            json!(["◆ latch open", "◆ interrupt disabled"])
+        );
+        for scheme in ["light", "dark"] {
+            let scheme_is =
+                json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            page.emulate("setEmulatedMedia", scheme_is).await;
+            page.keep_picture(&format!("findings-{scheme}")).await;
+        }
+        page.press("Close latch").await;
+        page.until("return document.querySelectorAll('[data-badge=problem]').length == 1")
+            .await;
     });
 }
 
@@ -360,6 +406,7 @@ const CONTRAST: &str = "
     };
     const text = ['ink', 'soft', 'up', 'down', 'off', 'fault', 'accent', 'pending', 'changed'];
     const pairs = text.flatMap((name) => [[name, 'card'], ...(['ink', 'soft'].includes(name) ? [[name, 'ground']] : [])])
-        .concat([['pending', 'pending-ground'], ['fault', 'fault-ground'], ['changed', 'changed-ground'], ['ink', 'changed-ground']]);
+        .concat([['pending', 'pending-ground'], ['fault', 'fault-ground'], ['changed', 'changed-ground'], ['ink', 'changed-ground'], ['card', 'fault'],
+            ['ink', 'fault-ground'], ['soft', 'fault-ground']]);
     return pairs.filter(([one, other]) => contrast(`--${one}`, `--${other}`) < 4.5).map((pair) => pair.join(' on '));
 ";

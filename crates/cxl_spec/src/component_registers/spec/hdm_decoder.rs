@@ -323,13 +323,13 @@ register_block! {
         section: "CXL 3.1 section 8.2.4.20.3",
         bytes: 0x20,
     }
-    0x00 base_low: u32 as CxlHdmDecoderBaseLowRegister = 0, "CXL 3.1 section 8.2.4.20.3" { rw: [memory_base_low] }
-    0x04 base_high: u32 as () = 0, "CXL 3.1 section 8.2.4.20.4" { rw: [value[31:0]] }
-    0x08 size_low: u32 as CxlHdmDecoderSizeLowRegister = 0, "CXL 3.1 section 8.2.4.20.5" { rw: [memory_size_low] }
-    0x0c size_high: u32 as () = 0, "CXL 3.1 section 8.2.4.20.6" { rw: [value[31:0]] }
+    0x00 base_low: u32 as CxlHdmDecoderBaseLowRegister = 0, "CXL 3.1 section 8.2.4.20.3" { rw: [memory_base_low => Address(28)] }
+    0x04 base_high: u32 as () = 0, "CXL 3.1 section 8.2.4.20.4" { rw: [value[31:0] => Address(32)] }
+    0x08 size_low: u32 as CxlHdmDecoderSizeLowRegister = 0, "CXL 3.1 section 8.2.4.20.5" { rw: [memory_size_low => Address(28)] }
+    0x0c size_high: u32 as () = 0, "CXL 3.1 section 8.2.4.20.6" { rw: [value[31:0] => Address(32)] }
     0x10 control: u32 as CxlHdmDecoderControlRegister = 0, "CXL 3.1 section 8.2.4.20.7" {
         rw: [
-            interleave_granularity, interleave_ways, lock_on_commit, commit, target_range_type, bi, uio,
+            interleave_granularity => Doubling(256), interleave_ways, lock_on_commit, commit, target_range_type, bi, uio,
             upstream_interleave_granularity, upstream_interleave_ways, interleave_set_position,
         ],
         ro: [committed, error_not_committed],

@@ -454,27 +454,29 @@ register_block! {
             cache_size_unit, fallback_capability, modified_completion_capable, no_clean_writeback, cache_size,
         ],
     }
-    0x18 range1_size_high: u32 as () = 0, "CXL 3.1 section 8.1.3.8.1" { hwinit: [value[31:0]] }
+    0x18 range1_size_high: u32 as () = 0, "CXL 3.1 section 8.1.3.8.1" { hwinit: [value[31:0] => Address(32)] }
     0x1c range1_size_low: u32 as CxlDeviceDvsecRangeSizeLow = 0, "CXL 3.1 section 8.1.3.8.2" {
         hwinit: [
-            memory_info_valid, media_type, memory_class, desired_interleave, memory_active_timeout, memory_size_low,
+            memory_info_valid, media_type, memory_class, desired_interleave, memory_active_timeout,
+            memory_size_low => Address(28),
         ],
         live: [memory_active, memory_active_degraded],
     }
-    0x20 range1_base_high: u32 as () = 0, "CXL 3.1 section 8.1.3.8.3" { rw_not_flr: [value[31:0]] }
+    0x20 range1_base_high: u32 as () = 0, "CXL 3.1 section 8.1.3.8.3" { rw_not_flr: [value[31:0] => Address(32)] }
     0x24 range1_base_low: u32 as CxlDeviceDvsecRangeBaseLow = 0, "CXL 3.1 section 8.1.3.8.4" {
-        rw_not_flr: [memory_base_low],
+        rw_not_flr: [memory_base_low => Address(28)],
     }
-    0x28 range2_size_high: u32 as () = 0, "CXL 3.1 section 8.1.3.8.5" { hwinit: [value[31:0]] }
+    0x28 range2_size_high: u32 as () = 0, "CXL 3.1 section 8.1.3.8.5" { hwinit: [value[31:0] => Address(32)] }
     0x2c range2_size_low: u32 as CxlDeviceDvsecRangeSizeLow = 0, "CXL 3.1 section 8.1.3.8.6" {
         hwinit: [
-            memory_info_valid, media_type, memory_class, desired_interleave, memory_active_timeout, memory_size_low,
+            memory_info_valid, media_type, memory_class, desired_interleave, memory_active_timeout,
+            memory_size_low => Address(28),
         ],
         live: [memory_active, memory_active_degraded],
     }
-    0x30 range2_base_high: u32 as () = 0, "CXL 3.1 section 8.1.3.8.7" { rw_not_flr: [value[31:0]] }
+    0x30 range2_base_high: u32 as () = 0, "CXL 3.1 section 8.1.3.8.7" { rw_not_flr: [value[31:0] => Address(32)] }
     0x34 range2_base_low: u32 as CxlDeviceDvsecRangeBaseLow = 0, "CXL 3.1 section 8.1.3.8.8" {
-        rw_not_flr: [memory_base_low],
+        rw_not_flr: [memory_base_low => Address(28)],
     }
     0x38 capability3: u16 as CxlDeviceDvsecCapability3 = 0, "CXL 3.1 section 8.1.3.9" {
         hwinit: [

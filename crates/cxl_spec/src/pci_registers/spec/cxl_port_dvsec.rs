@@ -197,18 +197,18 @@ register_block! {
     }
     0x0e alt_bus_base: u8 as () = 0, "CXL 3.1 section 8.1.5.3" { rw: [value[7:0]] }
     0x0f alt_bus_limit: u8 as () = 0, "CXL 3.1 section 8.1.5.4" { rw: [value[7:0]] }
-    0x10 alt_mem_base: u16 as CxlPortDvsecAltMemoryBase = 0, "CXL 3.1 section 8.1.5.5" { rw: [alt_mem_base] }
-    0x12 alt_mem_limit: u16 as CxlPortDvsecAltMemoryLimit = 0, "CXL 3.1 section 8.1.5.6" { rw: [alt_mem_limit] }
+    0x10 alt_mem_base: u16 as CxlPortDvsecAltMemoryBase = 0, "CXL 3.1 section 8.1.5.5" { rw: [alt_mem_base => Address(20)] }
+    0x12 alt_mem_limit: u16 as CxlPortDvsecAltMemoryLimit = 0, "CXL 3.1 section 8.1.5.6" { rw: [alt_mem_limit => Limit(20)] }
     0x14 alt_prefetch_mem_base: u16 as CxlPortDvsecAltPrefetchableMemoryBase = 0, "CXL 3.1 section 8.1.5.7" {
-        rw: [alt_prefetch_mem_base],
+        rw: [alt_prefetch_mem_base => Address(20)],
     }
     0x16 alt_prefetch_mem_limit: u16 as CxlPortDvsecAltPrefetchableMemoryLimit = 0, "CXL 3.1 section 8.1.5.8" {
-        rw: [alt_prefetch_mem_limit],
+        rw: [alt_prefetch_mem_limit => Limit(20)],
     }
-    0x18 alt_prefetch_mem_base_high: u32 as () = 0, "CXL 3.1 section 8.1.5.9" { rw: [value[31:0]] }
-    0x1c alt_prefetch_mem_limit_high: u32 as () = 0, "CXL 3.1 section 8.1.5.10" { rw: [value[31:0]] }
+    0x18 alt_prefetch_mem_base_high: u32 as () = 0, "CXL 3.1 section 8.1.5.9" { rw: [value[31:0] => Address(32)] }
+    0x1c alt_prefetch_mem_limit_high: u32 as () = 0, "CXL 3.1 section 8.1.5.10" { rw: [value[31:0] => Address(32)] }
     0x20 cxl_rcrb_base: u32 as CxlPortDvsecRcrbBase = 0, "CXL 3.1 section 8.1.5.11" {
-        rw: [cxl_rcrb_enable, cxl_rcrb_base_address_low],
+        rw: [cxl_rcrb_enable, cxl_rcrb_base_address_low => Address(13)],
     }
-    0x24 cxl_rcrb_base_high: u32 as () = 0, "CXL 3.1 section 8.1.5.12" { rw: [value[31:0]] }
+    0x24 cxl_rcrb_base_high: u32 as () = 0, "CXL 3.1 section 8.1.5.12" { rw: [value[31:0] => Address(32)] }
 }

@@ -122,7 +122,7 @@ register_block! {
         bytes: 8,
     }
     0x00 offset_low: u32 as CxlRegisterLocatorDvsecRegisterOffsetLow = 0, "CXL 3.1 section 8.1.9.1" {
-        hwinit: [register_bir, register_block_identifier, register_block_offset_low],
+        hwinit: [register_bir, register_block_identifier, register_block_offset_low => Address(16)],
     }
-    0x04 offset_high: u32 as () = 0, "CXL 3.1 section 8.1.9.2" { hwinit: [value[31:0]] }
+    0x04 offset_high: u32 as () = 0, "CXL 3.1 section 8.1.9.2" { hwinit: [value[31:0] => Address(32)] }
 }

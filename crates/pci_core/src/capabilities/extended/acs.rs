@@ -3,16 +3,12 @@
 //! Not emulated: redirection itself (there is no peer-to-peer traffic to redirect), and the egress control vector, which has size
 //! zero.
 
-use super::PciExtendedCapability;
-use crate::capabilities::CapabilityRegisters;
-use crate::capabilities::ConfigSlot;
-use crate::spec::caps::ExtendedCapabilityId;
+use crate::capabilities::block::ExtendedBlock;
+use crate::capabilities::block::RegisterBlock;
 use crate::spec::caps::acs::AcsReg;
 use crate::spec::caps::acs::DEFAULT_ACS_CAP_MASK;
-use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::RegisterFile;
-use reg_table::Reset;
 
 /// The ACS capability of a port or a multi-function endpoint. Each capability bit makes its enable bit writable.
 ///
@@ -50,51 +46,19 @@ impl AcsExtendedCapability {
     }
 }
 
-impl PciExtendedCapability for AcsExtendedCapability {
-    fn label(&self) -> &str {
-        "acs"
+impl RegisterBlock for AcsExtendedCapability {
+    type Register = AcsReg;
+
+    fn file(&self) -> &RegisterFile<AcsReg> {
+        &self.registers
     }
 
-    fn extended_capability_id(&self) -> u16 {
-        ExtendedCapabilityId::ACS.0
-    }
-
-    fn capability_version(&self) -> u8 {
-        1
-    }
-
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, offset: u16, val: u32) {
-        self.write_bytes(offset, val, ByteEnables::ALL);
-    }
-
-    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        self.registers.write(offset, val, enables.mask());
-    }
-
-    fn reset(&mut self) {
-        self.reset_by(Reset::Cold);
-    }
-
-    fn reset_by(&mut self, kind: Reset) {
-        self.registers.reset(kind);
-    }
-
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
+    fn file_mut(&mut self) -> &mut RegisterFile<AcsReg> {
+        &mut self.registers
     }
 }
+
+impl ExtendedBlock for AcsExtendedCapability {}
 
 mod save_restore {
     use super::*;
@@ -132,6 +96,7 @@ mod save_restore {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PciExtendedCapability;
     use super::super::assert_extended_header_contract;
     use super::*;
     use vmcore::save_restore::SaveRestore;

@@ -1,9 +1,7 @@
 //! Extended capabilities that software cannot change: all their state is how they were composed.
 
-use super::PciExtendedCapability;
-use crate::capabilities::CapabilityRegisters;
-use crate::capabilities::ConfigSlot;
-use crate::spec::caps::ExtendedCapabilityId;
+use crate::capabilities::block::ExtendedBlock;
+use crate::capabilities::block::RegisterBlock;
 use crate::spec::caps::ari::AriCapability;
 use crate::spec::caps::ari::AriReg;
 use crate::spec::caps::device_serial_number::DeviceSerialNumberReg;
@@ -21,8 +19,6 @@ use vmcore::save_restore::SaveRestore;
 pub struct FixedExtendedCapability<R: BlockRegister> {
     #[inspect(flatten)]
     registers: RegisterFile<R>,
-    #[inspect(skip)]
-    id: ExtendedCapabilityId,
 }
 
 impl FixedExtendedCapability<DeviceSerialNumberReg> {
@@ -33,10 +29,7 @@ impl FixedExtendedCapability<DeviceSerialNumberReg> {
             [serial & 0xffff_ffff, serial >> 32].map(|half| u32::try_from(half).unwrap_or(0));
         registers.init(DeviceSerialNumberReg::SerialNumberLower, low);
         registers.init(DeviceSerialNumberReg::SerialNumberUpper, high);
-        Self {
-            registers,
-            id: ExtendedCapabilityId::DEVICE_SERIAL_NUMBER,
-        }
+        Self { registers }
     }
 }
 
@@ -53,10 +46,7 @@ impl FixedExtendedCapability<AriReg> {
                 .with_next_function_number(next_function)
                 .into_bits(),
         );
-        Self {
-            registers,
-            id: ExtendedCapabilityId::ARI,
-        }
+        Self { registers }
     }
 }
 
@@ -66,48 +56,23 @@ impl FixedExtendedCapability<EventCollectorReg> {
     pub fn event_collector(devices: u32) -> Self {
         let mut registers = RegisterFile::new(EventCollectorReg::Header);
         registers.init(EventCollectorReg::AssociationBitmap, devices);
-        Self {
-            registers,
-            id: ExtendedCapabilityId::ROOT_COMPLEX_EVENT_COLLECTOR,
-        }
+        Self { registers }
     }
 }
 
-impl<R: BlockRegister> PciExtendedCapability for FixedExtendedCapability<R> {
-    fn label(&self) -> &str {
-        self.registers.block().name
+impl<R: BlockRegister> RegisterBlock for FixedExtendedCapability<R> {
+    type Register = R;
+
+    fn file(&self) -> &RegisterFile<R> {
+        &self.registers
     }
 
-    fn extended_capability_id(&self) -> u16 {
-        self.id.0
-    }
-
-    fn capability_version(&self) -> u8 {
-        // The header says so.
-        let [_, _, version, _] = self.registers.read(0).to_le_bytes();
-        version & 0xf
-    }
-
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, _offset: u16, _val: u32) {}
-
-    fn reset(&mut self) {}
-
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
+    fn file_mut(&mut self) -> &mut RegisterFile<R> {
+        &mut self.registers
     }
 }
+
+impl<R: BlockRegister> ExtendedBlock for FixedExtendedCapability<R> {}
 
 impl<R: BlockRegister> SaveRestore for FixedExtendedCapability<R> {
     type SavedState = NoSavedState;

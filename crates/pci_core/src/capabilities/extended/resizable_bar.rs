@@ -2,18 +2,16 @@
 //!
 //! The configuration space gives the BAR its new size. Not emulated: sizes above 128 TiB.
 
-use super::PciExtendedCapability;
-use crate::capabilities::CapabilityRegisters;
-use crate::capabilities::ConfigSlot;
+use crate::capabilities::block::ExtendedBlock;
+use crate::capabilities::block::RegisterBlock;
 use crate::capabilities::saved_registers;
-use crate::spec::caps::ExtendedCapabilityId;
 use crate::spec::caps::resizable_bar::RESIZABLE_BARS_MAX;
 use crate::spec::caps::resizable_bar::ResizableBarCapability;
 use crate::spec::caps::resizable_bar::ResizableBarControl;
 use crate::spec::caps::resizable_bar::ResizableBarReg;
-use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::BlockRegister;
+use reg_table::Change;
 use reg_table::RegisterFile;
 use reg_table::Reset;
 use vmcore::save_restore::RestoreError;
@@ -248,9 +246,9 @@ impl ResizableBarExtendedCapability {
     }
 
     /// Runs a change of all registers and takes note of the sizes that differ afterwards.
-    fn note_resized(&mut self, change: impl FnOnce(&RegisterFile<ResizableBarReg>)) {
+    fn note_resized(&mut self, change: impl FnOnce(&Self)) {
         let before = CONTROLS.map(|control| self.size(control));
-        change(&self.registers);
+        change(self);
         for (i, (control, before)) in CONTROLS.into_iter().zip(before).enumerate() {
             if self.size(control) != before {
                 self.resized |= 1 << i;
@@ -273,81 +271,42 @@ impl ResizableBarExtendedCapability {
     }
 }
 
-impl PciExtendedCapability for ResizableBarExtendedCapability {
-    fn label(&self) -> &str {
-        "resizable_bar"
+impl RegisterBlock for ResizableBarExtendedCapability {
+    type Register = ResizableBarReg;
+
+    fn file(&self) -> &RegisterFile<ResizableBarReg> {
+        &self.registers
     }
 
-    fn extended_capability_id(&self) -> u16 {
-        ExtendedCapabilityId::REBAR.0
+    fn file_mut(&mut self) -> &mut RegisterFile<ResizableBarReg> {
+        &mut self.registers
     }
 
-    fn capability_version(&self) -> u8 {
-        1
-    }
-
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, offset: u16, val: u32) {
-        self.write_bytes(offset, val, ByteEnables::ALL);
-    }
-
-    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        for change in self.registers.write(offset, val, enables.mask()) {
-            // The header and the capability registers are read-only.
-            if CONTROLS.contains(&change.register) {
-                self.control_written(change.register, change.old);
-            }
+    fn written(&mut self, change: Change<ResizableBarReg>) {
+        // The header and the capability registers are read-only.
+        if CONTROLS.contains(&change.register) {
+            self.control_written(change.register, change.old);
         }
     }
 
-    fn reset(&mut self) {
-        self.reset_by(Reset::Cold);
-    }
-
-    fn reset_by(&mut self, kind: Reset) {
-        self.note_resized(|registers| registers.reset(kind));
-    }
-
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
-    }
-
-    fn as_resizable_bar(&self) -> Option<&ResizableBarExtendedCapability> {
-        Some(self)
-    }
-
-    fn as_resizable_bar_mut(&mut self) -> Option<&mut ResizableBarExtendedCapability> {
-        Some(self)
+    fn reset_registers(&mut self, kind: Reset) {
+        self.note_resized(|this| this.registers.reset(kind));
     }
 }
+
+impl ExtendedBlock for ResizableBarExtendedCapability {}
 
 impl SaveRestore for ResizableBarExtendedCapability {
     type SavedState = saved_registers::SavedState;
 
     fn save(&mut self) -> Result<Self::SavedState, SaveError> {
-        let changeable = |register| self.registers.writable(register);
-        Ok(saved_registers::SavedState {
-            registers: saved_registers::save(&self.registers, changeable),
-        })
+        Ok(saved_registers::save(self))
     }
 
     fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
-        let changeable = |register| self.registers.writable(register);
-        saved_registers::check(&state.registers, changeable)?;
+        saved_registers::check(self, state)?;
         for (_, control, bar) in self.entries() {
-            let value =
-                saved_registers::value(&self.registers, &state.registers, control, changeable);
+            let value = saved_registers::value(self, state, control);
             let size = ResizableBarControl::from_bits(value).bar_size();
             if !bar.supports(size) {
                 return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
@@ -363,16 +322,14 @@ impl SaveRestore for ResizableBarExtendedCapability {
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
-        self.note_resized(|registers| {
-            let changeable = |register| registers.writable(register);
-            saved_registers::restore(registers, &state.registers, changeable);
-        });
+        self.note_resized(|this| saved_registers::restore(this, &state));
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::PciExtendedCapability;
     use super::super::assert_extended_header_contract;
     use super::*;
 

@@ -1,9 +1,8 @@
 //! Extended capabilities that are their register table and nothing else: software may change registers, and no write has a side
 //! effect.
 
-use super::PciExtendedCapability;
-use crate::capabilities::CapabilityRegisters;
-use crate::capabilities::ConfigSlot;
+use crate::capabilities::block::ExtendedBlock;
+use crate::capabilities::block::RegisterBlock;
 use crate::capabilities::saved_registers;
 use crate::spec::caps::l1_pm_substates::L1PmSubstatesCapabilities;
 use crate::spec::caps::l1_pm_substates::L1PmSubstatesControl1;
@@ -14,11 +13,9 @@ use crate::spec::caps::ptm::PtmCapability;
 use crate::spec::caps::ptm::PtmControl;
 use crate::spec::caps::ptm::PtmReg;
 use crate::spec::caps::virtual_channel::VirtualChannelReg;
-use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::BlockRegister;
 use reg_table::RegisterFile;
-use reg_table::Reset;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
@@ -112,78 +109,41 @@ impl TableExtendedCapability<L1PmSubstatesReg> {
     }
 }
 
-impl<R: BlockRegister> PciExtendedCapability for TableExtendedCapability<R> {
-    fn label(&self) -> &str {
-        self.registers.block().name
+impl<R: BlockRegister> RegisterBlock for TableExtendedCapability<R> {
+    type Register = R;
+
+    fn file(&self) -> &RegisterFile<R> {
+        &self.registers
     }
 
-    fn extended_capability_id(&self) -> u16 {
-        let [low, high, ..] = self.registers.read(0).to_le_bytes();
-        u16::from_le_bytes([low, high])
-    }
-
-    fn capability_version(&self) -> u8 {
-        let [_, _, version, _] = self.registers.read(0).to_le_bytes();
-        version & 0xf
-    }
-
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, offset: u16, val: u32) {
-        self.write_bytes(offset, val, ByteEnables::ALL);
-    }
-
-    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        self.registers.write(offset, val, enables.mask());
-    }
-
-    fn reset(&mut self) {
-        self.reset_by(Reset::Cold);
-    }
-
-    fn reset_by(&mut self, kind: Reset) {
-        self.registers.reset(kind);
-    }
-
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
+    fn file_mut(&mut self) -> &mut RegisterFile<R> {
+        &mut self.registers
     }
 }
+
+impl<R: BlockRegister> ExtendedBlock for TableExtendedCapability<R> {}
 
 impl<R: BlockRegister> SaveRestore for TableExtendedCapability<R> {
     type SavedState = saved_registers::SavedState;
 
     fn save(&mut self) -> Result<Self::SavedState, SaveError> {
-        let changeable = |register| self.registers.writable(register);
-        Ok(saved_registers::SavedState {
-            registers: saved_registers::save(&self.registers, changeable),
-        })
+        Ok(saved_registers::save(self))
     }
 
     fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
-        saved_registers::check(&state.registers, |r: R| self.registers.writable(r))
+        saved_registers::check(self, state)
     }
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
-        let changeable = |register| self.registers.writable(register);
-        saved_registers::restore(&self.registers, &state.registers, changeable);
+        saved_registers::restore(self, &state);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::PciExtendedCapability;
     use super::super::assert_extended_header_contract;
     use super::*;
 

@@ -2,7 +2,6 @@
 
 use super::PciExpressCapability;
 use super::link::has_link;
-use crate::spec::caps::pci_express::DevicePortType;
 use inspect::Inspect;
 use inspect::Request;
 use inspect::Response;
@@ -15,21 +14,13 @@ impl Inspect for PciExpressCapability {
         if has_link(self.device_port_type()) {
             resp.child("link", |req| self.inspect_link(&mut req.respond()));
         }
-        if ends_messages(self.device_port_type()) {
+        if self.ends_messages() {
             resp.child("pme", |req| self.inspect_pme(&mut req.respond()));
         }
         if self.slot_implemented() {
             resp.child("slot", |req| self.inspect_slot(&mut req.respond()));
         }
     }
-}
-
-/// Where power management events of what is below, or associated, end.
-fn ends_messages(port_type: DevicePortType) -> bool {
-    matches!(
-        port_type,
-        DevicePortType::RootPort | DevicePortType::RootComplexEventCollector
-    )
 }
 
 impl PciExpressCapability {

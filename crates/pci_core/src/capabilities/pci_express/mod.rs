@@ -26,10 +26,8 @@ pub use slot::SlotConfig;
 pub use slot::SlotError;
 pub use slot::SlotPowerLimit;
 
-use super::CapabilityRegisters;
-use super::ConfigSlot;
-use super::PciCapability;
-use crate::spec::caps::CapabilityId;
+use super::block::LegacyBlock;
+use super::block::RegisterBlock;
 use crate::spec::caps::pci_express::DeviceCapabilities;
 use crate::spec::caps::pci_express::DeviceCapabilities2;
 use crate::spec::caps::pci_express::DeviceControl2;
@@ -46,12 +44,12 @@ use crate::spec::caps::pci_express::SlotCapabilities;
 use crate::spec::caps::pci_express::SlotCapabilities2;
 use crate::spec::caps::pci_express::SlotControl;
 use crate::spec::caps::pci_express::SlotStatus;
-use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use link::has_link;
 use machine::Cause;
 use machine::Machine;
 use parking_lot::Mutex;
+use reg_table::Change;
 use reg_table::RegisterFile;
 use reg_table::Reset;
 use slot::is_downstream;
@@ -325,6 +323,14 @@ impl PciExpressCapability {
             .device_port_type()
     }
 
+    /// Whether messages of what is below, or associated, end here.
+    pub(crate) fn ends_messages(&self) -> bool {
+        matches!(
+            self.device_port_type(),
+            DevicePortType::RootPort | DevicePortType::RootComplexEventCollector
+        )
+    }
+
     /// What the slot has.
     pub fn slot_capabilities(&self) -> &SlotCapabilities {
         &self.slot_capabilities
@@ -360,9 +366,30 @@ impl PciExpressCapability {
     pub fn hot_plug_interrupt_enabled(&self) -> bool {
         self.slot_control().hot_plug_interrupt_enable()
     }
+}
 
-    /// What a write to one register leads to.
-    fn written(&self, change: reg_table::Change<PciExpressReg>) {
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the caller asks for the low half"
+)]
+fn low_half(value: u32) -> u16 {
+    value as u16
+}
+
+impl RegisterBlock for PciExpressCapability {
+    type Register = PciExpressReg;
+
+    const LABEL: &'static str = "pci-express";
+
+    fn file(&self) -> &RegisterFile<PciExpressReg> {
+        &self.registers
+    }
+
+    fn file_mut(&mut self) -> &mut RegisterFile<PciExpressReg> {
+        &mut self.registers
+    }
+
+    fn written(&mut self, change: Change<PciExpressReg>) {
         use PciExpressReg::*;
         match change.register {
             DeviceControl => {
@@ -386,66 +413,12 @@ impl PciExpressCapability {
             | LinkCapabilities2 | LinkStatus2 | SlotCapabilities2 | SlotControl2 | SlotStatus2 => {}
         }
     }
-}
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the caller asks for the low half"
-)]
-fn low_half(value: u32) -> u16 {
-    value as u16
-}
-
-impl PciCapability for PciExpressCapability {
-    fn label(&self) -> &str {
-        "pci-express"
-    }
-
-    fn capability_id(&self) -> CapabilityId {
-        CapabilityId::PCI_EXPRESS
-    }
-
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, offset: u16, val: u32) {
-        self.write_bytes(offset, val, ByteEnables::ALL);
-    }
-
-    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        for change in self.registers.write(offset, val, enables.mask()) {
-            self.written(change);
-        }
-    }
-
-    fn reset(&mut self) {
-        self.reset_by(Reset::Cold);
-    }
-
-    fn reset_by(&mut self, kind: Reset) {
+    fn reset_registers(&mut self, kind: Reset) {
         self.take_function_level_reset();
         self.registers.reset(kind);
         self.after_reset(kind);
     }
-
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
-    }
-
-    fn as_pci_express(&self) -> Option<&PciExpressCapability> {
-        Some(self)
-    }
-
-    fn as_pci_express_mut(&mut self) -> Option<&mut PciExpressCapability> {
-        Some(self)
-    }
 }
+
+impl LegacyBlock for PciExpressCapability {}

@@ -25,7 +25,7 @@ register_block! {
     }
     0x04 device_capabilities: u32 as DeviceCapabilities = 0, "PCIe 6.2 section 7.5.3.3" {
         hwinit: [
-            max_payload_size, phantom_functions, ext_tag_field, endpoint_l0s_latency, endpoint_l1_latency,
+            max_payload_size => Doubling(128), phantom_functions, ext_tag_field, endpoint_l0s_latency, endpoint_l1_latency,
             role_based_error, err_cor_subclass_capable, rx_mps_fixed, function_level_reset, mixed_mps_supported,
             tee_io_supported,
         ],
@@ -35,10 +35,10 @@ register_block! {
         rw: [
             correctable_error_reporting_enable, non_fatal_error_reporting_enable, fatal_error_reporting_enable,
             unsupported_request_reporting_enable, enable_relaxed_ordering, extended_tag_enable,
-            phantom_functions_enable, enable_no_snoop, max_read_request_size,
+            phantom_functions_enable, enable_no_snoop, max_read_request_size => Doubling(128),
         ],
         rws: [aux_power_pm_enable],
-        rw_not_flr: [max_payload_size],
+        rw_not_flr: [max_payload_size => Doubling(128)],
         strobe: [initiate_function_level_reset],
     }
     0x0a device_status: u16 as DeviceStatus = 0, "PCIe 6.2 section 7.5.3.5" {

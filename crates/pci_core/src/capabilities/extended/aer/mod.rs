@@ -13,19 +13,18 @@ mod save_restore;
 
 pub use crate::spec::errors::ErrorMessage;
 
-use super::PciExtendedCapability;
-use crate::capabilities::CapabilityRegisters;
-use crate::capabilities::ConfigSlot;
+use crate::capabilities::block::ExtendedBlock;
+use crate::capabilities::block::RegisterBlock;
 use crate::capabilities::edge_interrupt::EdgeInterrupt;
-use crate::spec::caps::ExtendedCapabilityId;
+use crate::capabilities::saved_registers;
 use crate::spec::caps::aer::AdvancedErrorControl;
 use crate::spec::caps::aer::AerReg;
 use crate::spec::caps::aer::CorrectableErrors;
 use crate::spec::caps::aer::UncorrectableErrorBit;
 use crate::spec::caps::aer::UncorrectableErrors;
-use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use reg_table::BlockRegister;
+use reg_table::Change;
 use reg_table::RegisterFile;
 use reg_table::Reset;
 use std::collections::VecDeque;
@@ -169,12 +168,6 @@ impl AerExtendedCapability {
     pub fn is_fatal(&self, error: UncorrectableErrorBit) -> bool {
         let bit = 1u32.checked_shl(error.0.into()).unwrap_or(0);
         self.registers.get(AerReg::UncorrectableSeverity) & bit != 0
-    }
-
-    /// Whether software masked the error: it is logged by its status bit only.
-    pub fn is_masked(&self, error: UncorrectableErrorBit) -> bool {
-        let bit = 1u32.checked_shl(error.0.into()).unwrap_or(0);
-        self.registers.get(AerReg::UncorrectableMask) & bit != 0
     }
 
     fn leave(&mut self, register: AerReg, bits: u32) {
@@ -330,9 +323,20 @@ impl AerExtendedCapability {
         self.registers
             .update(AerReg::UncorrectableStatus, |status| status | kept);
     }
+}
 
-    /// What a write to one register leads to.
-    fn written(&mut self, change: reg_table::Change<AerReg>) {
+impl RegisterBlock for AerExtendedCapability {
+    type Register = AerReg;
+
+    fn file(&self) -> &RegisterFile<AerReg> {
+        &self.registers
+    }
+
+    fn file_mut(&mut self) -> &mut RegisterFile<AerReg> {
+        &mut self.registers
+    }
+
+    fn written(&mut self, change: Change<AerReg>) {
         use AerReg::*;
         match change.register {
             UncorrectableStatus => self.status_cleared(change.fell()),
@@ -351,44 +355,8 @@ impl AerExtendedCapability {
             | TlpPrefixLog0 | TlpPrefixLog1 | TlpPrefixLog2 | TlpPrefixLog3 => {}
         }
     }
-}
 
-impl PciExtendedCapability for AerExtendedCapability {
-    fn label(&self) -> &str {
-        "aer"
-    }
-
-    fn extended_capability_id(&self) -> u16 {
-        ExtendedCapabilityId::AER.0
-    }
-
-    fn capability_version(&self) -> u8 {
-        2
-    }
-
-    fn len(&self) -> usize {
-        self.registers.block().bytes.into()
-    }
-
-    fn read_u32(&self, offset: u16) -> u32 {
-        self.registers.read(offset)
-    }
-
-    fn write_u32(&mut self, offset: u16, val: u32) {
-        self.write_bytes(offset, val, ByteEnables::ALL);
-    }
-
-    fn write_bytes(&mut self, offset: u16, val: u32, enables: ByteEnables) {
-        for change in self.registers.write(offset, val, enables.mask()) {
-            self.written(change);
-        }
-    }
-
-    fn reset(&mut self) {
-        self.reset_by(Reset::Cold);
-    }
-
-    fn reset_by(&mut self, kind: Reset) {
+    fn reset_registers(&mut self, kind: Reset) {
         self.registers.reset(kind);
         // What is recorded is as sticky as the log in front of it.
         if kind == Reset::Cold {
@@ -397,22 +365,28 @@ impl PciExtendedCapability for AerExtendedCapability {
         self.evaluate_interrupt();
     }
 
-    fn attach(&mut self, slot: &ConfigSlot) -> bool {
-        slot.attach(&mut self.registers)
-    }
-
-    fn registers(&self) -> Option<CapabilityRegisters> {
-        Some((&self.registers).into())
-    }
-
-    fn as_aer(&self) -> Option<&AerExtendedCapability> {
-        Some(self)
-    }
-
-    fn as_aer_mut(&mut self) -> Option<&mut AerExtendedCapability> {
-        Some(self)
+    fn changeable(&self, register: AerReg) -> u32 {
+        let all = saved_registers::with_sticky_logs(&self.registers, register);
+        match register {
+            AerReg::RootErrorCommand | AerReg::RootErrorStatus | AerReg::ErrorSource
+                if !self.root =>
+            {
+                0
+            }
+            AerReg::Control => {
+                let never = AdvancedErrorControl::new().with_tlp_prefix_log_present(true);
+                all & !never.into_bits()
+            }
+            AerReg::TlpPrefixLog0
+            | AerReg::TlpPrefixLog1
+            | AerReg::TlpPrefixLog2
+            | AerReg::TlpPrefixLog3 => 0,
+            _ => all,
+        }
     }
 }
+
+impl ExtendedBlock for AerExtendedCapability {}
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,8 @@ use super::AerExtendedCapability;
 use super::RECORDED_HEADERS_MAX;
 use super::RecordedError;
 use crate::capabilities::saved_registers;
-use crate::spec::caps::aer::AdvancedErrorControl;
 use crate::spec::caps::aer::AerReg;
 use crate::spec::caps::aer::UncorrectableErrorBit;
-use reg_table::RegisterFile;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
@@ -36,23 +34,6 @@ mod state {
     }
 }
 
-/// The bits of a register that can change in this function.
-fn changeable(registers: &RegisterFile<AerReg>, root: bool, register: AerReg) -> u32 {
-    let all = saved_registers::with_sticky_logs(registers, register);
-    match register {
-        AerReg::RootErrorCommand | AerReg::RootErrorStatus | AerReg::ErrorSource if !root => 0,
-        AerReg::Control => {
-            let never = AdvancedErrorControl::new().with_tlp_prefix_log_present(true);
-            all & !never.into_bits()
-        }
-        AerReg::TlpPrefixLog0
-        | AerReg::TlpPrefixLog1
-        | AerReg::TlpPrefixLog2
-        | AerReg::TlpPrefixLog3 => 0,
-        _ => all,
-    }
-}
-
 fn invalid(reason: String) -> Result<(), RestoreError> {
     Err(RestoreError::InvalidSavedState(anyhow::Error::msg(reason)))
 }
@@ -66,17 +47,13 @@ impl SaveRestore for AerExtendedCapability {
             header: error.header,
         });
         Ok(state::SavedState {
-            registers: saved_registers::save(&self.registers, |register| {
-                changeable(&self.registers, self.root, register)
-            }),
+            registers: saved_registers::save(self).registers,
             recorded: recorded.collect(),
         })
     }
 
     fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
-        saved_registers::check(&state.registers, |register| {
-            changeable(&self.registers, self.root, register)
-        })?;
+        saved_registers::check(self, &state.registers)?;
         let (count, max) = (state.recorded.len(), RECORDED_HEADERS_MAX - 1);
         if count > max {
             return invalid(format!(
@@ -98,9 +75,7 @@ impl SaveRestore for AerExtendedCapability {
 
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
         self.check(&state)?;
-        saved_registers::restore(&self.registers, &state.registers, |register| {
-            changeable(&self.registers, self.root, register)
-        });
+        saved_registers::restore(self, &state.registers);
         let recorded = state.recorded.into_iter().map(|error| RecordedError {
             bit: UncorrectableErrorBit(error.bit),
             header: error.header,

@@ -1,5 +1,6 @@
 //! Errors as they are logged, signalled, and taken from below.
 
+use super::super::PciExtendedCapability;
 use super::super::assert_extended_header_contract;
 use super::*;
 use crate::spec::Bdf;
