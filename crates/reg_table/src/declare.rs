@@ -52,6 +52,10 @@ macro_rules! register_block {
                             $offset,
                             size_of::<$repr>(),
                             $reset,
+                            &[$($(
+                                $crate::field!($ty, $access, $field $([$high : $low])?)
+                                    $(.with_meaning($crate::meaning!($meaning $($unit)?)))?
+                            ),*),*],
                             &$crate::private::fields_by_name([$($(
                                 $crate::field!($ty, $access, $field $([$high : $low])?)
                                     $(.with_meaning($crate::meaning!($meaning $($unit)?)))?

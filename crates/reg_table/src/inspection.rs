@@ -41,7 +41,7 @@ impl<R: BlockRegister> Inspect for RegisterFile<R> {
 /// A register's value and its fields, in order of name: there is nothing left to sort.
 fn inspect_fields(resp: &mut Response<'_>, register: &'static Register, value: u32) {
     let (before, after) = register
-        .fields
+        .fields_by_name
         .split_at_checked(register.fields_before_raw)
         .unwrap_or_default();
     for field in before {

@@ -168,11 +168,13 @@ pub struct Register {
     pub bytes: u8,
     /// Value after a cold reset, before the composer changes hardware-initialised fields.
     pub reset: u32,
-    /// Its fields, in order of name; bits outside of them are reserved and read zero.
+    /// Its fields; bits outside of them are reserved and read zero.
     pub fields: &'static [Field],
     /// Where the specification defines it.
     pub section: &'static str,
-    /// How many of its fields come before [`RAW`].
+    /// The same fields in order of name, as inspection lists them.
+    pub(crate) fields_by_name: &'static [Field],
+    /// How many of those come before [`RAW`].
     pub(crate) fields_before_raw: usize,
 }
 
@@ -191,6 +193,7 @@ impl Register {
         bytes: usize,
         reset: u32,
         fields: &'static [Field],
+        fields_by_name: &'static [Field],
         section: &'static str,
     ) -> Self {
         Self {
@@ -200,7 +203,8 @@ impl Register {
             reset,
             fields,
             section,
-            fields_before_raw: before_raw(fields),
+            fields_by_name,
+            fields_before_raw: before_raw(fields_by_name),
         }
     }
 
