@@ -4,6 +4,7 @@
 //! `config_reads` of `pcie` performs a number of the reads that the bench of group `config_read` times; the difference between
 //! two runs of different length, divided by the difference in length, is the cost of one read without start-up and composition.
 
+mod recording;
 mod size;
 
 use crate::commands::Options;
@@ -41,6 +42,13 @@ struct Row {
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let machine = machine()?;
+    if !options.has("--sizes") {
+        let section = format!("{machine}{}", recording::section(workspace)?);
+        generated::rewrite_one(workspace, PAGE, "recording", &section)?;
+    }
+    if options.has("--recording") {
+        return Ok(());
+    }
     let only_sizes = options.has("--sizes");
     let (sizes, times): (Vec<_>, _) = time(workspace, only_sizes)?
         .into_iter()

@@ -151,11 +151,18 @@ pub(crate) const COMMANDS: &[Command] = &[
         word: "bench",
         summary: "times the hot paths, counts their instructions, and writes docs/performance.md",
         operands: None,
-        options: &[CommandOption {
-            name: "--sizes",
-            value: None,
-            summary: "only what depends on the size of a hierarchy: composing, scanning, saving, inspecting, memory",
-        }],
+        options: &[
+            CommandOption {
+                name: "--sizes",
+                value: None,
+                summary: "only what depends on the size of a hierarchy: composing, scanning, saving, inspecting, memory",
+            },
+            CommandOption {
+                name: "--recording",
+                value: None,
+                summary: "only what a recorder costs",
+            },
+        ],
         run: crate::bench::run,
     },
     Command {

@@ -7,6 +7,7 @@ use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
 use pcie_topology::NamedFunction;
 use pcie_topology::PlugError;
+use recording::Recording;
 use serde_json::Value;
 use std::io;
 use std::io::Write;
@@ -15,14 +16,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use vmm::BootSource;
 use vmm::Com;
+use vmm::ExitCounts;
 use vmm::Machine;
 use vmm::MachineConfig;
+use vmm::MachineError;
 use vmm::MachineHandle;
 use vmm::Outcome;
 
 /// A console is cheap to keep and dear to fill: a line costs the guest milliseconds. A panic starts the guest anew, which its host
 /// notices at once. Nobody has numbered the buses before Linux does, which reserves one for an empty slot unless it is told to reserve more.
-const CMDLINE: &str = "console=ttyS0 quiet panic=-1 pci=hpbussize=8";
+pub(crate) const CMDLINE: &str = "console=ttyS0 quiet panic=-1 pci=hpbussize=8";
 
 const MEMORY_MIB: u64 = 512;
 
@@ -73,7 +76,7 @@ pub(crate) struct Connected {
 }
 
 impl Connected {
-    /// Connects the console and the channel.
+    /// Connects the console and the channel, and records what is done to the hierarchy unless the machine was restored.
     ///
     /// # Errors
     ///
@@ -83,9 +86,15 @@ impl Connected {
         machine.connect_serial(Com::Com1, Box::new(console.clone()), None);
         let (channel, far) = UnixStream::pair()?;
         machine.connect_serial(Com::Com2, Box::new(far.try_clone()?), Some(Box::new(far)));
+        let recording = Recorded::default();
+        match machine.record(recording.clone()) {
+            Ok(()) | Err(MachineError::NotNew) => {}
+            Err(error) => return Err(error.into()),
+        }
         let host = Host {
             handle: machine.handle(),
             console,
+            recording,
         };
         Ok(Self {
             machine,
@@ -119,6 +128,7 @@ impl Connected {
 pub(crate) struct Host {
     handle: MachineHandle,
     console: Console,
+    recording: Recorded,
 }
 
 impl Host {
@@ -208,9 +218,35 @@ impl Host {
         self.handle.stop();
     }
 
-    /// How often the guest left for the monitor, as a line.
-    pub(crate) fn exits(&self) -> String {
-        self.handle.exits().to_string()
+    /// How often the guest left for the monitor.
+    pub(crate) fn exits(&self) -> ExitCounts {
+        self.handle.exits()
+    }
+
+    /// Ends the recording, and gives it. What [`Self::operate`] did is not in it.
+    ///
+    /// # Errors
+    ///
+    /// - there is none.
+    pub(crate) fn end_recording(&self) -> Result<Recording> {
+        let finished = self.handle.finish_recording()?;
+        finished.context("the machine was not recorded from its beginning")?;
+        Ok(Recording::parse(&self.recording.0.lock())?)
+    }
+}
+
+/// Keeps what is written.
+#[derive(Debug, Clone, Default)]
+struct Recorded(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Recorded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ mod agent;
 mod channel;
 mod guest;
 mod host;
+mod program;
 mod report;
 mod scenario;
 mod scenarios;
@@ -25,7 +26,7 @@ Usage:
   guest_tests probe KERNEL INITRD             boots a guest, and succeeds if it comes up
   guest_tests run SCENARIO KERNEL INITRD      runs a scenario
   guest_tests restored SCENARIO               goes on with the machine that a scenario saved
-The INITRD has this program as its first process.";
+A scenario of the program finds it as ./rootplex. The INITRD has this program as its first process.";
 
 fn main() -> ExitCode {
     let result = if std::process::id() == 1 {
@@ -49,10 +50,20 @@ fn run(arguments: &[String]) -> Result<()> {
             for scenario in scenarios::ALL {
                 println!("{}", scenario.listed());
             }
+            for scenario in scenarios::OF_PROGRAM {
+                println!("{}", scenario.listed());
+            }
             Ok(())
         }
         ["probe", kernel, initrd] => scenarios::probe(&GuestImage::new(kernel, initrd)),
-        ["run", name, kernel, initrd] => scenario(name)?.run(&GuestImage::new(kernel, initrd)),
+        ["run", name, kernel, initrd] => {
+            let image = GuestImage::new(kernel, initrd);
+            let of_program = scenarios::OF_PROGRAM;
+            match of_program.iter().find(|known| known.name == name) {
+                Some(scenario) => scenario.run(&image),
+                None => scenario(name)?.run(&image),
+            }
+        }
         ["restored", name] => scenario(name)?.run_restored(),
         _ => bail!("{USAGE}"),
     }

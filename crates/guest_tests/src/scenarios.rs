@@ -7,6 +7,7 @@ mod disk;
 mod enumerate;
 mod errors;
 mod hot_plug;
+mod inspect;
 mod msix;
 mod reboot;
 mod resets;
@@ -15,6 +16,7 @@ mod slots;
 mod surprise;
 
 use crate::host::GuestImage;
+use crate::program::ProgramScenario;
 use crate::scenario;
 use crate::scenario::BOOT_TIMEOUT;
 use crate::scenario::Scenario;
@@ -136,6 +138,15 @@ pub(crate) const ALL: &[Scenario] = &[
         restored: None,
     },
 ];
+
+/// Those in which the program `rootplex` runs the guest.
+pub(crate) const OF_PROGRAM: &[ProgramScenario] = &[ProgramScenario {
+    name: "inspect",
+    summary: "rootplex boot serves its hierarchy: commands and page say what lspci says; a disk comes and goes; replayed",
+    timeout_s: 240,
+    quick: false,
+    steps: inspect::steps,
+}];
 
 /// Boots a guest with an empty root complex.
 ///

@@ -35,21 +35,21 @@ const COUNTERS: &[&str] = &[
     "cfg_space/capabilities/pci-express/slot/counters",
 ];
 
-/// A hierarchy that its monitor keeps behind a lock. Each question holds the lock while it copies one directory, or a part of one
+/// A hierarchy that its monitor keeps behind a lock, by itself or with something of its own. Each question holds the lock while it copies one directory, or a part of one
 /// function's configuration space.
-impl Source for Mutex<Hierarchy> {
+impl<H: AsMut<Hierarchy> + Send + 'static> Source for Mutex<H> {
     fn inspect(&self, path: &str, depth: usize) -> Node {
         let mut hierarchy = self.lock();
         let node = InspectionBuilder::new(path)
             .depth(Some(depth))
-            .inspect(&mut *hierarchy);
+            .inspect(hierarchy.as_mut());
         // Whoever waited is next: a walk would else take the lock again before the other thread is awake.
         MutexGuard::unlock_fair(hierarchy);
         node.results()
     }
 
     fn update(&self, path: &str, value: &str) -> Result<Value, inspect::Error> {
-        inspect::update(path, value, &mut *self.lock()).result()
+        inspect::update(path, value, self.lock().as_mut()).result()
     }
 
     fn topology(&self) -> Topology {
@@ -77,25 +77,26 @@ impl Source for Mutex<Hierarchy> {
             kind: Kind::Counter,
             samples: vec![Sample {
                 labels: Vec::new(),
-                value: self.lock().events().next_sequence(),
+                value: self.lock().as_mut().events().next_sequence(),
             }],
         });
         families
     }
 
     fn events(&self, from: u64, max: usize) -> Vec<Event> {
-        let log = self.lock().events().clone();
+        let log = self.lock().as_mut().events().clone();
         log.since(from).iter().take(max).map(event).collect()
     }
 
     fn wait_for_event(&self, from: u64, timeout: Duration) -> Option<u64> {
-        let log = self.lock().events().clone();
+        let log = self.lock().as_mut().events().clone();
         log.wait(from, timeout);
         Some(log.next_sequence())
     }
 
     fn operate(&self, operation: Operation) -> Result<Outcome, OperationError> {
-        let mut hierarchy = self.lock();
+        let mut locked = self.lock();
+        let hierarchy = locked.as_mut();
         match operation {
             Operation::Plug { port, endpoint } => hierarchy.plug(&port, &endpoint)?,
             Operation::Unplug { port, surprise } => {
@@ -110,8 +111,8 @@ impl Source for Mutex<Hierarchy> {
             Operation::PressButton { port } => hierarchy.press_attention_button(&port)?,
             Operation::SetLatch { port, open } => hierarchy.set_mrl(&port, open)?,
             Operation::PowerFault { port } => hierarchy.power_fault(&port)?,
-            Operation::Save => return saved::save(&mut hierarchy).map(Outcome::Saved),
-            Operation::Restore { state } => saved::restore(&mut hierarchy, &state)?,
+            Operation::Save => return saved::save(hierarchy).map(Outcome::Saved),
+            Operation::Restore { state } => saved::restore(hierarchy, &state)?,
         }
         Ok(Outcome::Done)
     }
@@ -163,7 +164,7 @@ trait Counters {
     fn traffic(&self) -> Vec<Family>;
 }
 
-impl Counters for Mutex<Hierarchy> {
+impl<H: AsMut<Hierarchy> + Send + 'static> Counters for Mutex<H> {
     fn port_counters(&self, ports: &[&Function]) -> Vec<Family> {
         let mut tally = Tally::default();
         for port in ports {
@@ -186,7 +187,8 @@ impl Counters for Mutex<Hierarchy> {
 
     fn traffic(&self) -> Vec<Family> {
         let (ports, complexes) = {
-            let mut hierarchy = self.lock();
+            let mut locked = self.lock();
+            let hierarchy = locked.as_mut();
             (hierarchy.port_traffic(), hierarchy.complex_traffic())
         };
         let of_port = |name: &str, help: &str, value: fn(&Traffic) -> u64| Family {

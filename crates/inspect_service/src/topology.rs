@@ -271,10 +271,10 @@ impl Reach for &mut Hierarchy {
     }
 }
 
-impl Reach for &parking_lot::Mutex<Hierarchy> {
+impl<H: AsMut<Hierarchy>> Reach for &parking_lot::Mutex<H> {
     fn with<R>(&mut self, f: impl FnOnce(&mut Hierarchy) -> R) -> R {
         let mut guard = self.lock();
-        let result = f(&mut guard);
+        let result = f(guard.as_mut());
         // Whoever waited is next, and not this thread again.
         parking_lot::MutexGuard::unlock_fair(guard);
         result

@@ -6,6 +6,7 @@ use crate::device::NvmeController;
 use crate::storage::FileStorage;
 use crate::storage::MemoryStorage;
 use crate::storage::Storage;
+use parking_lot::Mutex;
 use pci_bus::GenericPciBusDevice;
 use pcie_topology::DeviceConnections;
 use pcie_topology::DeviceError;
@@ -13,8 +14,10 @@ use pcie_topology::DeviceFactory;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Size;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Weak;
 use vmcore::doorbell::DoorbellRegistration;
 use vmcore::guest_memory::GuestMemory;
 
@@ -22,7 +25,7 @@ use vmcore::guest_memory::GuestMemory;
 ///
 /// | option | meaning | unless said |
 /// | --- | --- | --- |
-/// | `file` | path of a file or block device | memory, forgotten with the controller |
+/// | `file` | path of a file or block device | memory, forgotten with the controller: see [`Self::memory_disks`] |
 /// | `size` | bytes, as a number or like `"8G"`; a file that is not there is made, one that is shorter is made longer | the file's |
 /// | `read_only` | whether the namespace can't be written | `false` |
 /// | `queues` | I/O queue pairs, 1 to 128 | 8 |
@@ -66,6 +69,8 @@ use vmcore::guest_memory::GuestMemory;
 pub struct NvmeFactory {
     memory: Arc<dyn GuestMemory>,
     doorbells: Option<Arc<dyn DoorbellRegistration>>,
+    /// By the endpoint's name, for as long as the controller lives.
+    disks: Mutex<BTreeMap<String, Weak<MemoryStorage>>>,
 }
 
 impl NvmeFactory {
@@ -77,6 +82,7 @@ impl NvmeFactory {
         Self {
             memory,
             doorbells: None,
+            disks: Mutex::default(),
         }
     }
 
@@ -84,6 +90,17 @@ impl NvmeFactory {
     pub fn with_doorbell_events(mut self, doorbells: Arc<dyn DoorbellRegistration>) -> Self {
         self.doorbells = Some(doorbells);
         self
+    }
+
+    /// The storage of the controllers that live and store to memory, by their endpoints' names: what a monitor saves beside their state,
+    /// and puts back before it restores that.
+    pub fn memory_disks(&self) -> BTreeMap<String, Arc<MemoryStorage>> {
+        let mut disks = self.disks.lock();
+        disks.retain(|_, disk| disk.strong_count() != 0);
+        disks
+            .iter()
+            .filter_map(|(name, disk)| Some((name.clone(), disk.upgrade()?)))
+            .collect()
     }
 
     /// Makes the controller that `spec` asks for.
@@ -104,7 +121,14 @@ impl NvmeFactory {
             .clone()
             .try_into()
             .map_err(|error: toml::de::Error| NvmeError::Options(error.message().to_owned()))?;
-        let storage = options.storage()?;
+        let storage = match options.storage()? {
+            Medium::File(file) => Box::new(file) as Box<dyn Storage>,
+            Medium::Memory(disk) => {
+                let known = Arc::downgrade(&disk);
+                self.disks.lock().insert(spec.name.clone(), known);
+                Box::new(disk)
+            }
+        };
         let mut config = options.config(spec);
         config.seat = connections.seat;
         let controller = NvmeController::new(
@@ -160,17 +184,25 @@ struct NvmeOptions {
     block_size: Option<u32>,
 }
 
+/// What a controller stores to.
+enum Medium {
+    File(FileStorage),
+    Memory(Arc<MemoryStorage>),
+}
+
 impl NvmeOptions {
-    fn storage(&self) -> Result<Box<dyn Storage>, NvmeError> {
+    fn storage(&self) -> Result<Medium, NvmeError> {
         let wrong = |text: &str| Err(NvmeError::Options(text.to_owned()));
         match (&self.file, self.size) {
-            (Some(file), None) => Ok(Box::new(FileStorage::open(file, self.read_only)?)),
+            (Some(file), None) => Ok(Medium::File(FileStorage::open(file, self.read_only)?)),
             (Some(_), Some(_)) if self.read_only => {
                 wrong("`size` is for a file that may be written")
             }
-            (Some(file), Some(size)) => Ok(Box::new(FileStorage::open_or_create(file, size.0)?)),
+            (Some(file), Some(size)) => {
+                Ok(Medium::File(FileStorage::open_or_create(file, size.0)?))
+            }
             (None, _) if self.read_only => wrong("`read_only` is for a `file`"),
-            (None, Some(size)) => Ok(Box::new(MemoryStorage::new(size.0))),
+            (None, Some(size)) => Ok(Medium::Memory(Arc::new(MemoryStorage::new(size.0)))),
             (None, None) => wrong("there is neither `file` nor `size`"),
         }
     }

@@ -8,6 +8,7 @@ pub use file::FileStorageError;
 pub use memory::MemoryStorage;
 
 use std::io;
+use std::sync::Arc;
 
 /// Bytes that last, read and written by several threads at once.
 ///
@@ -66,4 +67,43 @@ pub trait Storage: Send + Sync {
     ///
     /// When the medium can't be written.
     fn write_zeroes(&self, offset: u64, len: u64, deallocate: bool) -> io::Result<()>;
+}
+
+/// Storage that others have in hand as well.
+impl<T: Storage + ?Sized> Storage for Arc<T> {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn is_empty(&self) -> bool {
+        (**self).is_empty()
+    }
+
+    fn read_only(&self) -> bool {
+        (**self).read_only()
+    }
+
+    fn volatile_write_cache(&self) -> bool {
+        (**self).volatile_write_cache()
+    }
+
+    fn read_at(&self, offset: u64, data: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, data)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        (**self).write_at(offset, data)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        (**self).flush()
+    }
+
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        (**self).discard(offset, len)
+    }
+
+    fn write_zeroes(&self, offset: u64, len: u64, deallocate: bool) -> io::Result<()> {
+        (**self).write_zeroes(offset, len, deallocate)
+    }
 }

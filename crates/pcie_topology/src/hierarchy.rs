@@ -344,6 +344,13 @@ impl Hierarchy {
     }
 }
 
+/// A hierarchy by itself, where others keep something beside it.
+impl AsMut<Hierarchy> for Hierarchy {
+    fn as_mut(&mut self) -> &mut Hierarchy {
+        self
+    }
+}
+
 impl InspectMut for Hierarchy {
     fn inspect_mut(&mut self, req: inspect::Request<'_>) {
         let mut resp = req.respond();

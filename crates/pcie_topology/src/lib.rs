@@ -45,6 +45,7 @@ mod parse;
 mod problem;
 pub mod traffic;
 mod validate;
+mod windows;
 
 pub use compose::Platform;
 pub use device_factory::DeviceConnections;
@@ -91,3 +92,6 @@ pub use model::SwitchSpec;
 pub use model::Topology;
 pub use problem::Problem;
 pub use problem::Problems;
+pub use windows::Window;
+pub use windows::WindowKind;
+pub use windows::Windows;

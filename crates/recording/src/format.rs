@@ -19,10 +19,15 @@
 //! | 3, message | 1 with a requester ID | address | data in bits 31:0, requester ID in bits 63:32 |
 //! | 4, operation | 0 | bytes of JSON that follow, padded to a multiple of 8 | 0 |
 //! | 5, end | 0 | records before this one | 0 |
+//! | 6, read from a port | bytes | port | what was read |
+//! | 7, write to a port | bytes | port | what was written |
 
 use crate::Operation;
 use crate::message::Message;
 use std::time::Duration;
+use zerocopy::Immutable;
+use zerocopy::IntoBytes;
+use zerocopy::little_endian::U64;
 
 pub(crate) const MAGIC: [u8; 8] = *b"RPXRECRD";
 const VERSION: u32 = 1;
@@ -39,26 +44,36 @@ pub(crate) mod kind {
     pub(crate) const MESSAGE: u8 = 3;
     pub(crate) const OPERATION: u8 = 4;
     pub(crate) const END: u8 = 5;
+    pub(crate) const PORT_READ: u8 = 6;
+    pub(crate) const PORT_WRITE: u8 = 7;
 }
 
-/// A record as it is kept until it is written out: a store of three words.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Words(pub(crate) [u64; 3]);
+/// A record as it is in the file.
+#[derive(Copy, Clone, Debug, Default, IntoBytes, Immutable)]
+#[repr(transparent)]
+pub(crate) struct Words([U64; 3]);
+
+const _: () = assert!(size_of::<Words>() == RECORD_BYTES);
 
 impl Words {
+    /// `time` is that of [`time_bits`].
     #[inline]
-    pub(crate) fn new(kind: u8, len: u8, time_us: u64, second: u64, third: u64) -> Self {
-        let first = u64::from(kind) | (u64::from(len) << KIND_BITS) | (time_us << TIME_SHIFT);
-        Self([first, second, third])
+    pub(crate) fn new(kind: u8, len: u8, time: u64, second: u64, third: u64) -> Self {
+        let first = u64::from(kind) | (u64::from(len) << KIND_BITS) | time;
+        Self([first, second, third].map(U64::new))
     }
 
-    pub(crate) fn bytes(self) -> [u8; RECORD_BYTES] {
-        let mut bytes = [0; RECORD_BYTES];
-        for (to, word) in bytes.chunks_exact_mut(8).zip(self.0) {
-            to.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
+    /// The same at another time.
+    pub(crate) fn at(self, time: u64) -> Self {
+        let Self([first, second, third]) = self;
+        let kind_and_len = first.get() & ((1 << TIME_SHIFT) - 1);
+        Self([U64::new(kind_and_len | time), second, third])
     }
+}
+
+/// A time as the bits of a record's first word.
+pub(crate) fn time_bits(time_us: u64) -> u64 {
+    time_us << TIME_SHIFT
 }
 
 /// The file's head.
@@ -118,6 +133,20 @@ pub enum Event {
         /// What: 1 to 8 bytes.
         data: Vec<u8>,
     },
+    /// The guest read from a port.
+    PortRead {
+        /// Which.
+        port: u16,
+        /// What it was given: 1 to 8 bytes.
+        data: Vec<u8>,
+    },
+    /// The guest wrote to a port.
+    PortWrite {
+        /// Which.
+        port: u16,
+        /// What: 1 to 8 bytes.
+        data: Vec<u8>,
+    },
     /// A device sent a message, as an effect of the access or operation before.
     Message {
         /// Requester ID, where known.
@@ -134,7 +163,7 @@ pub enum Event {
 /// Something that happened, and when.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// Since the recording began, to the millisecond.
+    /// Since the recording began, to ten milliseconds.
     pub time: Duration,
     /// What.
     pub event: Event,
@@ -248,6 +277,14 @@ impl<'a> Reader<'a> {
                 address: second,
                 data: data()?,
             },
+            kind::PORT_READ => Event::PortRead {
+                port: port(second)?,
+                data: data()?,
+            },
+            kind::PORT_WRITE => Event::PortWrite {
+                port: port(second)?,
+                data: data()?,
+            },
             kind::MESSAGE => {
                 let [data, id] = [third, third >> 32].map(low_half);
                 Event::Message {
@@ -268,11 +305,15 @@ impl<'a> Reader<'a> {
                 Event::Operation(operation)
             }
             kind::END => return Ok(None),
-            _ => return Err(Some(format!("kind {kind}; there are 1 to 5"))),
+            _ => return Err(Some(format!("kind {kind}; there are 1 to 7"))),
         };
         let time = Duration::from_micros(first >> TIME_SHIFT);
         Ok(Some(Record { time, event }))
     }
+}
+
+fn port(word: u64) -> Result<u16, Option<String>> {
+    u16::try_from(word).map_err(|_| Some(format!("port {word:#x}; there are 0 to 0xffff")))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low half is asked for")]
@@ -280,7 +321,7 @@ fn low_half(word: u64) -> u32 {
     word as u32
 }
 
-pub(crate) fn message_words(time_us: u64, (id, address, data): Message) -> Words {
+pub(crate) fn message_words(time: u64, (id, address, data): Message) -> Words {
     let value = u64::from(data) | (u64::from(id.unwrap_or(0)) << 32);
-    Words::new(kind::MESSAGE, id.is_some().into(), time_us, address, value)
+    Words::new(kind::MESSAGE, id.is_some().into(), time, address, value)
 }

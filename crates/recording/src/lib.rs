@@ -4,10 +4,22 @@
 //! writes them to a file together with the hierarchy's description. [`replay()`] composes that hierarchy again, does the same to it in
 //! the same order, and compares every answer: what a guest's user saw becomes a test.
 //!
-//! What is replayed must follow from what is recorded. A device that works by itself, in threads of its own or on the guest's memory,
-//! answers differently the next time; its accesses are compared all the same, and the report says where they differ.
+//! What is replayed must follow from what is recorded, and so what is compared is:
 //!
-//! A monitor keeps the recorder beside the hierarchy, under the same lock, so that the order of records is that of the accesses.
+//! | records of | are made again | are compared |
+//! | --- | --- | --- |
+//! | configuration space, of every function | yes | yes |
+//! | a CXL host bridge's registers | yes | yes |
+//! | BARs of ports and test endpoints | yes | yes |
+//! | messages of ports and test endpoints | - | yes: each must be sent again, after the same access |
+//! | operations | yes | that they are not refused |
+//! | BARs and messages of devices from a factory, such as NVMe controllers | no | no |
+//!
+//! Devices of the last row act on the guest's memory, which is not recorded, in threads of their own. What reaches them without an exit,
+//! such as doorbells that are events, is not recorded either.
+//!
+//! A monitor keeps the recorder beside the hierarchy, under the same lock, so that the order of records is that in which accesses took
+//! effect: [`Recorded`] is both. An access that ends later is recorded when it has its answer, a write when it begins.
 //!
 //! ```
 //! use chipset_device::mmio::ExternallyManagedMmioIntercepts;
@@ -44,8 +56,10 @@ mod access;
 mod format;
 mod message;
 mod operation;
+mod recorded;
 mod recorder;
 mod replay;
+mod stand_in;
 
 pub use access::RecordedAccess;
 pub use format::Event;
@@ -55,9 +69,11 @@ pub use format::Recording;
 pub use message::MessageLog;
 pub use operation::Operation;
 pub use operation::OperationError;
+pub use recorded::Recorded;
 pub use recorder::Recorder;
 pub use recorder::Summary;
 pub use replay::Difference;
 pub use replay::ReplayError;
 pub use replay::Report;
 pub use replay::replay;
+pub use replay::replay_with;

@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 use pci_core::msi::SignalMsi;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
@@ -16,49 +17,44 @@ const MESSAGES_MAX: usize = 4096;
 /// An interrupt controller that notes what passes, for a [`Recorder`](crate::Recorder) or a replay to take.
 ///
 /// A hierarchy sends its messages here when composed with [`Self::new`] around the monitor's own sink. Messages that a hypervisor
-/// delivers by itself, by irqfd, do not come this way.
+/// delivers by itself, by irqfd, do not come this way. Before there is a recorder, messages pass and nothing is noted.
 pub struct MessageLog {
     sink: Option<Arc<dyn SignalMsi>>,
+    /// What is raised when there is one, for whoever takes them.
+    listener: OnceLock<Arc<AtomicBool>>,
     messages: Mutex<Vec<Message>>,
-    some: AtomicBool,
 }
 
 impl MessageLog {
-    /// Notes messages and passes them on to `sink`, if there is one.
+    /// Passes messages on to `sink`, if there is one, and notes them once there is a recorder.
     pub fn new(sink: Option<Arc<dyn SignalMsi>>) -> Arc<Self> {
         Arc::new(Self {
             sink,
+            listener: OnceLock::new(),
             messages: Mutex::default(),
-            some: AtomicBool::new(false),
         })
     }
 
-    /// What was sent since the last call.
-    #[inline]
-    pub(crate) fn take(&self) -> Vec<Message> {
-        if self.some.load(Ordering::Relaxed) {
-            self.take_some()
-        } else {
-            Vec::new()
-        }
+    /// Notes what passes from now on, and raises `flag` then.
+    pub(crate) fn listen(&self, flag: Arc<AtomicBool>) {
+        // There is one listener in a log's life.
+        let _ = self.listener.set(flag);
     }
 
-    #[cold]
-    fn take_some(&self) -> Vec<Message> {
-        let mut messages = self.messages.lock();
-        self.some.store(false, Ordering::Relaxed);
-        std::mem::take(&mut messages)
+    /// What was sent since the last call.
+    pub(crate) fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut *self.messages.lock())
     }
 }
 
 impl SignalMsi for MessageLog {
     fn signal_msi(&self, devid: Option<u32>, address: u64, data: u32) {
-        {
+        if let Some(flag) = self.listener.get() {
             let mut messages = self.messages.lock();
             if messages.len() < MESSAGES_MAX {
                 messages.push((devid, address, data));
             }
-            self.some.store(true, Ordering::Relaxed);
+            flag.store(true, Ordering::Release);
         }
         if let Some(sink) = &self.sink {
             sink.signal_msi(devid, address, data);

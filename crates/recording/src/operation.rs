@@ -1,5 +1,7 @@
 //! What an operator or the monitor does to a hierarchy, beside the guest's accesses.
 
+use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+use pcie_topology::DeviceFactory;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
 use pcie_topology::PlugError;
@@ -23,6 +25,11 @@ pub enum Operation {
         /// The port.
         port: String,
     },
+    /// Asks the guest, by the attention button, to let go what is plugged into a port.
+    RequestRemoval {
+        /// The port.
+        port: String,
+    },
     /// Presses a slot's attention button.
     AttentionButton {
         /// The port.
@@ -42,6 +49,8 @@ pub enum Operation {
     },
     /// The whole hierarchy is reset, as when the machine is.
     Reset,
+    /// The machine was saved, which changes nothing.
+    Save,
 }
 
 /// What was done and failed.
@@ -53,15 +62,26 @@ pub enum OperationError {
 }
 
 impl Operation {
-    /// Does it.
+    /// Does it. Devices that are plugged come from `devices`, but test endpoints; [`NoDevices`](pcie_topology::NoDevices) makes no others.
     ///
     /// # Errors
     ///
     /// [`OperationError::Refused`]: the hierarchy would not; nothing changed.
-    pub fn perform(&self, hierarchy: &mut Hierarchy) -> Result<(), OperationError> {
+    pub fn perform(
+        &self,
+        hierarchy: &mut Hierarchy,
+        devices: &mut dyn DeviceFactory,
+    ) -> Result<(), OperationError> {
         match self {
-            Self::Plug { port, endpoint } => hierarchy.plug(port, endpoint)?,
+            // The monitor dispatches by windows, and so takes no registrations.
+            Self::Plug { port, endpoint } => hierarchy.plug_with(
+                &mut ExternallyManagedMmioIntercepts,
+                devices,
+                port,
+                endpoint,
+            )?,
             Self::Unplug { port } => hierarchy.unplug(port)?,
+            Self::RequestRemoval { port } => hierarchy.request_removal(port)?,
             Self::AttentionButton { port } => hierarchy.press_attention_button(port)?,
             Self::Mrl { port, open } => hierarchy.set_mrl(port, *open)?,
             Self::PowerFault { port } => hierarchy.power_fault(port)?,
@@ -70,6 +90,7 @@ impl Operation {
                     pollster::block_on(complex.root.reset());
                 }
             }
+            Self::Save => {}
         }
         Ok(())
     }

@@ -3,14 +3,21 @@
 use crate::Event;
 use crate::MessageLog;
 use crate::OperationError;
+use crate::Recorded;
 use crate::Recording;
 use crate::message::Message;
-use chipset_device::io::IoResult;
+use crate::stand_in::StandIns;
 use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+use pci_core::spec::Bdf;
+use pcie_topology::DeviceFactory;
 use pcie_topology::Hierarchy;
+use pcie_topology::NoDevices;
+use pcie_topology::Platform;
 use pcie_topology::Problems;
 use pcie_topology::Topology;
+use pcie_topology::Windows;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Differences that are reported one by one; the others are counted.
@@ -30,6 +37,8 @@ pub struct Report {
     pub operations: u64,
     /// Messages that were recorded.
     pub messages: u64,
+    /// Accesses to devices that act on the guest's memory, and messages of these: they were not made again, and not compared.
+    pub left_out: u64,
     /// All differences.
     pub difference_count: u64,
     /// The first hundred of them.
@@ -50,17 +59,32 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "replayed: {} reads, {} writes, {} operations, {} messages; {}",
+            "replayed: {} reads, {} writes, {} operations, {} messages; {}{}",
             self.reads,
             self.writes,
             self.operations,
             self.messages,
+            LeftOut(self.left_out),
             match self.difference_count {
                 0 => "no difference".to_owned(),
                 1 => "1 difference".to_owned(),
                 n => format!("{n} differences"),
             }
         )
+    }
+}
+
+struct LeftOut(u64);
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            n => write!(
+                f,
+                "{n} records of devices that act on the guest's memory left out; "
+            ),
+        }
     }
 }
 
@@ -98,17 +122,42 @@ pub enum ReplayError {
     },
 }
 
-/// Composes the recorded hierarchy, does to it what was recorded, and compares every answer.
+/// Composes the recorded hierarchy, does to it what was recorded, and compares every answer. There are test endpoints alone.
+///
+/// # Errors
+///
+/// As [`replay_with`].
+pub fn replay(recording: &Recording) -> Result<Report, ReplayError> {
+    replay_with(recording, &mut NoDevices)
+}
+
+/// As [`replay()`], with endpoints of other kinds from `devices`.
+///
+/// Such devices act on the guest's memory, which is not recorded, and in threads of their own. So only their configuration space is
+/// replayed: accesses to their BARs are not made again, and neither these nor their messages are compared. That nothing starts them keeps
+/// `devices` from doing anything but answering.
 ///
 /// # Errors
 ///
 /// [`ReplayError`]: the hierarchy cannot be composed, or refuses an operation.
-pub fn replay(recording: &Recording) -> Result<Report, ReplayError> {
+pub fn replay_with(
+    recording: &Recording,
+    devices: &mut dyn DeviceFactory,
+) -> Result<Report, ReplayError> {
     let log = MessageLog::new(None);
-    let hierarchy = Topology::from_toml(&recording.description)?
-        .compose(&mut ExternallyManagedMmioIntercepts, Some(log.clone()))?;
+    log.listen(Arc::default());
+    let topology = Topology::from_toml(&recording.description)?;
+    let stand_ins = StandIns::default();
+    let mut devices = stand_ins.of(devices);
+    let hierarchy = topology.compose_on(Platform {
+        msi: Some(log.clone()),
+        devices: Some(&mut devices),
+        ..Platform::new(&mut ExternallyManagedMmioIntercepts)
+    })?;
     let mut replay = Replay {
-        hierarchy,
+        hierarchy: Recorded::new(hierarchy),
+        windows: Windows::new(&topology),
+        stand_ins,
         report: Report::default(),
         unsent: Vec::new(),
     };
@@ -117,22 +166,19 @@ pub fn replay(recording: &Recording) -> Result<Report, ReplayError> {
             replay.compare_unsent(record, then.time);
         }
         match &then.event {
-            Event::Read { address, data } => replay.read(record, then.time, *address, data),
-            Event::Write { address, data } => {
-                replay.report.writes += 1;
-                finish(replay.hierarchy.mmio_write(*address, data));
+            Event::Operation(operation) => {
+                replay.report.operations += 1;
+                replay
+                    .hierarchy
+                    .perform(operation, &mut devices)
+                    .map_err(|source| ReplayError::Operation { record, source })?;
             }
             Event::Message {
                 requester_id,
                 address,
                 data,
             } => replay.message(record, then.time, (*requester_id, *address, *data)),
-            Event::Operation(operation) => {
-                replay.report.operations += 1;
-                operation
-                    .perform(&mut replay.hierarchy)
-                    .map_err(|source| ReplayError::Operation { record, source })?;
-            }
+            access => replay.access(record, then.time, access),
         }
         replay.unsent.extend(log.take());
     }
@@ -144,24 +190,62 @@ pub fn replay(recording: &Recording) -> Result<Report, ReplayError> {
 }
 
 struct Replay {
-    hierarchy: Hierarchy,
+    hierarchy: Recorded,
+    windows: Windows,
+    stand_ins: StandIns,
     report: Report,
     /// Messages that the replay sent and that no record was compared to yet.
     unsent: Vec<Message>,
 }
 
 impl Replay {
-    fn read(&mut self, record: usize, time: Duration, address: u64, expected: &[u8]) {
-        self.report.reads += 1;
-        let mut found = expected.to_vec();
-        found.fill(0xff);
-        if !finish(self.hierarchy.mmio_read(address, &mut found)) {
-            found.fill(0xff);
+    /// Makes an access again, as the monitor dispatched it, and compares its answer.
+    fn access(&mut self, record: usize, time: Duration, access: &Event) {
+        let mut found = Vec::new();
+        let hierarchy = &mut self.hierarchy;
+        // A replay does not wait: what is deferred keeps what was put there before.
+        let answer = match access {
+            Event::Read { address, data } => {
+                found.resize(data.len(), u8::MAX);
+                if let Some(window) = self.windows.at(*address) {
+                    let _ = hierarchy.mmio_read(window, *address, &mut found);
+                }
+                Some((Place::Address(*address), data))
+            }
+            Event::PortRead { port, data } => {
+                found.resize(data.len(), u8::MAX);
+                if let Some(window) = self.windows.at_port(*port) {
+                    let _ = hierarchy.io_read(window, *port, &mut found);
+                }
+                Some((Place::Port(*port), data))
+            }
+            Event::Write { address, data } => {
+                if let Some(window) = self.windows.at(*address) {
+                    let _ = hierarchy.mmio_write(window, *address, data);
+                }
+                None
+            }
+            Event::PortWrite { port, data } => {
+                if let Some(window) = self.windows.at_port(*port) {
+                    let _ = hierarchy.io_write(window, *port, data);
+                }
+                None
+            }
+            Event::Message { .. } | Event::Operation(_) => return,
+        };
+        if self.stand_ins.take_reached() {
+            self.report.left_out += 1;
+            return;
         }
-        if found != expected {
+        let Some((place, expected)) = answer else {
+            self.report.writes += 1;
+            return;
+        };
+        self.report.reads += 1;
+        if found != *expected {
             let what = format!(
                 "{} reads {}, and read {}",
-                self.place(address),
+                self.place(place),
                 Number(&found),
                 Number(expected)
             );
@@ -170,6 +254,10 @@ impl Replay {
     }
 
     fn message(&mut self, record: usize, time: Duration, recorded: Message) {
+        if recorded.0.is_some_and(|id| self.is_stand_in(id)) {
+            self.report.left_out += 1;
+            return;
+        }
         self.report.messages += 1;
         let sent = self.unsent.iter().position(|message| *message == recorded);
         match sent {
@@ -180,6 +268,16 @@ impl Replay {
                 self.differs(record, time, format!("{} is not sent", Sent(recorded)));
             }
         }
+    }
+
+    /// Whether a requester is one of the devices that are not replayed.
+    fn is_stand_in(&mut self, requester_id: u32) -> bool {
+        let [devfn, bus, ..] = requester_id.to_le_bytes();
+        let bdf = Bdf::from_devfn(bus, devfn);
+        let functions = self.hierarchy.as_mut().functions();
+        functions
+            .iter()
+            .any(|function| function.bdf == Some(bdf) && self.stand_ins.has(&function.name))
     }
 
     /// What was sent now and not when it was recorded.
@@ -197,36 +295,42 @@ impl Replay {
         }
     }
 
-    /// An address in words: of a function's register by its number and, where it has one, its name.
-    fn place(&self, address: u64) -> String {
-        for complex in &self.hierarchy.complexes {
-            let ecam = complex.root.ecam_range();
-            let Some(offset) = address
-                .checked_sub(ecam.start())
-                .filter(|offset| *offset < ecam.len())
-            else {
-                continue;
-            };
-            let (first_bus, _) = complex.root.bus_range();
-            let number = (offset >> FUNCTION_SHIFT) + (u64::from(first_bus) << 8);
-            let [devfn, bus, ..] = number.to_le_bytes();
-            let bdf = pci_core::spec::Bdf::from_devfn(bus, devfn).in_segment(complex.segment);
-            let functions = self.hierarchy.functions();
-            let name = functions
-                .iter()
-                .find(|function| {
-                    function.bdf.map(|bdf| bdf.in_segment(function.segment)) == Some(bdf)
-                })
-                .map_or(String::new(), |function| format!(" ('{}')", function.name));
-            return format!("register {:#05x} of {bdf}{name}", offset & REGISTER_MASK);
+    fn place(&mut self, place: Place) -> String {
+        match place {
+            Place::Address(address) => address_in_words(self.hierarchy.as_mut(), address),
+            Place::Port(port) => format!("port {port:#x}"),
         }
-        format!("memory at {address:#x}")
     }
 }
 
-/// Whether an access succeeded. One that is deferred did not: what is replayed does not wait.
-fn finish(result: IoResult) -> bool {
-    matches!(result, IoResult::Ok)
+#[derive(Copy, Clone)]
+enum Place {
+    Address(u64),
+    Port(u16),
+}
+
+/// An address in words: of a function's register by its number and, where it has one, its name.
+fn address_in_words(hierarchy: &Hierarchy, address: u64) -> String {
+    for complex in &hierarchy.complexes {
+        let ecam = complex.root.ecam_range();
+        let Some(offset) = address
+            .checked_sub(ecam.start())
+            .filter(|offset| *offset < ecam.len())
+        else {
+            continue;
+        };
+        let (first_bus, _) = complex.root.bus_range();
+        let number = (offset >> FUNCTION_SHIFT) + (u64::from(first_bus) << 8);
+        let [devfn, bus, ..] = number.to_le_bytes();
+        let bdf = Bdf::from_devfn(bus, devfn).in_segment(complex.segment);
+        let functions = hierarchy.functions();
+        let name = functions
+            .iter()
+            .find(|function| function.bdf.map(|bdf| bdf.in_segment(function.segment)) == Some(bdf))
+            .map_or(String::new(), |function| format!(" ('{}')", function.name));
+        return format!("register {:#05x} of {bdf}{name}", offset & REGISTER_MASK);
+    }
+    format!("memory at {address:#x}")
 }
 
 struct Number<'a>(&'a [u8]);

@@ -16,9 +16,12 @@ use inspect_service::Source;
 use inspect_service::lspci::ConfigSpace;
 use inspect_service::metrics::Family;
 use parking_lot::Mutex;
-use pcie_topology::Hierarchy;
 use pcie_topology::Topology;
+use recording::Operation as Recordable;
+use recording::Recorded;
+use std::fs::File;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -88,6 +91,12 @@ pub(crate) struct Options {
         conflicts_with_all = ["topology", "kernel", "initrd", "cmdline", "cpus", "memory", "no_hypervisor_bit"]
     )]
     restore: Option<PathBuf>,
+    /// Record what the guest and the operator do to the hierarchy, for `rootplex replay`.
+    #[arg(long, value_name = "FILE", conflicts_with = "restore")]
+    record: Option<PathBuf>,
+    /// Connect the guest's second serial port, ttyS1, to a Unix socket that somebody listens at.
+    #[arg(long, value_name = "PATH")]
+    serial2: Option<PathBuf>,
     #[command(flatten)]
     doors: Doors,
     /// Leave out the line at the end that counts the guest's exits.
@@ -103,7 +112,14 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let handle = machine.handle();
     take_orders(handle.stop_event()).map_err(failure_of_host)?;
+    if let Some(file) = &options.record {
+        let output = File::create(file).map_err(|error| Failure::io(file, error))?;
+        machine.record(output).map_err(failure)?;
+    }
     let _servers = serve(options, &handle)?;
+    if let Some(path) = &options.serial2 {
+        connect_second_port(&mut machine, path).map_err(|error| Failure::io(path, error))?;
+    }
     machine.connect_serial(
         Com::Com1,
         Box::new(io::stdout()),
@@ -113,10 +129,22 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
         let _raw = RawMode::enter().map_err(failure_of_host)?;
         run_machine(&mut machine, options)
     };
+    let recorded = handle.finish_recording();
     if !options.quiet {
         eprintln!("rootplex: {}", handle.exits());
+        if let (Some(file), Ok(Some(summary))) = (&options.record, &recorded) {
+            eprintln!("rootplex: {summary} in {}", file.display());
+        }
     }
-    outcome
+    // What the guest did is the greater news.
+    outcome.and_then(|status| recorded.map(|_| status).map_err(failure))
+}
+
+fn connect_second_port(machine: &mut Machine, path: &Path) -> io::Result<()> {
+    let socket = UnixStream::connect(path)?;
+    let sink = Box::new(socket.try_clone()?);
+    machine.connect_serial(Com::Com2, sink, Some(Box::new(socket)));
+    Ok(())
 }
 
 /// Serves the machine's hierarchy while it runs, where that is asked for. Standard output is the guest's.
@@ -137,7 +165,7 @@ fn serve(options: &Options, handle: &MachineHandle) -> Result<Vec<Server>, Failu
 
 /// The hierarchy of a machine, whose devices come from the machine and whose state is the machine's.
 struct Booted {
-    hierarchy: Arc<Mutex<Hierarchy>>,
+    hierarchy: Arc<Mutex<Recorded>>,
     handle: MachineHandle,
 }
 
@@ -171,15 +199,36 @@ impl Source for Booted {
     }
 
     fn operate(&self, operation: Operation) -> Result<Outcome, OperationError> {
-        match operation {
-            Operation::Plug { port, endpoint } => {
-                self.handle.plug(&port, &endpoint)?;
-                Ok(Outcome::Done)
+        let operation = match operation {
+            Operation::Plug { port, endpoint } => Recordable::Plug { port, endpoint },
+            Operation::Unplug {
+                port,
+                surprise: true,
+            } => Recordable::Unplug { port },
+            Operation::Unplug {
+                port,
+                surprise: false,
+            } => {
+                return match self.handle.unplug_released(&port)? {
+                    true => Ok(Outcome::Done),
+                    false => Err(OperationError::Held(format!(
+                        "port '{port}': the guest has not let the device go"
+                    ))),
+                };
             }
+            Operation::RequestRemoval { port } => Recordable::RequestRemoval { port },
+            Operation::PressButton { port } => Recordable::AttentionButton { port },
+            Operation::SetLatch { port, open } => Recordable::Mrl { port, open },
+            Operation::PowerFault { port } => Recordable::PowerFault { port },
             // Without its guest, a hierarchy's state is of no use: the machine is saved as a whole.
-            Operation::Save | Operation::Restore { .. } => Err(OperationError::NotSupported),
-            operation => self.hierarchy.operate(operation),
-        }
+            Operation::Save | Operation::Restore { .. } => {
+                return Err(OperationError::NotSupported);
+            }
+        };
+        self.handle
+            .operate(&operation)
+            .map_err(|recording::OperationError::Refused(error)| error)?;
+        Ok(Outcome::Done)
     }
 }
 
@@ -251,9 +300,10 @@ fn run_machine(machine: &mut Machine, options: &Options) -> Result<ExitCode, Fai
 fn failure(error: MachineError) -> Failure {
     match error {
         MachineError::NoKvm(_) => Failure::with_status(NO_KVM, error),
-        MachineError::Topology(_) | MachineError::Cpus(_) | MachineError::Memory(_) => {
-            Failure::mistake(error)
-        }
+        MachineError::Topology(_)
+        | MachineError::Cpus(_)
+        | MachineError::Memory(_)
+        | MachineError::Ports { .. } => Failure::mistake(error),
         _ => Failure::other(error),
     }
 }

@@ -7,6 +7,7 @@
 mod boot;
 mod live;
 mod output;
+mod replay;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod terminal;
 
@@ -18,7 +19,6 @@ use output::Failure;
 use output::Target;
 use pcie_topology::Topology;
 use recording::Recorder;
-use recording::Recording;
 use rootplex::session::Session;
 use rootplex::tables;
 use std::fmt::Write;
@@ -63,8 +63,9 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
-    /// Does again what a recording holds, and compares every answer.
-    #[command(after_help = format!("Examples:\n  rootplex run machine.toml --record machine.recording\n  rootplex replay \
+    /// Does again what a recording holds, and compares every answer. Of devices that act on the guest's memory, such as NVMe controllers,
+    /// only the configuration space is: their disks are not touched.
+    #[command(after_help = format!("Examples:\n  rootplex boot --kernel vmlinux --record machine.recording\n  rootplex replay \
         machine.recording\n\nExit status: 1 where an answer differs.\n\n{EXIT_STATUS}"))]
     Replay {
         /// The recording.
@@ -152,7 +153,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             &file.display().to_string(),
             &options,
         ),
-        Command::Replay { file } => replay(&file),
+        Command::Replay { file } => replay::run(&file),
         Command::Tables { topology, out } => match topology {
             None => write_tables(DEMO, "demo", &out),
             Some(file) => write_tables(
@@ -180,25 +181,6 @@ fn compose(
     let session = Session::compose_recorded(description, Some(&mut recorder));
     recorder.finish().map_err(failed)?;
     Ok(session)
-}
-
-/// Replays a recording, and says what differs.
-fn replay(file: &Path) -> Result<(), Failure> {
-    let bytes = std::fs::read(file).map_err(|error| Failure::io(file, error))?;
-    let source = file.display().to_string();
-    let recording = Recording::parse(&bytes).map_err(|error| Failure::mistakes(&source, &error))?;
-    let report =
-        recording::replay(&recording).map_err(|error| Failure::mistakes(&source, &error))?;
-    if !report.is_faithful() {
-        return Err(Failure::other(report));
-    }
-    let unfinished = if recording.is_finished {
-        ""
-    } else {
-        "; the recording was not finished"
-    };
-    output::show(format!("{report}{unfinished}\n").as_bytes())?;
-    Ok(())
 }
 
 fn write_tables(description: &str, source: &str, out: &Path) -> Result<(), Failure> {

@@ -21,6 +21,17 @@ pub enum MachineError {
     /// Memory cannot be as asked for.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// A root complex has ports that are the machine's own.
+    #[error("{window} begins at port {start:#x}; those below 0x1000 are the machine's own")]
+    Ports {
+        /// The window.
+        window: String,
+        /// Its first port.
+        start: u64,
+    },
+    /// A recording was asked for too late.
+    #[error("a recording begins with a machine that has not run and was not restored")]
+    NotNew,
     /// The kernel cannot be loaded.
     #[error(transparent)]
     Boot(#[from] BootError),

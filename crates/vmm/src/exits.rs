@@ -21,6 +21,10 @@ pub enum ExitKind {
     MemoryRead,
     /// A write to a window of a root complex.
     MemoryWrite,
+    /// A read from a port in a window of a root complex.
+    IoRead,
+    /// A write to a port in a window of a root complex.
+    IoWrite,
     /// An access to an address where there is nothing.
     Unclaimed,
     /// A signal to the processor's thread.
@@ -31,7 +35,7 @@ pub enum ExitKind {
 
 impl ExitKind {
     /// All of them, each with its name, in the order of the summary.
-    const ALL: [(Self, &str); 10] = [
+    const ALL: [(Self, &str); 12] = [
         (Self::SerialRead, "serial reads"),
         (Self::SerialWrite, "serial writes"),
         (Self::Port, "other port accesses"),
@@ -39,6 +43,8 @@ impl ExitKind {
         (Self::ConfigWrite, "configuration writes"),
         (Self::MemoryRead, "memory reads"),
         (Self::MemoryWrite, "memory writes"),
+        (Self::IoRead, "I/O reads"),
+        (Self::IoWrite, "I/O writes"),
         (Self::Unclaimed, "unclaimed accesses"),
         (Self::Interrupted, "signals"),
         (Self::Other, "others"),

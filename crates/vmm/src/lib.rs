@@ -54,6 +54,7 @@ mod snapshot;
 
 pub use boot::BootError;
 pub use boot::BootSource;
+pub use bus::Bus;
 pub use error::MachineError;
 pub use exits::ExitCounts;
 pub use exits::ExitKind;
@@ -64,6 +65,7 @@ pub use machine::MachineHandle;
 pub use machine::Outcome;
 pub use memory::GuestRam;
 pub use memory::MemoryError;
+pub use power::PowerRequest;
 pub use probe::open_kvm;
 pub use serial::Com;
 pub use serial::Sink;

@@ -4,6 +4,7 @@ use crate::MachineError;
 use crate::boot::BootSource;
 use crate::bus;
 use crate::bus::Bus;
+use crate::bus::IO_WINDOW_MIN;
 use crate::control::Control;
 use crate::cpu::Cpu;
 use crate::cpu::Leave;
@@ -39,22 +40,31 @@ use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
 use kvm_ioctls::Cap;
 use kvm_ioctls::Kvm;
 use kvm_ioctls::VmFd;
+use nvme::MemoryStorage;
 use nvme::NvmeFactory;
 use nvme::VmMemory;
 use parking_lot::Mutex;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
+use pcie_topology::NoDevices;
 use pcie_topology::Platform;
 use pcie_topology::PlugError;
 use pcie_topology::Topology;
+use pcie_topology::Windows;
+use recording::MessageLog;
+use recording::Operation;
+use recording::OperationError;
+use recording::Recorded;
+use recording::Recorder;
+use recording::Summary;
 use std::collections::BTreeMap;
 use std::io;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::thread::JoinHandle;
 use vm_superio::serial::SerialState;
-use vmcore::device_state::ChangeDeviceState;
 use vmcore::event::Event;
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::signal::Killable;
@@ -90,9 +100,18 @@ impl MachineConfig {
             return Err(MachineError::Cpus(self.cpus));
         }
         self.topology.validate()?;
-        let mut windows = bus::windows(&self.topology);
-        windows.extend(bus::fixed_cxl_windows(&self.topology));
-        Ok(MemoryLayout::new(self.memory_mib, &windows)?)
+        let windows = Windows::new(&self.topology);
+        if let Some(window) = windows.io().first()
+            && window.range.start < IO_WINDOW_MIN
+        {
+            return Err(MachineError::Ports {
+                window: window.name.clone(),
+                start: window.range.start,
+            });
+        }
+        let mut in_the_way = windows.memory().to_vec();
+        in_the_way.extend(bus::fixed_cxl_windows(&self.topology));
+        Ok(MemoryLayout::new(self.memory_mib, &in_the_way)?)
     }
 }
 
@@ -145,6 +164,11 @@ impl Shared {
             // A thread that has ended already needs no signal.
             let _ = thread.kill(SIGRTMIN());
         }
+    }
+
+    /// The disks that are nowhere but in this process.
+    pub(crate) fn memory_disks(&self) -> BTreeMap<String, Arc<MemoryStorage>> {
+        self.devices.lock().memory_disks()
     }
 
     /// Makes an endpoint and plugs it in.
@@ -204,6 +228,10 @@ pub struct Machine {
     memory: MemoryLayout,
     events: EventManager<Subscriber>,
     irqchip: IrqChipState,
+    /// On the way of the devices' messages to the processors.
+    messages: Arc<MessageLog>,
+    /// Whether nothing was done to the hierarchy yet.
+    new: bool,
 }
 
 impl Machine {
@@ -238,8 +266,9 @@ impl Machine {
         let irqchip = IrqChipState::take(&vm)?;
         let mut devices = NvmeFactory::new(Arc::new(VmMemory(ram.clone())))
             .with_doorbell_events(Arc::new(Doorbells(vm.clone())));
+        let messages = MessageLog::new(Some(interrupts.clone()));
         let hierarchy = config.topology.compose_on(Platform {
-            msi: Some(interrupts.clone()),
+            msi: Some(messages.clone()),
             intx: interrupts
                 .intx(config.topology.root_complex.len())
                 .map_err(io::Error::other)
@@ -254,7 +283,7 @@ impl Machine {
             .collect::<Result<_, _>>()?;
         let shared = Shared {
             cpus: make_cpus(&kvm, &vm, &config)?,
-            bus: Bus::new(&config.topology, hierarchy, serial),
+            bus: Bus::with_serial(&config.topology, hierarchy, serial),
             vm,
             control: Control::default(),
             threads: Mutex::default(),
@@ -274,6 +303,8 @@ impl Machine {
             memory,
             events,
             irqchip,
+            messages,
+            new: true,
         })
     }
 
@@ -285,7 +316,27 @@ impl Machine {
     /// - [`MachineError`] of [`Self::new`];
     /// - KVM here does not take the state of processors and interrupt controllers there.
     pub fn restore(path: &Path) -> Result<Self, MachineError> {
-        snapshot::restore(path)
+        let mut machine = snapshot::restore(path)?;
+        machine.new = false;
+        Ok(machine)
+    }
+
+    /// Records what the guest and the operator do to the hierarchy from now on, for [`recording::replay_with`]:
+    /// [`MachineHandle::finish_recording`] ends it. What goes by [`MachineHandle::with_hierarchy`] is not recorded.
+    ///
+    /// # Errors
+    ///
+    /// - the machine has run already, or was restored: a recording begins with a hierarchy to which nothing was done;
+    /// - the recording cannot be written.
+    pub fn record(&mut self, output: impl Write + Send + 'static) -> Result<(), MachineError> {
+        if !self.new {
+            return Err(MachineError::NotNew);
+        }
+        let description = self.shared.config.topology.to_toml()?;
+        let recorder = Recorder::start(&description, output).to("the recording")?;
+        let mut hierarchy = self.shared.bus.hierarchy.lock();
+        hierarchy.record(recorder.with_messages(self.messages.clone()));
+        Ok(())
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -318,6 +369,7 @@ impl Machine {
     /// - a processor cannot go on: the guest ended in a triple fault, or KVM gave up;
     /// - the host has no threads left.
     pub fn run(&mut self) -> Result<Outcome, MachineError> {
+        self.new = false;
         self.shared.control.begin();
         let started = self.start_cpus();
         let request = started.and_then(|()| self.wait());
@@ -350,9 +402,10 @@ impl Machine {
                 .set_state(&SerialState::default())
                 .to("a serial port")?;
         }
-        for complex in &mut self.shared.bus.hierarchy.lock().complexes {
-            pollster::block_on(complex.root.reset());
-        }
+        let mut hierarchy = self.shared.bus.hierarchy.lock();
+        // A reset is never refused.
+        let _ = hierarchy.perform(&Operation::Reset, &mut NoDevices);
+        drop(hierarchy);
         self.load()
     }
 
@@ -470,14 +523,30 @@ fn make_cpus(
 pub struct MachineHandle(Arc<Shared>);
 
 impl MachineHandle {
-    /// Does something with the hierarchy: plugs and unplugs devices, looks into it. The guest's accesses to it wait meanwhile.
+    /// Does something with the hierarchy, such as looking into it. The guest's accesses to it wait meanwhile, and what is done is not
+    /// in a recording: see [`Self::operate`].
     pub fn with_hierarchy<R>(&self, operation: impl FnOnce(&mut Hierarchy) -> R) -> R {
-        operation(&mut self.0.bus.hierarchy.lock())
+        operation(self.0.bus.hierarchy.lock().as_mut())
     }
 
     /// The hierarchy, for a service that looks into it. Whoever holds the lock keeps the guest's accesses waiting.
-    pub fn hierarchy(&self) -> Arc<parking_lot::Mutex<Hierarchy>> {
+    pub fn hierarchy(&self) -> Arc<Mutex<Recorded>> {
         self.0.bus.hierarchy.clone()
+    }
+
+    /// Does what an operator does, and records it where that was asked for. What is plugged may be of any kind that the machine knows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Operation::perform`].
+    pub fn operate(&self, operation: &Operation) -> Result<(), OperationError> {
+        let mut hierarchy = self.0.bus.hierarchy.lock();
+        hierarchy.perform(operation, &mut *self.0.devices.lock())?;
+        if let Operation::Plug { port, endpoint } = operation {
+            let mut plugged = self.0.plugged.lock();
+            plugged.insert(port.clone(), (**endpoint).clone());
+        }
+        Ok(())
     }
 
     /// Plugs an endpoint into a slot, by its description, and tells the guest. A machine with it can be saved, unlike one with a device
@@ -487,10 +556,40 @@ impl MachineHandle {
     ///
     /// As [`Hierarchy::plug_with`].
     pub fn plug(&self, port: &str, endpoint: &EndpointSpec) -> Result<(), PlugError> {
-        self.with_hierarchy(|hierarchy| self.0.plug(hierarchy, port, endpoint))?;
-        let mut plugged = self.0.plugged.lock();
-        plugged.insert(port.to_owned(), endpoint.clone());
-        Ok(())
+        let plug = Operation::Plug {
+            port: port.to_owned(),
+            endpoint: Box::new(endpoint.clone()),
+        };
+        self.operate(&plug)
+            .map_err(|OperationError::Refused(error)| error)
+    }
+
+    /// Takes out what is in a slot, if the guest let it go. Gives whether it did.
+    ///
+    /// # Errors
+    ///
+    /// As [`Hierarchy::unplug`].
+    pub fn unplug_released(&self, port: &str) -> Result<bool, PlugError> {
+        let mut hierarchy = self.0.bus.hierarchy.lock();
+        if !hierarchy.as_mut().removal_permitted(port)? {
+            return Ok(false);
+        }
+        let unplug = Operation::Unplug {
+            port: port.to_owned(),
+        };
+        hierarchy
+            .perform(&unplug, &mut NoDevices)
+            .map_err(|OperationError::Refused(error)| error)?;
+        Ok(true)
+    }
+
+    /// Ends the recording, and says what is in it; nothing without one.
+    ///
+    /// # Errors
+    ///
+    /// - a part of it could not be written: it is of use up to there.
+    pub fn finish_recording(&self) -> Result<Option<Summary>, MachineError> {
+        self.0.bus.hierarchy.lock().finish().to("the recording")
     }
 
     /// Saves the machine to a file, for [`Machine::restore`]. The guest stands still meanwhile and goes on afterwards; what it does
@@ -503,7 +602,10 @@ impl MachineHandle {
     /// - KVM gave up.
     pub fn save(&self, path: &Path) -> Result<(), MachineError> {
         let shared = &self.0;
-        shared.paused(|| snapshot::save(shared, &shared.config, path))
+        shared.paused(|| snapshot::save(shared, &shared.config, path))?;
+        // Saving is never refused by the hierarchy once it was done.
+        let _ = self.operate(&Operation::Save);
+        Ok(())
     }
 
     /// Ends the run, whatever the guest is doing.

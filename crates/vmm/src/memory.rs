@@ -3,9 +3,9 @@
 //! Memory begins at 0 and has a hole below 4 GiB: there are the interrupt controllers, ECAM and the windows of the root complexes.
 //! What does not fit below the hole continues at 4 GiB.
 
-use crate::bus::Window;
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
+use pcie_topology::Window;
 use std::ops::Range;
 use vm_memory::Address;
 use vm_memory::GuestAddress;
@@ -177,10 +177,12 @@ pub(crate) fn give_to(vm: &VmFd, ram: &GuestRam) -> Result<(), kvm_ioctls::Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pcie_topology::WindowKind;
 
     fn window(name: &str, start: u64, len: u64) -> Window {
         Window {
             name: name.into(),
+            kind: WindowKind::Memory,
             range: start..start + len,
             complex: 0,
         }

@@ -18,7 +18,7 @@ const SLEEP_TYPE_AND_ENABLE: u8 = 0x3c;
 
 /// What the guest asked for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PowerRequest {
+pub enum PowerRequest {
     /// To be turned off.
     Off,
     /// To start anew.

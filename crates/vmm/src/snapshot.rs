@@ -2,7 +2,7 @@
 //!
 //! The file says everything that the machine was made from, so that nothing else is needed to restore it but, for a guest that resets
 //! itself later, the kernel. Its parts: a magic line, the length of the state and the state, then runs of memory, each an address, a
-//! length and bytes. Pages that are all zero are left out. KVM's structures are kept as they are: they are an interface of the kernel
+//! length and bytes, and runs of each disk that is in the monitor's memory alone. Pages that are all zero are left out. KVM's structures are kept as they are: they are an interface of the kernel
 //! and do not change. The processor must be able to do what that of the saving host can.
 
 use crate::BootSource;
@@ -16,6 +16,8 @@ use crate::machine::Shared;
 use crate::memory::GuestRam;
 use kvm_bindings::kvm_clock_data;
 use mesh_protobuf::Protobuf;
+use nvme::MemoryStorage;
+use nvme::Storage;
 use pcie_topology::EndpointSpec;
 use pcie_topology::FunctionKind;
 use pcie_topology::Hierarchy;
@@ -84,6 +86,9 @@ struct MachineState {
     /// The state of each root complex and all below it.
     #[mesh(13)]
     complexes: Vec<SavedStateBlob>,
+    /// The disks that are nowhere but in the machine, in the order in which their contents follow the memory.
+    #[mesh(14)]
+    disks: Vec<DiskRecord>,
 }
 
 /// One of KVM's structures.
@@ -151,6 +156,17 @@ struct PluggedRecord {
     /// The endpoint's description, as JSON.
     #[mesh(2)]
     endpoint: String,
+}
+
+#[derive(Protobuf)]
+#[mesh(package = "vmm")]
+struct DiskRecord {
+    /// The endpoint.
+    #[mesh(1)]
+    name: String,
+    /// Bytes, those that were never written included.
+    #[mesh(2)]
+    len: u64,
 }
 
 impl Structure {
@@ -252,7 +268,16 @@ pub(crate) fn save(
     config: &MachineConfig,
     path: &Path,
 ) -> Result<(), MachineError> {
-    let state = take(shared, config)?;
+    // What was submitted to disks is carried out when their state is taken, so their contents come after it.
+    let mut state = take(shared, config)?;
+    let disks = shared.memory_disks();
+    state.disks = disks
+        .iter()
+        .map(|(name, disk)| DiskRecord {
+            name: name.clone(),
+            len: disk.len(),
+        })
+        .collect();
     let write = || -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(MAGIC)?;
@@ -260,6 +285,9 @@ pub(crate) fn save(
         file.write_all(&(state.len() as u64).to_le_bytes())?;
         file.write_all(&state)?;
         write_memory(&shared.ram, &mut file)?;
+        for disk in disks.values() {
+            write_disk(disk, &mut file)?;
+        }
         file.flush()
     };
     write().map_err(|source| MachineError::File {
@@ -269,14 +297,15 @@ pub(crate) fn save(
 }
 
 fn take(shared: &Shared, config: &MachineConfig) -> Result<MachineState, MachineError> {
-    let mut hierarchy = shared.bus.hierarchy.lock();
+    let mut locked = shared.bus.hierarchy.lock();
+    let hierarchy = locked.as_mut();
     let mut cpus = Vec::new();
     for cpu in &shared.cpus {
         cpus.push(CpuRecord::from(&cpu.lock().take_state()?));
     }
     let clock = shared.vm.get_clock().during("KVM_GET_CLOCK")?;
     let irqchips = IrqChipState::take(&shared.vm)?;
-    let occupancy = Occupancy::of(&config.topology, &hierarchy, &shared.plugged.lock())?;
+    let occupancy = Occupancy::of(&config.topology, hierarchy, &shared.plugged.lock())?;
     let mut complexes = Vec::new();
     for complex in &mut hierarchy.complexes {
         let saved = ProtobufSaveRestore::save(&mut complex.root);
@@ -313,6 +342,7 @@ fn take(shared: &Shared, config: &MachineConfig) -> Result<MachineState, Machine
             })
             .collect::<Result<_, MachineError>>()?,
         complexes,
+        disks: Vec::new(),
     })
 }
 
@@ -434,13 +464,18 @@ pub(crate) fn restore(path: &Path) -> Result<Machine, MachineError> {
     let machine = Machine::without_kernel(config)?;
     let shared = machine.shared();
     read_memory(&shared.ram, &mut file).map_err(file_error)?;
-    put(shared, state)?;
+    put(shared, state, path, &mut file)?;
     Ok(machine)
 }
 
-/// Puts the state into a machine that was just made. The interrupt controllers come after the hierarchy: they forget what it signalled
-/// on the way.
-fn put(shared: &Shared, state: MachineState) -> Result<(), MachineError> {
+/// Puts the state into a machine that was just made, and the contents of disks, which the rest of the file has. The interrupt controllers
+/// come after the hierarchy: they forget what it signalled on the way. Disks come before it: controllers go on with what they had begun.
+fn put(
+    shared: &Shared,
+    state: MachineState,
+    path: &Path,
+    file: &mut impl Read,
+) -> Result<(), MachineError> {
     let occupancy = Occupancy {
         vacated: state.vacated,
         plugged: state
@@ -449,11 +484,28 @@ fn put(shared: &Shared, state: MachineState) -> Result<(), MachineError> {
             .map(|record| Ok((record.port.clone(), from_json(&record.endpoint)?)))
             .collect::<Result<_, MachineError>>()?,
     };
-    let mut hierarchy = shared.bus.hierarchy.lock();
-    occupancy.apply(&mut hierarchy, |hierarchy, port, endpoint| {
+    let mut locked = shared.bus.hierarchy.lock();
+    let hierarchy = locked.as_mut();
+    occupancy.apply(hierarchy, |hierarchy, port, endpoint| {
         shared.plug(hierarchy, port, endpoint)
     })?;
     *shared.plugged.lock() = occupancy.plugged;
+    let disks = shared.memory_disks();
+    for record in &state.disks {
+        let disk = disks
+            .get(&record.name)
+            .filter(|disk| disk.len() == record.len)
+            .ok_or_else(|| {
+                MachineError::Saved(format!(
+                    "disk '{}' of {} bytes is not in the machine",
+                    record.name, record.len
+                ))
+            })?;
+        read_disk(disk, file).map_err(|source| MachineError::File {
+            path: path.to_path_buf(),
+            source,
+        })?;
+    }
     for (complex, saved) in hierarchy.complexes.iter_mut().zip(state.complexes) {
         ProtobufSaveRestore::restore(&mut complex.root, saved).map_err(|error| {
             MachineError::Saved(format!("root complex '{}': {error}", complex.name))
@@ -534,9 +586,11 @@ fn write_runs(address: u64, memory: &[u8], file: &mut impl Write) -> io::Result<
     let mut address = address;
     let mut rest = memory;
     loop {
-        let zero = pages.clone().take_while(is_zero).count() * PAGE;
+        // The last page of a disk may be a part of one.
+        let zero = (pages.clone().take_while(is_zero).count() * PAGE).min(rest.len());
         pages = rest.get(zero..).unwrap_or_default().chunks(PAGE);
         let used = pages.clone().take_while(|page| !is_zero(page)).count() * PAGE;
+        let used = used.min(rest.len() - zero);
         let Some(run) = rest.get(zero..zero + used).filter(|run| !run.is_empty()) else {
             return Ok(());
         };
@@ -551,6 +605,27 @@ fn write_runs(address: u64, memory: &[u8], file: &mut impl Write) -> io::Result<
 
 /// Reads the runs into memory that is all zero.
 fn read_memory(ram: &GuestRam, file: &mut impl Read) -> io::Result<()> {
+    read_runs(file, |address, run| {
+        ram.write_slice(run, GuestAddress(address))
+            .map_err(io::Error::other)
+    })
+}
+
+/// Writes what was written to a disk and is not zero, in runs like those of memory.
+fn write_disk(disk: &MemoryStorage, file: &mut impl Write) -> io::Result<()> {
+    disk.for_each_chunk(|offset, chunk| write_runs(offset, chunk, file))?;
+    file.write_all(&END.to_le_bytes())
+}
+
+/// Reads the runs into a disk that is all zero.
+fn read_disk(disk: &MemoryStorage, file: &mut impl Read) -> io::Result<()> {
+    read_runs(file, |offset, run| disk.write_at(offset, run))
+}
+
+fn read_runs(
+    file: &mut impl Read,
+    mut take: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut buffer = Vec::new();
     loop {
         let address = read_u64(file)?;
@@ -563,8 +638,7 @@ fn read_memory(ram: &GuestRam, file: &mut impl Read) -> io::Result<()> {
         }
         buffer.resize(len, 0);
         file.read_exact(&mut buffer)?;
-        ram.write_slice(&buffer, GuestAddress(address))
-            .map_err(io::Error::other)?;
+        take(address, &buffer)?;
     }
 }
 
@@ -607,6 +681,36 @@ mod tests {
         };
         assert!(bytes(&before) == bytes(&after));
         assert_eq!(bytes(&after).1, 0x5a);
+    }
+
+    #[test]
+    fn a_disk_in_memory_comes_back() {
+        const LEN: usize = (1 << 20) + 512;
+        let before = MemoryStorage::new(LEN as u64);
+        for (offset, bytes) in [
+            (0u64, &b"first"[..]),
+            (0x1_fffe, b"across"),
+            (LEN as u64 - 1, b"z"),
+        ] {
+            before.write_at(offset, bytes).unwrap();
+        }
+        // Written, and zero again.
+        before.write_at(0x8_0000, &[0; 0x2000]).unwrap();
+        let mut file = Vec::new();
+        write_disk(&before, &mut file).unwrap();
+        // Three pages that are not zero, and the last block, each a run, as they lie in different chunks.
+        assert_eq!(file.len(), 3 * (PAGE + 16) + (512 + 16) + 8);
+        let after = MemoryStorage::new(LEN as u64);
+        read_disk(&after, &mut &file[..]).unwrap();
+        let bytes = |disk: &MemoryStorage| {
+            let mut bytes = vec![0xff; LEN];
+            disk.read_at(0, &mut bytes).unwrap();
+            bytes
+        };
+        assert!(bytes(&before) == bytes(&after));
+        assert_eq!(bytes(&after)[0x1_fffe..0x2_0004], *b"across");
+        let smaller = MemoryStorage::new(1 << 16);
+        assert!(read_disk(&smaller, &mut &file[..]).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::job::End;
 use super::job::Job;
 use super::job::Watched;
 use super::kernel;
+use super::userland;
 use anyhow::Context;
 use anyhow::Result;
 use std::fs::File;
@@ -35,6 +36,7 @@ const INIT: &str = "#!/bin/busybox sh
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
+ln -s /proc/self/fd/0 /dev/stdin
 for module in MODULES; do insmod /modules/$module.ko; done
 stty -F /dev/ttyS1 raw -echo
 exec </dev/null >/dev/ttyS1 2>&1
@@ -85,7 +87,7 @@ impl<'a> LevelOne<'a> {
 
     fn write_initrd(&self, path: &Path, job: &Job<'_>) -> Result<()> {
         let mut archive = Archive::new(BufWriter::new(File::create(path)?))?;
-        archive.copy("bin/busybox", &self.debian.file("usr/bin/busybox"))?;
+        userland::add_programs(self.debian, &mut archive)?;
         for module in MODULES {
             let content = kernel::module(self.debian, self.kernel, module)?;
             archive.program(&format!("modules/{module}.ko"), &content)?;

@@ -26,6 +26,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 const PACKAGE: &str = "guest_tests";
+/// What an operator uses.
+const PROGRAM: &str = "rootplex";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Small, and quick to build.
 const PROFILE: &str = "guest";
@@ -49,10 +51,12 @@ pub(super) struct Scenario {
     pub(super) name: String,
     pub(super) summary: String,
     pub(super) quick: bool,
+    /// Whether the program of an operator runs the guest.
+    rootplex: bool,
     timeout: Duration,
 }
 
-/// The program whose two roles are the host's side and the guest's first process.
+/// The program whose two roles are the host's side and the guest's first process; beside it is the one of an operator.
 pub(super) struct Program(PathBuf);
 
 impl Program {
@@ -63,7 +67,14 @@ impl Program {
             process::cargo()
                 .current_dir(&workspace.root)
                 .env("RUSTFLAGS", "-C target-feature=+crt-static")
-                .args(["build", "--quiet", "--package", PACKAGE])
+                .args([
+                    "build",
+                    "--quiet",
+                    "--package",
+                    PACKAGE,
+                    "--package",
+                    PROGRAM,
+                ])
                 .args(["--target", TARGET, "--profile", PROFILE])
                 .arg("--target-dir")
                 .arg(&folder),
@@ -87,6 +98,7 @@ fn scenario(line: &str) -> Option<Scenario> {
         name: value.get("name")?.as_str()?.to_string(),
         summary: value.get("summary")?.as_str()?.to_string(),
         quick: value.get("quick")?.as_bool()?,
+        rootplex: value.get("rootplex").and_then(Value::as_bool) == Some(true),
         timeout: Duration::from_secs(value.get("timeout_s")?.as_u64()?),
     })
 }
@@ -206,7 +218,13 @@ impl<'a> Stage<'a> {
         kernel: &Kernel,
         mut news: impl FnMut(&str),
     ) -> Result<Outcome> {
-        let (command, files) = self.command(&format!("run {}", scenario.name), kernel)?;
+        let (command, mut files) = self.command(&format!("run {}", scenario.name), kernel)?;
+        if scenario.rootplex {
+            files.push(HostFile {
+                path: self.program.0.with_file_name(PROGRAM),
+                name: PROGRAM.to_string(),
+            });
+        }
         let folder = self
             .cache
             .join("runs")
@@ -293,6 +311,7 @@ mod tests {
         assert_eq!(scenario.summary, "a tree");
         assert_eq!(scenario.timeout, Duration::from_secs(120));
         assert!(scenario.quick);
+        assert!(!scenario.rootplex);
         assert!(super::scenario(r#"{"name":"enumerate"}"#).is_none());
     }
 

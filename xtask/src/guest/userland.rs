@@ -1,4 +1,5 @@
-//! What a guest (level 2) finds in its first file system: busybox, lspci and setpci, modules, and a first process.
+//! What a guest (level 2) finds in its first file system: busybox, lspci and setpci, modules, and a first process. Level 1 has the
+//! programs, too.
 
 use super::cpio::Archive;
 use super::debian::Debian;
@@ -8,6 +9,7 @@ use anyhow::Result;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufWriter;
+use std::io::Write;
 use std::path::Path;
 
 /// Programs that link dynamically.
@@ -27,9 +29,8 @@ lspci -vvv
 poweroff -f
 ";
 
-/// Writes the file system, with `init` as its first process.
-pub(super) fn write(debian: &Debian, init: Option<&Path>, to: &Path) -> Result<()> {
-    let mut archive = Archive::new(BufWriter::new(File::create(to)?))?;
+/// Adds busybox, lspci and setpci, with what they need.
+pub(super) fn add_programs<W: Write>(debian: &Debian, archive: &mut Archive<W>) -> Result<()> {
     archive.copy("bin/busybox", &debian.file("usr/bin/busybox"))?;
     // The loader's own path, which every program names.
     archive.link("lib64", "usr/lib/x86_64-linux-gnu")?;
@@ -44,6 +45,13 @@ pub(super) fn write(debian: &Debian, init: Option<&Path>, to: &Path) -> Result<(
     for library in libraries {
         archive.copy(&library, &debian.file(&library))?;
     }
+    Ok(())
+}
+
+/// Writes the file system, with `init` as its first process.
+pub(super) fn write(debian: &Debian, init: Option<&Path>, to: &Path) -> Result<()> {
+    let mut archive = Archive::new(BufWriter::new(File::create(to)?))?;
+    add_programs(debian, &mut archive)?;
     for kernel in KERNELS {
         let release = debian.release(kernel)?;
         for module in MODULES {

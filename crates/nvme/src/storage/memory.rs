@@ -39,6 +39,25 @@ impl MemoryStorage {
         }
     }
 
+    /// Hands over what was written and not discarded since, in chunks of 64 KiB, each with its offset; the last may be shorter. No order.
+    ///
+    /// # Errors
+    ///
+    /// The first error of `take`, which ends it.
+    pub fn for_each_chunk(
+        &self,
+        mut take: impl FnMut(u64, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        for shard in &self.shards {
+            for (number, chunk) in &*shard.read() {
+                let offset = number * CHUNK;
+                let len = usize::try_from((self.len - offset).min(CHUNK)).unwrap_or(chunk.len());
+                take(offset, chunk.get(..len).unwrap_or(chunk))?;
+            }
+        }
+        Ok(())
+    }
+
     fn shard(&self, chunk: u64) -> io::Result<&Chunks> {
         let shard = usize::try_from(chunk % SHARDS).ok();
         shard

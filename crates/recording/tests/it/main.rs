@@ -10,6 +10,7 @@ use chipset_device::mmio::ExternallyManagedMmioIntercepts;
 use parking_lot::Mutex;
 use pcie_topology::EndpointSpec;
 use pcie_topology::Hierarchy;
+use pcie_topology::NoDevices;
 use pcie_topology::Topology;
 use proptest::prelude::*;
 use recording::Event;
@@ -111,7 +112,9 @@ impl Machine {
     }
 
     fn operate(&mut self, operation: Operation) {
-        operation.perform(&mut self.hierarchy).unwrap();
+        operation
+            .perform(&mut self.hierarchy, &mut NoDevices)
+            .unwrap();
         self.recorder.operation(&operation);
     }
 
