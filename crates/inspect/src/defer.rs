@@ -1,19 +1,27 @@
 //! Answers given later.
 
+#[cfg(feature = "initiate")]
+use crate::Entry;
 use crate::Error;
 use crate::InspectMut;
+use crate::Node;
 use crate::Request;
 use crate::Response;
 use crate::SensitivityLevel;
 use crate::ValueFlags;
 use crate::ValueKind;
-use crate::outcome::Outcome;
+#[cfg(feature = "initiate")]
+use crate::node::tidy;
+use crate::record::Record;
+use crate::request::Inquiry;
 use crate::request::Scope;
 use crate::request::UpdateRequest;
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+#[cfg(feature = "initiate")]
+use alloc::vec::Vec;
 #[cfg(feature = "initiate")]
 use core::task::Context;
 #[cfg(feature = "initiate")]
@@ -28,7 +36,7 @@ use std::sync::PoisonError;
 #[derive(Debug)]
 pub struct Deferred {
     path: String,
-    levels: Option<usize>,
+    levels: usize,
     ceiling: SensitivityLevel,
     own: SensitivityLevel,
     flags: ValueFlags,
@@ -40,14 +48,18 @@ impl Request<'_> {
     /// Takes the request away to answer it later.
     pub fn defer(self) -> Deferred {
         let slot = Arc::new(Slot::default());
-        *self.out = Outcome::Deferred(Pending(slot.clone()));
+        let deferred = &mut self.place.record.deferred;
+        let number = ValueKind::from(deferred.len());
+        deferred.push(Later::Pending(Pending(slot.clone())));
+        let awaited = number.with_flags(ValueFlags::AWAITED);
+        self.place.put(self.scope.own, Node::Value(awaited));
         Deferred {
             path: self.scope.path.to_owned(),
             levels: self.scope.levels,
-            ceiling: self.scope.ceiling,
+            ceiling: self.scope.inquiry.ceiling,
             own: self.scope.own,
             flags: self.scope.flags,
-            update: self.scope.update.map(str::to_owned),
+            update: self.scope.inquiry.update.map(str::to_owned),
             promise: Promise(Some(slot)),
         }
     }
@@ -91,19 +103,20 @@ impl Deferred {
 
     /// Answers by way of a request like the one that was deferred.
     pub fn answer(self, f: impl FnOnce(Request<'_>)) {
-        let mut outcome = Outcome::Ignored;
-        f(Request {
-            scope: Scope {
-                path: &self.path,
-                levels: self.levels,
-                ceiling: self.ceiling,
-                own: self.own,
-                flags: self.flags,
-                update: self.update.as_deref(),
-            },
-            out: &mut outcome,
-        });
-        self.promise.keep(outcome);
+        let inquiry = Inquiry {
+            ceiling: self.ceiling,
+            update: self.update.as_deref(),
+        };
+        let scope = Scope {
+            inquiry: &inquiry,
+            path: &self.path,
+            levels: self.levels,
+            own: self.own,
+            flags: self.flags,
+        };
+        // The name is known where the answer is waited for.
+        let record = Record::of(|place| f(Request { scope, place }));
+        self.promise.keep(record);
     }
 
     /// Whether the inquiry is an update, of this node or of one below it.
@@ -162,7 +175,7 @@ struct Slot(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    answer: Option<Outcome>,
+    answer: Option<Record>,
     waker: Option<Waker>,
 }
 
@@ -178,11 +191,11 @@ impl Slot {
 struct Promise(Option<Arc<Slot>>);
 
 impl Promise {
-    fn keep(mut self, answer: Outcome) {
+    fn keep(mut self, answer: Record) {
         self.put(answer);
     }
 
-    fn put(&mut self, answer: Outcome) {
+    fn put(&mut self, answer: Record) {
         let Some(slot) = self.0.take() else {
             return;
         };
@@ -199,7 +212,84 @@ impl Promise {
 
 impl Drop for Promise {
     fn drop(&mut self) {
-        self.put(Outcome::Failed(Error::Unresolved));
+        self.put(Record::failed(Error::Unresolved));
+    }
+}
+
+/// An answer that was not there when the others were.
+#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "initiate"),
+    expect(dead_code, reason = "read by the asking side")
+)]
+pub(crate) enum Later {
+    /// It may still come.
+    Pending(Pending),
+    /// It has come.
+    Given(Record),
+}
+
+#[cfg(feature = "initiate")]
+impl Later {
+    /// Takes the answer if it has come; whether it has, and all that it waits for in turn.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Self::Pending(pending) = self {
+            match pending.poll(cx) {
+                Poll::Ready(record) => *self = Self::Given(record),
+                Poll::Pending => return false,
+            }
+        }
+        match self {
+            Self::Given(record) => record.poll(cx),
+            Self::Pending(_) => false,
+        }
+    }
+
+    /// What has come so far; `None` if the object left itself out.
+    fn take(&mut self) -> Option<Node> {
+        let unresolved = || Record::failed(Error::Unresolved);
+        let record = match self {
+            Self::Given(record) => core::mem::take(record),
+            Self::Pending(pending) => pending.take().unwrap_or_else(unresolved),
+        };
+        record.into_node()
+    }
+}
+
+#[cfg(feature = "initiate")]
+impl Record {
+    /// Takes the answers that have come; whether all have.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        // One that is pending is enough to wait for: the others are looked at when it has come.
+        self.deferred.iter_mut().all(|later| later.poll(cx))
+    }
+}
+
+/// The node with answers in the places that were kept for them; `None` if that for the node itself is to leave it out.
+#[cfg(feature = "initiate")]
+pub(crate) fn fill_in(node: Node, deferred: &mut [Later]) -> Option<Node> {
+    match node {
+        Node::Value(value) if value.flags == ValueFlags::AWAITED => {
+            let later = match value.kind {
+                ValueKind::Unsigned(number) => usize::try_from(number).ok(),
+                _ => None,
+            }
+            .and_then(|number| deferred.get_mut(number));
+            later.map_or(Some(Node::Failed(Error::Internal)), Later::take)
+        }
+        Node::Dir(entries) => {
+            let mut filled = Vec::with_capacity(entries.len());
+            for entry in entries {
+                match fill_in(entry.node, deferred) {
+                    // One without a name makes room for its children.
+                    Some(Node::Dir(merged)) if entry.name.is_empty() => filled.extend(merged),
+                    Some(node) => filled.push(Entry { node, ..entry }),
+                    None => {}
+                }
+            }
+            Some(Node::Dir(tidy(filled)))
+        }
+        node => Some(node),
     }
 }
 
@@ -213,7 +303,7 @@ pub(crate) struct Pending(Arc<Slot>);
 
 #[cfg(feature = "initiate")]
 impl Pending {
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Record> {
         self.0.with(|state| match state.answer.take() {
             Some(answer) => Poll::Ready(answer),
             None => {
@@ -226,8 +316,7 @@ impl Pending {
         })
     }
 
-    pub(crate) fn take_or_unresolved(self) -> Outcome {
-        let answer = self.0.with(|state| state.answer.take());
-        answer.unwrap_or(Outcome::Failed(Error::Unresolved))
+    fn take(&self) -> Option<Record> {
+        self.0.with(|state| state.answer.take())
     }
 }

@@ -8,7 +8,8 @@ use crate::Request;
 use crate::SensitivityLevel;
 use crate::Value;
 use crate::ValueFlags;
-use crate::outcome::Outcome;
+use crate::record::Record;
+use crate::request::Inquiry;
 use crate::request::Scope;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -82,26 +83,29 @@ impl<'a> InspectionBuilder<'a> {
 
     fn ask(self, update: Option<&str>, mut obj: impl InspectMut) -> Inspection {
         let path = self.path.trim_matches('/');
-        let mut outcome = Outcome::Ignored;
         let components = path.split('/').filter(|c| !c.is_empty());
-        if components.count() <= PATH_COMPONENTS_MAX {
-            let scope = Scope {
-                path,
-                // The requested node itself is one more level.
-                levels: self.depth.map(|depth| depth.saturating_add(1)),
+        let record = if components.count() <= PATH_COMPONENTS_MAX {
+            let inquiry = Inquiry {
                 ceiling: self.ceiling,
-                own: SensitivityLevel::default(),
-                flags: ValueFlags::default(),
                 update,
             };
-            obj.inspect_mut(Request {
-                scope,
-                out: &mut outcome,
-            });
-        }
+            let scope = Scope {
+                inquiry: &inquiry,
+                path,
+                // The requested node itself is one more level.
+                levels: self
+                    .depth
+                    .map_or(usize::MAX, |depth| depth.saturating_add(1)),
+                own: SensitivityLevel::default(),
+                flags: ValueFlags::default(),
+            };
+            Record::of(|place| obj.inspect_mut(Request { scope, place }))
+        } else {
+            Record::default()
+        };
         Inspection {
             path: path.to_owned(),
-            outcome,
+            record,
         }
     }
 }
@@ -111,7 +115,7 @@ impl<'a> InspectionBuilder<'a> {
 #[derive(Debug)]
 pub struct Inspection {
     path: String,
-    outcome: Outcome,
+    record: Record,
 }
 
 impl Inspection {
@@ -124,7 +128,7 @@ impl Inspection {
 
     fn poll_resolve(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         #[cfg(feature = "defer")]
-        if !poll_outcome(&mut self.outcome, cx) {
+        if !self.record.poll(cx) {
             return Poll::Pending;
         }
         // Without deferral every answer is there at once.
@@ -135,27 +139,10 @@ impl Inspection {
     /// The snapshot. Answers that have not come are [`Error::Unresolved`].
     pub fn results(self) -> Node {
         // The tree starts at the root, with nothing beside the path.
-        Node::from_outcome(self.outcome)
+        self.record
+            .into_node()
             .unwrap_or(Node::Failed(Error::NotFound))
             .descend(&self.path)
-    }
-}
-
-/// Puts answers that have come in their place; whether all have.
-#[cfg(feature = "defer")]
-fn poll_outcome(outcome: &mut Outcome, cx: &mut Context<'_>) -> bool {
-    while let Outcome::Deferred(pending) = outcome {
-        match pending.poll(cx) {
-            Poll::Ready(answer) => *outcome = answer,
-            Poll::Pending => return false,
-        }
-    }
-    match outcome {
-        // One that is pending is enough to wait for: the others are looked at when it has come.
-        Outcome::Directory(children) => children
-            .iter_mut()
-            .all(|child| poll_outcome(&mut child.outcome, cx)),
-        _ => true,
     }
 }
 
@@ -179,7 +166,7 @@ impl Update {
     pub fn result(&mut self) -> Result<Value, Error> {
         let inspection = Inspection {
             path: core::mem::take(&mut self.0.path),
-            outcome: core::mem::replace(&mut self.0.outcome, Outcome::Failed(Error::Internal)),
+            record: core::mem::replace(&mut self.0.record, Record::failed(Error::Internal)),
         };
         match inspection.results() {
             Node::Value(value) => Ok(value),

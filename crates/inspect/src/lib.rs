@@ -84,14 +84,11 @@ mod impls;
 #[cfg(feature = "initiate")]
 mod initiate;
 mod iterated;
-#[cfg(feature = "initiate")]
 mod natural;
-#[cfg(feature = "initiate")]
 mod node;
-mod outcome;
+mod record;
 mod request;
 mod response;
-#[cfg(feature = "initiate")]
 mod text;
 mod value;
 mod view;
@@ -130,16 +127,13 @@ pub use iterated::MapValue;
 pub use iterated::MappedValue;
 pub use iterated::iter_by_index;
 pub use iterated::iter_by_key;
-#[cfg(feature = "initiate")]
 pub use node::Entry;
-#[cfg(feature = "initiate")]
 pub use node::Node;
 pub use request::PATH_COMPONENTS_MAX;
 pub use request::Request;
 pub use request::SensitivityLevel;
 pub use request::UpdateRequest;
 pub use response::Response;
-#[cfg(feature = "initiate")]
 pub use text::Json;
 pub use value::Value;
 pub use value::ValueFlags;

@@ -6,11 +6,10 @@ use crate::Value;
 use crate::ValueFlags;
 use crate::ValueKind;
 use crate::natural;
-use crate::outcome::Child;
-use crate::outcome::Outcome;
+#[cfg(feature = "initiate")]
 use crate::request::split_path;
+use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -36,8 +35,8 @@ pub enum Node {
 /// A named child of a directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The name; it holds no slash.
-    pub name: String,
+    /// The name; it holds no slash. Most names are part of the program that was looked at.
+    pub name: Cow<'static, str>,
     /// The child itself.
     pub node: Node,
     /// How sensitive it is.
@@ -58,10 +57,9 @@ impl Node {
         match (self, last) {
             (Self::Value(value), Self::Value(last)) => Self::Value(rate(value, last, elapsed)),
             (Self::Dir(entries), Self::Dir(last)) => {
-                let last: BTreeMap<_, _> =
-                    last.iter().map(|e| (e.name.as_str(), &e.node)).collect();
+                let last: BTreeMap<_, _> = last.iter().map(|e| (&*e.name, &e.node)).collect();
                 let entry = |entry: &Entry| Entry {
-                    node: match last.get(entry.name.as_str()) {
+                    node: match last.get(&*entry.name) {
                         Some(last) => entry.node.since(last, elapsed),
                         None => entry.node.clone(),
                     },
@@ -74,6 +72,7 @@ impl Node {
     }
 
     /// The node at `path` below this one.
+    #[cfg(feature = "initiate")]
     pub(crate) fn descend(self, path: &str) -> Node {
         let Some((first, rest)) = split_path(path) else {
             return self;
@@ -103,23 +102,6 @@ impl Node {
             })
             .unwrap_or(Self::Failed(Error::NotFound))
     }
-
-    /// The node of an outcome, or `None` if the object left itself out.
-    pub(crate) fn from_outcome(outcome: Outcome) -> Option<Self> {
-        Some(match outcome {
-            Outcome::Ignored => return None,
-            Outcome::Unevaluated => Self::Unevaluated,
-            Outcome::Failed(error) => Self::Failed(error),
-            Outcome::Value(value) => Self::Value(value),
-            Outcome::Directory(children) => {
-                let mut entries = Vec::new();
-                collect(children, &mut entries);
-                Self::Dir(tidy(entries))
-            }
-            #[cfg(feature = "defer")]
-            Outcome::Deferred(pending) => return Self::from_outcome(pending.take_or_unresolved()),
-        })
-    }
 }
 
 fn rate(value: &Value, last: &Value, elapsed: Duration) -> Value {
@@ -138,25 +120,16 @@ fn rate(value: &Value, last: &Value, elapsed: Duration) -> Value {
     ValueKind::Double(grown / elapsed.as_secs_f64()).with_flags(ValueFlags::default())
 }
 
-/// Makes entries of children; the children of those without a name take their parent's place.
-fn collect(children: Vec<Child>, entries: &mut Vec<Entry>) {
-    for child in children {
-        let Some(node) = Node::from_outcome(child.outcome) else {
-            continue;
-        };
-        match node {
-            Node::Dir(merged) if child.name.is_empty() => entries.extend(merged),
-            node => entries.push(Entry {
-                name: child.name,
-                node,
-                sensitivity: child.level,
-            }),
-        }
-    }
+/// Whether the entries are in order and no two have the same name, as is nearly always so.
+fn is_tidy(entries: &[Entry]) -> bool {
+    entries.is_sorted_by(|a, b| natural::compare(&a.name, &b.name).is_lt())
 }
 
 /// Sorts the entries and merges directories of the same name.
-fn tidy(mut entries: Vec<Entry>) -> Vec<Entry> {
+pub(crate) fn tidy(mut entries: Vec<Entry>) -> Vec<Entry> {
+    if is_tidy(&entries) {
+        return entries;
+    }
     entries.sort_by(|a, b| natural::compare(&a.name, &b.name));
     if entries.is_sorted_by(|a, b| a.name != b.name) {
         return entries;
@@ -177,7 +150,7 @@ fn tidy(mut entries: Vec<Entry>) -> Vec<Entry> {
     }
     for entry in &mut tidied {
         if let Node::Dir(children) = &mut entry.node
-            && !children.is_sorted_by(|a, b| natural::compare(&a.name, &b.name).is_lt())
+            && !is_tidy(children)
         {
             *children = tidy(core::mem::take(children));
         }

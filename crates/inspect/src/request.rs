@@ -1,11 +1,12 @@
 //! What an object is asked.
 
 use crate::Error;
+use crate::Node;
 use crate::Response;
 use crate::Value;
 use crate::ValueFlags;
 use crate::ValueKind;
-use crate::outcome::Outcome;
+use crate::record::Place;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
@@ -25,20 +26,26 @@ pub enum SensitivityLevel {
     Sensitive,
 }
 
+/// What is the same for every node that an inquiry reaches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inquiry<'a> {
+    /// The most sensitive level to show.
+    pub(crate) ceiling: SensitivityLevel,
+    /// The new value, if the inquiry is an update.
+    pub(crate) update: Option<&'a str>,
+}
+
 /// Where in the tree a request stands and what it wants there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scope<'a> {
+    pub(crate) inquiry: &'a Inquiry<'a>,
     /// What is left of the path below this node.
     pub(crate) path: &'a str,
-    /// How many levels of directories may be opened once the path is used up.
-    pub(crate) levels: Option<usize>,
-    /// The most sensitive level to show.
-    pub(crate) ceiling: SensitivityLevel,
+    /// How many levels of directories may be opened once the path is used up; `usize::MAX` is more than a stack can hold.
+    pub(crate) levels: usize,
     /// The level of this node.
     pub(crate) own: SensitivityLevel,
     pub(crate) flags: ValueFlags,
-    /// The new value, if the inquiry is an update.
-    pub(crate) update: Option<&'a str>,
 }
 
 /// The first component of `path` and the rest, or `None` if no component is left.
@@ -58,7 +65,7 @@ pub(crate) fn split_path(path: &str) -> Option<(&str, &str)> {
 #[derive(Debug)]
 pub struct Request<'a> {
     pub(crate) scope: Scope<'a>,
-    pub(crate) out: &'a mut Outcome,
+    pub(crate) place: Place<'a>,
 }
 
 impl<'a> Request<'a> {
@@ -66,17 +73,14 @@ impl<'a> Request<'a> {
     ///
     /// An update that is meant for this very node fails with [`Error::Immutable`].
     pub fn respond(self) -> Response<'a> {
-        let Self { scope, out } = self;
-        let children = if !scope.path.is_empty() {
-            out.open_directory()
-        } else if scope.update.is_some() {
-            *out = Outcome::Failed(Error::Immutable);
-            None
-        } else if scope.levels == Some(0) {
-            *out = Outcome::Unevaluated;
+        let Self { scope, place } = self;
+        let is_shut =
+            scope.path.is_empty() && (scope.inquiry.update.is_some() || scope.levels == 0);
+        let children = if is_shut {
+            place.put(scope.own, shut(&scope));
             None
         } else {
-            out.open_directory()
+            Some(place.open(scope.own))
         };
         Response::new(scope, children)
     }
@@ -85,19 +89,53 @@ impl<'a> Request<'a> {
     ///
     /// The inquirer gets [`Error::NotADirectory`] if the path goes on below this node, and [`Error::Immutable`] if
     /// this is an update.
+    #[inline(always)]
     pub fn value(self, value: impl Into<ValueKind>) {
-        self.leaf(value.into().into());
+        // What need not be dropped is made where it is to be; see `Record`.
+        match value.into() {
+            ValueKind::Unsigned(v) => self.scalar(|| ValueKind::Unsigned(v)),
+            ValueKind::Signed(v) => self.scalar(|| ValueKind::Signed(v)),
+            ValueKind::Bool(v) => self.scalar(|| ValueKind::Bool(v)),
+            kind => {
+                let flags = self.scope.flags;
+                self.answer(kind.with_flags(flags));
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn scalar(self, kind: impl FnOnce() -> ValueKind) {
+        if self.scope.path.is_empty() && self.scope.inquiry.update.is_none() {
+            let Self { scope, place } = self;
+            place.put_with(scope.own, || Node::Value(kind().with_flags(scope.flags)));
+        } else {
+            self.refuse();
+        }
     }
 
     /// As [`Self::value`], keeping the value's own format if it has one.
     pub(crate) fn leaf(self, value: Value) {
-        *self.out = if !self.scope.path.is_empty() {
-            Outcome::Failed(Error::NotADirectory)
-        } else if self.scope.update.is_some() {
-            Outcome::Failed(Error::Immutable)
+        let flags = self.scope.flags;
+        self.answer(formatted(value, flags));
+    }
+
+    fn answer(self, value: Value) {
+        if self.scope.path.is_empty() && self.scope.inquiry.update.is_none() {
+            self.place.put(self.scope.own, Node::Value(value));
         } else {
-            formatted(value, self.scope.flags)
+            self.refuse();
+        }
+    }
+
+    /// Answers as a leaf that is asked for more than a leaf has.
+    #[cold]
+    fn refuse(self) {
+        let error = if self.scope.path.is_empty() {
+            Error::Immutable
+        } else {
+            Error::NotADirectory
         };
+        self.place.put(self.scope.own, Node::Failed(error));
     }
 
     /// Takes the new value, if this is an update of this very node.
@@ -106,11 +144,11 @@ impl<'a> Request<'a> {
     ///
     /// Gives the request back if the inquirer only looks, or if the path goes on below this node.
     pub fn update(self) -> Result<UpdateRequest<'a>, Self> {
-        match self.scope.update {
+        match self.scope.inquiry.update {
             Some(new_value) if self.scope.path.is_empty() => Ok(UpdateRequest {
                 new_value,
-                flags: self.scope.flags,
-                out: self.out,
+                scope: self.scope,
+                place: self.place,
             }),
             _ => Err(self),
         }
@@ -121,12 +159,12 @@ impl<'a> Request<'a> {
 
     /// Whether the inquiry is an update, of this node or of one below it.
     pub fn is_update(&self) -> bool {
-        self.scope.update.is_some()
+        self.scope.inquiry.update.is_some()
     }
 
     /// The ceiling of the inquiry: the most sensitive level that it shows.
     pub fn sensitivity(&self) -> SensitivityLevel {
-        self.scope.ceiling
+        self.scope.inquiry.ceiling
     }
 
     /// Writes the integers of this node, and of those below it that do not choose for themselves, as decimal.
@@ -159,14 +197,24 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What the inquirer gets of a directory that does not open.
+#[cold]
+fn shut(scope: &Scope<'_>) -> Node {
+    if scope.inquiry.update.is_some() {
+        Node::Failed(Error::Immutable)
+    } else {
+        Node::Unevaluated
+    }
+}
+
 /// The request to take a new value.
 ///
 /// One that is dropped counts as [ignored](Request::ignore).
 #[derive(Debug)]
 pub struct UpdateRequest<'a> {
     new_value: &'a str,
-    flags: ValueFlags,
-    out: &'a mut Outcome,
+    scope: Scope<'a>,
+    place: Place<'a>,
 }
 
 impl UpdateRequest<'_> {
@@ -177,22 +225,24 @@ impl UpdateRequest<'_> {
 
     /// The update is done; `value` is the node's value now.
     pub fn succeed(self, value: impl Into<ValueKind>) {
-        *self.out = formatted(value.into().into(), self.flags);
+        let value = value.into().with_flags(self.scope.flags);
+        self.place.put(self.scope.own, Node::Value(value));
     }
 
     /// The update is refused, for the reason given.
     pub fn fail<E: Into<Box<dyn core::error::Error + Send + Sync>>>(self, reason: E) {
-        *self.out = Outcome::Failed(update_error(reason));
+        self.place
+            .put(self.scope.own, Node::Failed(update_error(reason)));
     }
 }
 
-pub(crate) fn formatted(value: Value, flags: ValueFlags) -> Outcome {
-    let flags = if value.flags == ValueFlags::default() {
-        flags
+/// The value as it is written where `flags` hold, unless it has chosen for itself.
+fn formatted(value: Value, flags: ValueFlags) -> Value {
+    if value.flags == ValueFlags::default() {
+        value.kind.with_flags(flags)
     } else {
-        value.flags
-    };
-    Outcome::Value(value.kind.with_flags(flags))
+        value
+    }
 }
 
 /// The error with all its sources in one line.

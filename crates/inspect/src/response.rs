@@ -8,20 +8,18 @@ use crate::AsHex;
 use crate::Error;
 use crate::Inspect;
 use crate::InspectMut;
+use crate::Node;
 use crate::Request;
 use crate::SensitivityLevel;
 use crate::ValueKind;
-use crate::outcome::Child;
-use crate::outcome::Outcome;
+use crate::record::Name;
+use crate::record::Place;
+use crate::record::Record;
 use crate::request::Scope;
-use crate::request::formatted;
 use crate::request::split_path;
 use crate::request::update_error;
-use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::string::ToString;
-use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::fmt::Display;
 
@@ -37,13 +35,18 @@ pub struct Response<'a> {
     /// The child that the path names, and what is left of the path below it.
     wanted: Option<(&'a str, &'a str)>,
     /// Where the children go; `None` if none is asked for.
-    children: Option<&'a mut Vec<Child>>,
+    children: Option<&'a mut Record>,
 }
 
 impl<'a> Response<'a> {
-    pub(crate) fn new(scope: Scope<'a>, children: Option<&'a mut Vec<Child>>) -> Self {
+    pub(crate) fn new(scope: Scope<'a>, children: Option<&'a mut Record>) -> Self {
         Self {
-            wanted: split_path(scope.path),
+            // Most directories are opened as a whole.
+            wanted: if scope.path.is_empty() {
+                None
+            } else {
+                split_path(scope.path)
+            },
             scope,
             children,
         }
@@ -52,6 +55,21 @@ impl<'a> Response<'a> {
     /// The level of the directory itself.
     pub fn parent_sensitivity(&self) -> SensitivityLevel {
         self.scope.own
+    }
+
+    /// False if a child `name` would surely be passed over. Nobody has to ask; it spares an object of many children the
+    /// preparation of those that the path does not lead to.
+    #[inline]
+    pub fn may_ask_for(&self, name: &str) -> bool {
+        self.children.is_some() && self.may_want(name)
+    }
+
+    #[inline]
+    fn may_want(&self, name: &str) -> bool {
+        self.wanted.is_none_or(|(wanted, _)| {
+            // A name with slashes may be spelt in more ways than one.
+            begins_with(name, wanted) || name.is_empty() || name.starts_with('/')
+        })
     }
 
     /// Adds a child.
@@ -200,15 +218,16 @@ impl<'a> Response<'a> {
         E: Into<Box<dyn core::error::Error + Send + Sync>>,
     {
         self.sensitivity_child(name, level, |req| {
-            let Request { scope, out } = req;
-            *out = if !scope.path.is_empty() {
-                Outcome::Failed(Error::NotADirectory)
+            let Request { scope, place } = req;
+            let node = if !scope.path.is_empty() {
+                Node::Failed(Error::NotADirectory)
             } else {
-                match f(scope.update) {
-                    Ok(value) => formatted(value.into().into(), scope.flags),
-                    Err(reason) => Outcome::Failed(update_error(reason)),
+                match f(scope.inquiry.update) {
+                    Ok(value) => Node::Value(value.into().with_flags(scope.flags)),
+                    Err(reason) => Node::Failed(update_error(reason)),
                 }
             };
+            place.put(scope.own, node);
         })
     }
 
@@ -280,79 +299,160 @@ impl<'a> Response<'a> {
     }
 
     /// Adds a child at `level` that `f` answers for; `f` is called only if the child is asked for.
+    #[inline]
     pub fn sensitivity_child(
         &mut self,
         name: &str,
         level: SensitivityLevel,
         f: impl FnOnce(Request<'_>),
     ) -> &mut Self {
-        let mut f = Some(f);
-        self.place(name, level, &mut |req| {
-            if let Some(f) = f.take() {
-                f(req);
+        if self.may_want(name) {
+            if is_plain(name) {
+                self.plain_child(Name::Passing(name), level, f);
+            } else {
+                let mut f = Some(f);
+                self.nested_child(name, level, &mut |req| {
+                    if let Some(f) = f.take() {
+                        f(req);
+                    }
+                });
             }
-        });
+        }
         self
     }
 
-    /// Puts what `answer` says under `name`, if that is asked for.
-    fn place(&mut self, name: &str, level: SensitivityLevel, answer: &mut dyn FnMut(Request<'_>)) {
-        let Some(children) = self.children.as_deref_mut() else {
-            return;
-        };
-        if level > self.scope.ceiling {
-            return;
-        }
+    /// As [`Self::sensitivity_child`], for a name that is part of the program, so that it need not be copied, and that has no
+    /// slash and is not empty, so that nobody need look. The derive macros use it; by hand, it is for directories of hundreds.
+    #[inline]
+    pub fn fixed_child(
+        &mut self,
+        name: &'static str,
+        level: SensitivityLevel,
+        f: impl FnOnce(Request<'_>),
+    ) -> &mut Self {
+        debug_assert!(is_plain(name), "'{name}' is not the name of one child");
+        self.plain_child(Name::Fixed(name), level, f);
+        self
+    }
+
+    /// Where a child stands, if it is asked for.
+    #[inline(always)]
+    fn child_scope(&self, name: &str, level: SensitivityLevel) -> Option<Scope<'a>> {
         let mut scope = Scope {
             own: level,
             ..self.scope
         };
-        // Of a directory's many children most are passed over: a plain name is compared as it is.
-        let plain = !name.is_empty() && !name.as_bytes().contains(&b'/');
-        let Some((first, rest)) = plain.then_some((name, "")).or_else(|| split_path(name)) else {
-            merge_into(children, scope, answer);
+        match self.wanted {
+            None => scope.levels = scope.levels.saturating_sub(1),
+            Some((wanted, below)) if wanted == name => scope.path = below,
+            Some(_) => return None,
+        }
+        (level <= scope.inquiry.ceiling).then_some(scope)
+    }
+
+    // Inlined, since an inquiry for a whole directory does nothing else for each of its children.
+    #[inline(always)]
+    fn plain_child(
+        &mut self,
+        name: Name<'_>,
+        level: SensitivityLevel,
+        f: impl FnOnce(Request<'_>),
+    ) {
+        let Some(scope) = self.child_scope(name.as_str(), level) else {
             return;
         };
-        match self.wanted {
-            Some((wanted, below)) if wanted == first => scope.path = below,
-            Some(_) => return,
-            None => scope.levels = scope.levels.map(|levels| levels.saturating_sub(1)),
-        }
-        let mut outcome = Outcome::Ignored;
-        let req = Request {
-            scope,
-            out: &mut outcome,
+        let Some(record) = &mut self.children else {
+            return;
         };
-        if rest.is_empty() {
-            answer(req);
-        } else {
-            req.respond().place(rest, level, answer);
-        }
-        children.push(Child {
-            name: first.to_owned(),
-            level,
-            outcome,
-        });
+        let at = record.len();
+        let place = Place {
+            record,
+            name: Some(name),
+        };
+        f(Request { scope, place });
+        record.close(at);
     }
+
+    /// As [`Self::plain_child`], where the name has slashes or is empty.
+    #[cold]
+    fn nested_child(
+        &mut self,
+        name: &str,
+        level: SensitivityLevel,
+        f: &mut dyn FnMut(Request<'_>),
+    ) {
+        match split_path(name) {
+            Some((first, "")) => self.plain_child(Name::Passing(first), level, f),
+            Some((first, rest)) => self.plain_child(Name::Passing(first), level, |req| {
+                req.respond().nested_child(rest, level, f);
+            }),
+            None => self.merge_child(level, f),
+        }
+    }
+
+    /// The children of what `f` answers stand here.
+    fn merge_child(&mut self, level: SensitivityLevel, f: &mut dyn FnMut(Request<'_>)) {
+        let Some(record) = &mut self.children else {
+            return;
+        };
+        let scope = Scope {
+            own: level,
+            ..self.scope
+        };
+        if level <= scope.inquiry.ceiling {
+            let place = Place { record, name: None };
+            f(Request { scope, place });
+        }
+    }
+}
+
+/// As `str::starts_with`, faster for names of the same kind: they differ at their end.
+#[inline]
+fn begins_with(name: &str, wanted: &str) -> bool {
+    let (name, wanted) = (name.as_bytes(), wanted.as_bytes());
+    let last = wanted.len().wrapping_sub(1);
+    name.get(last) == wanted.get(last) && name.starts_with(wanted)
 }
 
 fn merged(mut value: impl InspectMut) -> impl FnOnce(Request<'_>) {
     move |req| value.inspect_mut(req)
 }
 
-fn merge_into(children: &mut Vec<Child>, scope: Scope<'_>, answer: &mut dyn FnMut(Request<'_>)) {
-    let mut outcome = Outcome::Ignored;
-    answer(Request {
-        scope,
-        out: &mut outcome,
-    });
-    match outcome {
-        Outcome::Directory(more) => children.extend(more),
-        Outcome::Ignored | Outcome::Unevaluated => {}
-        outcome => children.push(Child {
-            name: String::new(),
-            level: scope.own,
-            outcome,
-        }),
+/// Whether a name is that of one child: it is not empty and has no slash.
+fn is_plain(name: &str) -> bool {
+    /// Eight bytes at a time: is there a slash?
+    fn has_slash(bytes: &[u8; 8]) -> bool {
+        const ONES: u64 = u64::MAX / 0xff;
+        // A byte that equals the slash is zero now, and only a zero byte borrows into its top bit first.
+        let zero = u64::from_ne_bytes(*bytes) ^ (ONES * b'/' as u64);
+        zero.wrapping_sub(ONES) & !zero & (ONES << 7) != 0
+    }
+    let bytes = name.as_bytes();
+    match bytes.last_chunk() {
+        Some(last) => !has_slash(last) && !bytes.as_chunks().0.iter().any(has_slash),
+        None => !bytes.is_empty() && !bytes.contains(&b'/'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+    use alloc::string::String;
+
+    #[test]
+    fn a_plain_name_has_no_slash_anywhere() {
+        assert!(!is_plain(""));
+        for len in 1..40 {
+            // The bytes beside a slash in value, and one that differs in the top bit.
+            for filler in ["a", ".", "0", "\u{7f}"] {
+                let name = filler.repeat(len);
+                assert!(is_plain(&name), "{name}");
+                for at in 0..len {
+                    let slashed: String = [&name[..at], "/", &name[at + 1..]].concat();
+                    assert!(!is_plain(&slashed), "{slashed}");
+                }
+            }
+        }
+        assert!(is_plain("\u{ef}\u{2f00}\u{af}\u{af}\u{af}"));
     }
 }

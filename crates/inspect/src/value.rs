@@ -48,6 +48,9 @@ enum Format {
     Hex,
     Binary,
     Counter,
+    /// The number is no value, but that of an answer that is to come.
+    #[cfg(feature = "defer")]
+    Awaited,
 }
 
 impl ValueFlags {
@@ -59,6 +62,10 @@ impl ValueFlags {
     pub const BINARY: Self = Self(Format::Binary);
     /// Decimal, of a number that only grows: the difference of two snapshots is a rate.
     pub const COUNTER: Self = Self(Format::Counter);
+
+    /// Of a number that stands for an answer that is to come; none leaves this crate.
+    #[cfg(feature = "defer")]
+    pub(crate) const AWAITED: Self = Self(Format::Awaited);
 
     /// Whether the number is written as hexadecimal.
     pub const fn hex(self) -> bool {
@@ -98,13 +105,13 @@ impl fmt::Display for Value {
                 match self.flags.0 {
                     Format::Hex => write!(f, "{sign}{magnitude:#x}"),
                     Format::Binary => write!(f, "{sign}{magnitude:#b}"),
-                    Format::Decimal | Format::Counter => write!(f, "{v}"),
+                    _ => write!(f, "{v}"),
                 }
             }
             ValueKind::Unsigned(v) => match self.flags.0 {
                 Format::Hex => write!(f, "{v:#x}"),
                 Format::Binary => write!(f, "{v:#b}"),
-                Format::Decimal | Format::Counter => write!(f, "{v}"),
+                _ => write!(f, "{v}"),
             },
             ValueKind::Float(v) => write!(f, "{v}"),
             ValueKind::Double(v) => write!(f, "{v}"),

@@ -2,6 +2,7 @@
 
 use crate::Receiver;
 use crate::attributes::FieldAttributes;
+use crate::fields;
 use crate::fields::Shown;
 use proc_macro2::TokenTree;
 use syn::Attribute;
@@ -43,6 +44,7 @@ pub(crate) fn fields(data: &DataStruct, receiver: Receiver) -> syn::Result<Vec<S
         }
         shown.push(Shown::bits(name, &field.ty, attributes));
     }
+    fields::sort_by_name(&mut shown);
     Ok(shown)
 }
 

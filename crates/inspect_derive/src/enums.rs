@@ -124,8 +124,9 @@ pub(crate) fn body(
                 let pattern = variant.pattern();
                 let name = &variant.name;
                 let answer = variant.answer();
+                let add = fields::adding_method(name);
                 quote!(#pattern => {
-                    __resp.sensitivity_child(#name, __level, |__req| #answer);
+                    __resp.#add(#name, __level, |__req| #answer);
                 })
             });
             quote! {

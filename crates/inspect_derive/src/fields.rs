@@ -76,7 +76,13 @@ pub(crate) fn shown(
             attributes,
         });
     }
+    sort_by_name(&mut shown);
     Ok(shown)
+}
+
+/// Puts fields in the order in which they are shown, so that the running program finds nothing to sort.
+pub(crate) fn sort_by_name(fields: &mut [Shown]) {
+    fields.sort_by(|a, b| a.shown_name().cmp(b.shown_name()));
 }
 
 /// The place of `ty`. Names still resolve as in the rest of the code that the macro writes.
@@ -100,6 +106,17 @@ pub(crate) fn pattern(fields: &[Shown]) -> TokenStream {
     let bindings = fields.iter().filter_map(|field| field.binding.as_ref());
     let bindings = bindings.map(|(member, variable)| quote!(#member: #variable,));
     quote!({ #(#bindings)* .. })
+}
+
+/// The method of `Response` that adds a child of this name.
+pub(crate) fn adding_method(name: &str) -> Ident {
+    let is_plain = !name.is_empty() && !name.contains('/');
+    let method = if is_plain {
+        "fixed_child"
+    } else {
+        "sensitivity_child"
+    };
+    Ident::new(method, Span::call_site())
 }
 
 /// The one field of something transparent.
@@ -131,13 +148,18 @@ impl Shown {
         }
     }
 
+    /// The name it is shown by; empty if its children stand in its place.
+    fn shown_name(&self) -> &str {
+        match &self.attributes.naming {
+            Some((_, Naming::Rename(name))) => name,
+            Some((_, Naming::Flatten)) => "",
+            None => &self.name,
+        }
+    }
+
     /// A statement that adds the field to `__resp`.
     pub(crate) fn child(&self) -> TokenStream {
-        match &self.attributes.naming {
-            Some((_, Naming::Rename(name))) => self.child_named(name),
-            Some((_, Naming::Flatten)) => self.child_named(""),
-            None => self.child_named(&self.name),
-        }
+        self.child_named(self.shown_name())
     }
 
     /// A statement that adds the field to `__resp` under `name`; the empty name merges it.
@@ -148,8 +170,9 @@ impl Shown {
             Some((_, Level::Safe)) => quote!(Safe),
             Some((_, Level::Sensitive)) => quote!(Sensitive),
         };
+        let add = adding_method(name);
         quote! {
-            __resp.sensitivity_child(#name, ::inspect::SensitivityLevel::#level, |__req| #answer);
+            __resp.#add(#name, ::inspect::SensitivityLevel::#level, |__req| #answer);
         }
     }
 

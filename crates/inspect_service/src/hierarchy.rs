@@ -341,10 +341,13 @@ impl Tally {
                 ..
             }) = entry.node
             {
-                self.0.entry(entry.name).or_default().push(Sample {
-                    labels: vec![(label, owner.to_owned())],
-                    value,
-                });
+                self.0
+                    .entry(entry.name.into_owned())
+                    .or_default()
+                    .push(Sample {
+                        labels: vec![(label, owner.to_owned())],
+                        value,
+                    });
             }
         }
     }

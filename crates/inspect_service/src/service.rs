@@ -109,7 +109,7 @@ impl Service {
                 Node::Dir(entries) => entries
                     .into_iter()
                     .take(NAMES_MAX)
-                    .map(|entry| entry.name)
+                    .map(|entry| entry.name.into_owned())
                     .collect(),
                 _ => Vec::new(),
             };

@@ -45,7 +45,7 @@ impl Walk<'_> {
             for entry in entries.iter_mut() {
                 if entry.node == Node::Unevaluated {
                     let path = match path {
-                        "" => entry.name.clone(),
+                        "" => entry.name.to_string(),
                         path => format!("{path}/{}", entry.name),
                     };
                     entry.node = self.node(&path, depth)?;

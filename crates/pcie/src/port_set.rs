@@ -454,6 +454,9 @@ impl InspectMut for PortSet {
             let place = || format!("{:02x}.{}", devfn >> 3, devfn & 7);
             match &mut function.occupant {
                 Occupant::Port(port) => {
+                    if !resp.may_ask_for(&port.name) {
+                        continue;
+                    }
                     let name = port.name.clone();
                     resp.child(&name, |req| {
                         let mut resp = req.respond();

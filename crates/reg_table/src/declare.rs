@@ -56,10 +56,19 @@ macro_rules! register_block {
                                 $crate::field!($ty, $access, $field $([$high : $low])?)
                                     $(.with_meaning($crate::meaning!($meaning $($unit)?)))?
                             ),*),*],
+                            &$crate::private::fields_by_name([$($(
+                                $crate::field!($ty, $access, $field $([$high : $low])?)
+                                    $(.with_meaning($crate::meaning!($meaning $($unit)?)))?
+                            ),*),*]),
                             $where,
                         ),
                     )+
                 ];
+                const BY_NAME: &'static [u16] = {
+                    const REGISTERS: &[$crate::Register] = <$reg as $crate::BlockRegister>::REGISTERS;
+                    const ORDER: [u16; REGISTERS.len()] = $crate::private::registers_by_name(REGISTERS);
+                    &ORDER
+                };
                 fn index(self) -> usize {
                     self as usize
                 }

@@ -67,6 +67,8 @@ pub use table::WordMask;
 #[doc(hidden)]
 pub mod private {
     pub use crate::table::check;
+    pub use crate::table::fields_by_name;
+    pub use crate::table::registers_by_name;
     pub use crate::table::word_masks;
     pub use alloc::boxed::Box;
     pub use linkme;

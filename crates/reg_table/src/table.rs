@@ -172,7 +172,14 @@ pub struct Register {
     pub fields: &'static [Field],
     /// Where the specification defines it.
     pub section: &'static str,
+    /// The same fields in order of name, as inspection lists them.
+    pub(crate) fields_by_name: &'static [Field],
+    /// How many of those come before [`RAW`].
+    pub(crate) fields_before_raw: usize,
 }
+
+/// The name of a register's value as it stands among its fields in inspection.
+pub(crate) const RAW: &str = "raw";
 
 impl Register {
     #[doc(hidden)]
@@ -186,6 +193,7 @@ impl Register {
         bytes: usize,
         reset: u32,
         fields: &'static [Field],
+        fields_by_name: &'static [Field],
         section: &'static str,
     ) -> Self {
         Self {
@@ -195,6 +203,8 @@ impl Register {
             reset,
             fields,
             section,
+            fields_by_name,
+            fields_before_raw: before_raw(fields_by_name),
         }
     }
 
@@ -249,6 +259,8 @@ pub trait BlockRegister: Copy + Send + Sync + 'static {
     const ALL: &'static [Self];
     /// [`Block::registers`].
     const REGISTERS: &'static [Register];
+    /// Positions in [`Self::REGISTERS`], in order of the registers' names: the order in which people look for them.
+    const BY_NAME: &'static [u16];
     /// Position in [`Self::REGISTERS`].
     fn index(self) -> usize;
     /// The table's entry.
@@ -363,6 +375,81 @@ pub const fn word_masks<const N: usize>(registers: &[Register]) -> [WordMask; N]
         i += 1;
     }
     masks
+}
+
+/// Sorts fields by name, as inspection lists them.
+#[doc(hidden)]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const evaluation: out of bounds is a compile error"
+)]
+pub const fn fields_by_name<const N: usize>(mut fields: [Field; N]) -> [Field; N] {
+    let mut sorted = 1;
+    while sorted < N {
+        let mut at = sorted;
+        while at > 0 && precedes(fields[at].name, fields[at - 1].name) {
+            fields.swap(at, at - 1);
+            at -= 1;
+        }
+        sorted += 1;
+    }
+    fields
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const evaluation: out of bounds is a compile error"
+)]
+const fn before_raw(fields: &[Field]) -> usize {
+    let mut before = 0;
+    while before < fields.len() && precedes(fields[before].name, RAW) {
+        before += 1;
+    }
+    before
+}
+
+/// The positions of registers in the order of their names.
+#[doc(hidden)]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "const evaluation: out of bounds is a compile error; a block has at most 64 KiB"
+)]
+pub const fn registers_by_name<const N: usize>(registers: &[Register]) -> [u16; N] {
+    let mut order = [0; N];
+    let mut sorted = 0;
+    while sorted < N {
+        order[sorted] = sorted as u16;
+        let mut at = sorted;
+        while at > 0
+            && precedes(
+                registers[order[at] as usize].name,
+                registers[order[at - 1] as usize].name,
+            )
+        {
+            order.swap(at, at - 1);
+            at -= 1;
+        }
+        sorted += 1;
+    }
+    order
+}
+
+/// Whether `a` comes before `b` as text, and differs.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const evaluation: out of bounds is a compile error"
+)]
+const fn precedes(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut i = 0;
+    while i < a.len() && i < b.len() {
+        if a[i] != b[i] {
+            return a[i] < b[i];
+        }
+        i += 1;
+    }
+    a.len() < b.len()
 }
 
 /// Fails to compile unless the registers fill the block without gap or overlap, fields do not overlap and lie inside

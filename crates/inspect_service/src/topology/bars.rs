@@ -24,7 +24,7 @@ pub(super) fn read(node: Node, address: impl Fn(u8, bool) -> u64) -> Vec<Bar> {
             address: 0,
         };
         for field in fields {
-            match (field.name.as_str(), field.node) {
+            match (&*field.name, field.node) {
                 (
                     "kind",
                     Node::Value(Value {

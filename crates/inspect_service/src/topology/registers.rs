@@ -381,7 +381,7 @@ fn names_of_set_bits(register: &impl Inspect) -> Vec<String> {
             .filter(|entry| {
                 matches!(&entry.node, Node::Value(value) if value.kind == ValueKind::Bool(true))
             })
-            .map(|entry| entry.name)
+            .map(|entry| entry.name.into_owned())
             .collect(),
         _ => Vec::new(),
     }

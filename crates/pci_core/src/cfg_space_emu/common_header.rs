@@ -58,13 +58,9 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     chain: Chain,
     #[inspect(skip)]
     hardware_ids: HardwareIds,
-    #[inspect(
-        with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label().to_owned(), c)))"
-    )]
+    #[inspect(with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label(), c)))")]
     pub(super) capabilities: Vec<Box<dyn PciCapability>>,
-    #[inspect(
-        with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label().to_owned(), c)))"
-    )]
+    #[inspect(with = "|caps| inspect::iter_by_key(caps.iter().map(|c| (c.label(), c)))")]
     pub(super) extended_capabilities: Vec<Box<dyn PciExtendedCapability>>,
     #[inspect(with = "inspect_bars")]
     pub(super) bars: [Option<Bar>; N],

@@ -25,10 +25,10 @@ impl Inspect for PciExpressCapability {
 
 impl PciExpressCapability {
     fn inspect_link(&self, resp: &mut Response<'_>) {
-        resp.field("up", self.link_up())
+        resp.field("bandwidth_event", self.link_bandwidth_event())
             .field("negotiated", self.negotiated_link())
             .field("other_end", self.card())
-            .field("bandwidth_event", self.link_bandwidth_event());
+            .field("up", self.link_up());
     }
 
     fn inspect_pme(&self, resp: &mut Response<'_>) {
@@ -37,19 +37,19 @@ impl PciExpressCapability {
             .iter()
             .map(ToString::to_string)
             .collect();
-        resp.field("pending", pending.join(" "))
-            .counter("interrupts", self.machine.lock().pme_interrupts);
+        resp.counter("interrupts", self.machine.lock().pme_interrupts)
+            .field("pending", pending.join(" "));
     }
 
     fn inspect_slot(&self, resp: &mut Response<'_>) {
         let (status, has) = (self.slot_status(), self.slot_capabilities());
-        resp.field("number", has.physical_slot_number())
-            .field("card_present", self.card().is_some())
-            .field("presence_detected", status.presence_detect_state() != 0)
-            .field("powered", self.slot_powered())
-            .field("removal_permitted", self.removal_permitted())
+        resp.field("card_present", self.card().is_some())
+            .field("counters", self.counters())
             .field("event_pending", self.hot_plug_event())
-            .field("counters", self.counters());
+            .field("number", has.physical_slot_number())
+            .field("powered", self.slot_powered())
+            .field("presence_detected", status.presence_detect_state() != 0)
+            .field("removal_permitted", self.removal_permitted());
         if has.power_controller_present() {
             resp.field("power_fault", self.machine.lock().power_fault);
         }
