@@ -12,11 +12,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Names the archive instead of the machine's own package sources.
+/// Names archives, with spaces between them, instead of the machine's own package sources.
 const MIRROR_VARIABLE: &str = "ROOTPLEX_DEBIAN_MIRROR";
-
-/// What the machine's own archive lacks, such as a suite that it does not carry, comes from here.
-const FALLBACK: &str = "http://deb.debian.org/debian";
 
 /// The keys that sign the archive, and their package, which other distributions have as well.
 const KEYRING_PACKAGE: &str = "debian-archive-keyring";
@@ -329,14 +326,14 @@ impl Apt {
     }
 }
 
-/// The addresses of Debian's archive, in the order in which a file is asked for: the one that is named, or else that which the machine
-/// itself uses, and the one that everybody can reach.
+/// The addresses of Debian's archive, in the order in which a file is asked for: those that are named, or else those that the machine
+/// itself uses.
 fn mirrors() -> Result<Vec<String>> {
     if !process::is_installed("apt-get") {
         bail!("there is no apt-get to fetch kernels and QEMU with");
     }
-    if let Ok(mirror) = std::env::var(MIRROR_VARIABLE) {
-        return Ok(vec![mirror]);
+    if let Ok(named) = std::env::var(MIRROR_VARIABLE) {
+        return Ok(named.split_whitespace().map(str::to_string).collect());
     }
     let listed = process::capture(Command::new("apt-get").args([
         "indextargets",
@@ -344,10 +341,11 @@ fn mirrors() -> Result<Vec<String>> {
         "$(REPO_URI)",
         "Created-By: Packages",
     ]))?;
-    let own = debian_archive(&listed).map(|own| own.trim_end_matches('/').to_string());
-    let mut mirrors = Vec::from_iter(own);
-    if mirrors.iter().all(|own| own != FALLBACK) {
-        mirrors.push(FALLBACK.to_string());
+    let mirrors = debian_archives(&listed);
+    if mirrors.is_empty() {
+        bail!(
+            "the package sources name no Debian archive; {MIRROR_VARIABLE} is the address of one"
+        );
     }
     Ok(mirrors)
 }
@@ -388,12 +386,16 @@ fn failure(said: &str, mirrors: &[String]) -> String {
     )
 }
 
-/// By convention the last folder of its address is `debian`.
-fn debian_archive(addresses: &str) -> Option<&str> {
-    addresses
-        .lines()
-        .map(str::trim)
-        .find(|address| address.trim_end_matches('/').ends_with("/debian"))
+/// Debian's archives among addresses, each once: by convention the last folder of theirs is `debian`.
+fn debian_archives(addresses: &str) -> Vec<String> {
+    let mut archives = Vec::new();
+    for address in addresses.lines() {
+        let address = address.trim().trim_end_matches('/');
+        if address.ends_with("/debian") && !archives.iter().any(|known| known == address) {
+            archives.push(address.to_string());
+        }
+    }
+    archives
 }
 
 /// The first package that a package depends on.
@@ -455,19 +457,20 @@ mod tests {
                        https://mirror.example.org/debian-security/\n\
                        https://mirror.example.org/debian/\n\
                        https://other.example.org/debian/\n";
-        assert_eq!(
-            debian_archive(sources),
-            Some("https://mirror.example.org/debian/")
-        );
-        assert_eq!(debian_archive("https://mirror.example.org/ubuntu/\n"), None);
+        let archives = [
+            "https://mirror.example.org/debian",
+            "https://other.example.org/debian",
+        ];
+        assert_eq!(debian_archives(&sources.repeat(2)), archives);
+        assert!(debian_archives("https://mirror.example.org/ubuntu/\n").is_empty());
     }
 
     #[test]
     fn archives_are_asked_in_order() {
-        let mirrors = ["http://own.example.org/debian", FALLBACK].map(str::to_string);
+        let mirrors = ["own", "other"].map(|host| format!("http://{host}.example.org/debian"));
         assert_eq!(
             mirror_list(&mirrors),
-            "http://own.example.org/debian\tpriority:1\nhttp://deb.debian.org/debian\tpriority:2\n"
+            "http://own.example.org/debian\tpriority:1\nhttp://other.example.org/debian\tpriority:2\n"
         );
     }
 
