@@ -402,10 +402,12 @@ impl PcieDownstreamPort {
 
 /// A processor's accesses have 1, 2, 4 or 8 bytes, and are split before they get here where they are not naturally aligned.
 pub(crate) fn check_memory_access(offset: u64, len: usize) -> Result<(), IoError> {
-    match len {
-        1 | 2 | 4 | 8 if offset.is_multiple_of(len as u64) => Ok(()),
-        1 | 2 | 4 | 8 => Err(IoError::UnalignedAccess),
-        _ => Err(IoError::InvalidAccessSize),
+    if !matches!(len, 1 | 2 | 4 | 8) {
+        Err(IoError::InvalidAccessSize)
+    } else if offset & (len as u64 - 1) != 0 {
+        Err(IoError::UnalignedAccess)
+    } else {
+        Ok(())
     }
 }
 

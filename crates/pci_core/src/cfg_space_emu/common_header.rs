@@ -49,7 +49,7 @@ const BAR0: u16 = 0x10;
 #[derive(Inspect)]
 pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     #[inspect(skip)]
-    image: Image,
+    image: ConfigSpaceImage,
     /// First offset that does not exist: 0x1000, or 0x100 for a function that is not PCI Express.
     #[inspect(hex)]
     limit: u16,
@@ -90,12 +90,22 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     sends_messages: bool,
 }
 
-/// What a read needs, and nothing else: one cache line of a function, however many functions there are.
-struct Image {
+/// What a read of a function needs, and nothing else. A device of many functions keeps these side by side, so that a scan of
+/// them finds several in each cache line; they stay what they are for as long as the functions are.
+#[derive(Clone)]
+pub struct ConfigSpaceImage {
     /// The whole configuration space, registers and pointers as the guest reads them.
     page: Arc<Page>,
     /// First offset that is not read from the page alone: the limit, or 0 where a capability is reached by calls.
     end: u16,
+}
+
+impl ConfigSpaceImage {
+    /// Reads a dword, unless the emulator must be asked: for what a capability answers by calls, and for what does not exist.
+    #[inline]
+    pub fn read(&self, offset: u16) -> Option<u32> {
+        (offset < self.end && offset.is_multiple_of(4)).then(|| self.page.load(offset))
+    }
 }
 
 /// The common part of a Type 0 header.
@@ -162,7 +172,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             .any(|c| c.capability_id() == CapabilityId::PCI_EXPRESS);
         let limit = if is_pcie { EXT_CAP_END } else { EXT_CAP_START };
         let mut emulator = Self {
-            image: Image {
+            image: ConfigSpaceImage {
                 page,
                 end: if chain.foreign { 0 } else { limit },
             },
@@ -389,6 +399,11 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         &self.image.page
     }
 
+    /// What reads of it need.
+    pub fn image(&self) -> &ConfigSpaceImage {
+        &self.image
+    }
+
     /// Whether both header types have the register at `offset`.
     fn is_common(offset: u16) -> bool {
         matches!(offset, 0x00..0x0c | 0x34)
@@ -424,10 +439,10 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Reads any dword.
     #[inline]
     pub(super) fn read(&self, offset: u16) -> Result<u32, IoError> {
-        if offset >= self.image.end || !offset.is_multiple_of(4) {
-            return self.read_elsewhere(offset);
+        match self.image.read(offset) {
+            Some(value) => Ok(value),
+            None => self.read_elsewhere(offset),
         }
-        Ok(self.image.page.load(offset))
     }
 
     /// Reads a dword that may belong to a capability outside of the page, or not exist.

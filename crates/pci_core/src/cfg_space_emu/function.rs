@@ -1,5 +1,6 @@
 //! What the emulators of both header types offer alike: a function, whatever its header.
 
+use super::ConfigSpaceImage;
 use super::ConfigSpaceType0Emulator;
 use super::ConfigSpaceType1Emulator;
 use super::IntxInterrupt;
@@ -132,6 +133,11 @@ macro_rules! function {
             /// The page that holds the configuration space.
             pub fn page(&self) -> &Arc<Page> {
                 self.common.page()
+            }
+
+            /// What reads of the function need, for a device that keeps those of many functions side by side.
+            pub fn image(&self) -> &ConfigSpaceImage {
+                self.common.image()
             }
         }
     };

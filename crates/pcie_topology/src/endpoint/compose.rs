@@ -110,9 +110,11 @@ impl TestEndpoint {
         let functions = (0..=u8::MAX)
             .take(spec.functions.into())
             .map(function)
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let images = functions.iter().map(|f| f.cfg_space.image().clone());
         Ok(Self {
             name: spec.name.as_str().into(),
+            images: images.collect(),
             functions,
             fabric: Fabric::default(),
             retries: spec.retries,

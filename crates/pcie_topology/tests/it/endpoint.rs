@@ -2,7 +2,15 @@
 
 use crate::machine::Machine;
 use chipset_device::io::IoError;
+use chipset_device::io::IoResult;
+use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+use pci_bus::GenericPciBusDevice;
+use pci_bus::ManagedDevice;
+use pci_core::msi::MsiTarget;
 use pcie_topology::DOORBELL_OFFSET;
+use pcie_topology::EndpointSpec;
+use pcie_topology::TestEndpoint;
+use reg_table::Reset;
 
 const BAR: u64 = 0x40_0000_0000;
 
@@ -196,4 +204,47 @@ fn what_is_not_there_reads_all_ones_and_ignores_writes() {
         0x80,
         "a multi-function device"
     );
+}
+
+#[test]
+fn each_function_reads_what_was_written_to_it() {
+    let spec = EndpointSpec {
+        functions: 3,
+        ..EndpointSpec::new("ep0")
+    };
+    let msi_target = MsiTarget::disconnected();
+    let mut endpoint =
+        TestEndpoint::new(&spec, &msi_target, &mut ExternallyManagedMmioIntercepts).unwrap();
+    let interrupt_lines = |endpoint: &mut TestEndpoint| {
+        [0, 1, 2, 3].map(|function| {
+            let mut value = 0;
+            let result = endpoint.pci_cfg_read_with_routing(1, 1, function, 0x3c, &mut value);
+            result.unwrap().unwrap();
+            value
+        })
+    };
+    for function in 0..4 {
+        let line = 0x10 + u32::from(function);
+        let result = endpoint.pci_cfg_write_with_routing(1, 1, function, 0x3c, line);
+        result.unwrap().unwrap();
+    }
+    let written = [0x10, 0x11, 0x12, u32::MAX];
+    assert_eq!(interrupt_lines(&mut endpoint), written);
+    let state = endpoint.save().unwrap();
+    endpoint.reset(Reset::Cold);
+    assert_eq!(interrupt_lines(&mut endpoint), [0, 0, 0, u32::MAX]);
+    endpoint.restore(state).unwrap();
+    assert_eq!(interrupt_lines(&mut endpoint), written);
+
+    let mut value = 7;
+    let below = endpoint.pci_cfg_read_with_routing(1, 2, 0, 0, &mut value);
+    below.unwrap().unwrap();
+    assert_eq!(value, u32::MAX, "there is no bus below it");
+    for offset in [0x3e, 0x1000] {
+        let read = endpoint.pci_cfg_read_with_routing(1, 1, 2, offset, &mut value);
+        let Some(IoResult::Err(error)) = read else {
+            panic!("{read:?}");
+        };
+        assert_eq!(error, IoError::InvalidRegister, "{offset:#x}");
+    }
 }
