@@ -1,10 +1,13 @@
 //! What root complexes and switches are composed from, and what can be wrong with it.
 
+use crate::DOWNSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::PciePortSettings;
 use crate::PortBarDefinition;
 use crate::PortBars;
 use crate::PortError;
 use crate::PortOptions;
+use crate::ROOT_PORT_DEVICE_ID;
+use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::VENDOR_ID;
 use crate::port::PcieDownstreamPort;
 use crate::port::PortDefinition;
@@ -281,6 +284,15 @@ pub(crate) fn compose_ports(
         });
     }
     Ok(functions)
+}
+
+/// The identifiers of the ports that this crate composes: what their configuration space says, and an expansion ROM is to name.
+pub fn port_hardware_ids(port_type: DevicePortType) -> HardwareIds {
+    bridge_ids(match port_type {
+        DevicePortType::UpstreamSwitchPort => UPSTREAM_SWITCH_PORT_DEVICE_ID,
+        DevicePortType::DownstreamSwitchPort => DOWNSTREAM_SWITCH_PORT_DEVICE_ID,
+        _ => ROOT_PORT_DEVICE_ID,
+    })
 }
 
 /// The identifiers of a port.

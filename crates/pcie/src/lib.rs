@@ -23,6 +23,7 @@ pub mod test_helpers;
 
 pub use compose::ComposeError;
 pub use compose::PortConfig;
+pub use compose::port_hardware_ids;
 pub use port::CxlPortOptions;
 pub use port::PciePortSettings;
 pub use port::PortBarDefinition;

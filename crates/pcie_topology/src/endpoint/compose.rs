@@ -5,7 +5,6 @@ use super::function::ComponentRegisters;
 use super::function::EndpointFunction;
 use super::function::Msix;
 use super::rom;
-use crate::BarKind;
 use crate::CxlDeviceSpec;
 use crate::EndpointSpec;
 use crate::MediaType;
@@ -45,7 +44,6 @@ use pci_core::capabilities::msix::MsixLayoutError;
 use pci_core::capabilities::pci_express::LinkError;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::capabilities::power_management::PowerManagementCapability;
-use pci_core::cfg_space_emu;
 use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::cfg_space_emu::ConfigSpaceError;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
@@ -239,21 +237,9 @@ fn device_bars(spec: &EndpointSpec, number: u8, register: &mut Registration<'_>)
     }
     for (bar, index) in spec.bar.iter().zip(layout::bar_numbers(&spec.bar)) {
         let Some(index) = index else { continue };
-        let kind = match bar.kind {
-            BarKind::Memory32 => cfg_space_emu::BarKind::Memory32,
-            BarKind::Memory64 => cfg_space_emu::BarKind::Memory64,
-            BarKind::Prefetchable => cfg_space_emu::BarKind::Memory64Prefetchable,
-            BarKind::Memory32Prefetchable => cfg_space_emu::BarKind::Memory32Prefetchable,
-            BarKind::Io => cfg_space_emu::BarKind::Io,
-        };
         let (name, len) = (format!("{}.{number}-bar{index}", spec.name), bar.size.0);
-        let memory = match (bar.kind, u16::try_from(len)) {
-            (BarKind::Io, Ok(ports)) => {
-                BarMemoryKind::PortIo(register.pio.new_io_region(&name, ports))
-            }
-            _ => BarMemoryKind::Intercept(register.mmio.new_io_region(&name, len)),
-        };
-        bars = bars.with(index.into(), kind, len, memory);
+        let memory = register.bar(&name, bar.kind, len);
+        bars = bars.with(index.into(), bar.kind.into(), len, memory);
         // A region has one length: each size has its own.
         for size in bar.sizes().into_iter().filter(|size| *size != bar.size.0) {
             let name = format!("{}.{number}-bar{index}-{}", spec.name, Size(size));

@@ -206,6 +206,11 @@ impl BarKind {
     pub const fn is_64_bit(self) -> bool {
         matches!(self, Self::Memory64 | Self::Prefetchable)
     }
+
+    /// How many slots it takes.
+    pub(crate) const fn slots(self) -> u8 {
+        if self.is_64_bit() { 2 } else { 1 }
+    }
 }
 
 /// MSI-X (PCIe 6.2 section 7.7.2).
@@ -214,7 +219,7 @@ impl BarKind {
 pub struct MsixSpec {
     /// Vectors, 1 to 2048.
     pub vectors: u16,
-    /// The BAR that the table and the pending bits are in; 0 unless said. A port has no other.
+    /// The BAR that the table and the pending bits are in; 0 unless said. A port has them in no other.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bar: u8,
     /// Offset of the table in the BAR, a multiple of 8. Unless said, the first after what else is in the BAR: after an
