@@ -21,6 +21,7 @@ use crate::bar_mapping::BarMappings;
 use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
+use crate::capabilities::advanced_features::AdvancedFeaturesCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
 use crate::capabilities::power_management::PowerManagementCapability;
 use crate::spec::caps::COMMON_HEADER_END;
@@ -513,7 +514,10 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         capability.write_bytes(offset, value, enables);
         effects.function_reset = capability
             .as_pci_express()
-            .is_some_and(PciExpressCapability::take_function_level_reset);
+            .is_some_and(PciExpressCapability::take_function_level_reset)
+            || capability
+                .as_advanced_features()
+                .is_some_and(AdvancedFeaturesCapability::take_function_level_reset);
         let power = capability.as_power_management_mut();
         effects.pme = power
             .as_ref()

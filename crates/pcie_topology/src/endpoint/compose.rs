@@ -31,6 +31,7 @@ use pci_bus::Fabric;
 use pci_core::PciInterruptPin;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::PciExtendedCapability;
+use pci_core::capabilities::advanced_features::AdvancedFeaturesCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::extended::link_speed::link_speed_capabilities;
@@ -134,19 +135,10 @@ fn compose_function(
         ),
     };
     let has = &spec.capabilities;
-    let mut pcie = PciExpressCapability::new(port_type, None)
-        .with_function_level_reset()
-        .with_read_requests_of_512();
-    if has.error_reporting {
-        pcie = pcie.with_role_based_error_reporting();
-    }
-    if has.ltr && matches!(seat, Seat::BehindPort) {
-        pcie = pcie.with_ltr();
-    }
-    if let Some(link) = spec.link {
-        pcie = pcie.with_link(link_config(link))?;
-    }
-    let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie)];
+    let mut capabilities: Vec<Box<dyn PciCapability>> = vec![match spec.conventional {
+        true => Box::new(AdvancedFeaturesCapability::default()),
+        false => Box::new(pci_express(spec, port_type)?),
+    }];
     let mut msi = None;
     if let Some(spec) = &spec.msi {
         let capability = MsiCapability::new(
@@ -170,8 +162,12 @@ fn compose_function(
         });
     }
     if has.power_management {
-        // The state survives D3hot, and the function wakes the system from there.
-        let has = PowerManagementCapabilities::new().with_pme_support(PME_FROM_D0_AND_D3HOT);
+        // The state survives D3hot, and the function wakes the system from there, if it has messages to do that with.
+        let pme_support = match spec.conventional {
+            true => 0,
+            false => PME_FROM_D0_AND_D3HOT,
+        };
+        let has = PowerManagementCapabilities::new().with_pme_support(pme_support);
         capabilities.push(Box::new(PowerManagementCapability::new(has, true)));
     }
     let cxl = spec.cxl.as_ref().filter(|_| number == 0);
@@ -179,10 +175,13 @@ fn compose_function(
         .map(|cxl| component_registers(spec, cxl))
         .transpose()?
         .flatten();
-    let mut extended = extended_capabilities(spec, number)?;
-    extended.extend(modern_capabilities(spec, port_type, number));
-    if let Some(resizable) = resizable_bars(spec)? {
-        extended.push(Box::new(resizable));
+    let mut extended = Vec::new();
+    if !spec.conventional {
+        extended = extended_capabilities(spec, number)?;
+        extended.extend(modern_capabilities(spec, port_type, number));
+        if let Some(resizable) = resizable_bars(spec)? {
+            extended.push(Box::new(resizable));
+        }
     }
     let bars = device_bars(spec, number, register);
     let ids = hardware_ids(spec);
@@ -207,6 +206,26 @@ fn compose_function(
         rom,
         doorbell_rings: 0,
     })
+}
+
+fn pci_express(
+    spec: &EndpointSpec,
+    port_type: DevicePortType,
+) -> Result<PciExpressCapability, LinkError> {
+    let has = &spec.capabilities;
+    let mut pcie = PciExpressCapability::new(port_type, None)
+        .with_function_level_reset()
+        .with_read_requests_of_512();
+    if has.error_reporting {
+        pcie = pcie.with_role_based_error_reporting();
+    }
+    if has.ltr && port_type == DevicePortType::Endpoint {
+        pcie = pcie.with_ltr();
+    }
+    match spec.link {
+        Some(link) => pcie.with_link(link_config(link)),
+        None => Ok(pcie),
+    }
 }
 
 fn hardware_ids(spec: &EndpointSpec) -> HardwareIds {

@@ -28,6 +28,10 @@ pub struct EndpointSpec {
     /// Function number, 0 to 7, of an integrated endpoint; 0 unless said.
     #[serde(default, skip_serializing_if = "is_default")]
     pub function: u8,
+    /// A function of conventional PCI, integrated in the root complex: without PCI Express capability and extended configuration space, and
+    /// so without what lies there (of the capabilities, all but power management). Advanced Features gives it function-level reset.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub conventional: bool,
     /// Vendor ID; 0x1414 unless said.
     #[serde(default = "default_vendor_id")]
     pub vendor_id: u16,
@@ -113,6 +117,7 @@ impl EndpointSpec {
             kind: test_kind(),
             device: None,
             function: 0,
+            conventional: false,
             vendor_id: default_vendor_id(),
             device_id: default_device_id(),
             class: None,

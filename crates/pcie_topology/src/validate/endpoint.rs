@@ -55,6 +55,9 @@ impl Checker {
             }
             return;
         }
+        if endpoint.conventional {
+            self.conventional(place, endpoint, above);
+        }
         let bars = self.bars(place, &endpoint.bar, above);
         if let Some(rom) = endpoint.rom {
             self.bar_size(place, "rom", rom.0, ROM_MAX);
@@ -90,6 +93,7 @@ impl Checker {
             return;
         }
         for (field, said) in [
+            ("conventional", endpoint.conventional),
             ("functions", endpoint.functions != 1),
             ("bar", !endpoint.bar.is_empty()),
             ("msix", endpoint.msix.is_some()),
@@ -105,6 +109,29 @@ impl Checker {
                     "only for test endpoints; this is of kind {:?}",
                     endpoint.kind
                 );
+                self.problem(place, field, message);
+            }
+        }
+    }
+
+    /// What a function without PCI Express capability cannot have; that it has no link is said elsewhere.
+    fn conventional(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
+        if let Above::Port(_) = above {
+            let message = "a conventional function is integrated in a root complex; behind a port everything is PCI Express";
+            self.problem(place, "conventional", message);
+        }
+        let has = &endpoint.capabilities;
+        let resizable = endpoint.bar.iter().any(|bar| !bar.resizable.is_empty());
+        for (field, said) in [
+            ("serial_number", endpoint.serial_number.is_some()),
+            ("capabilities.ltr", has.ltr),
+            ("capabilities.l1_pm_substates", has.l1_pm_substates),
+            ("capabilities.ptm", has.ptm),
+            ("capabilities.virtual_channel", has.virtual_channel),
+            ("bar.resizable", resizable),
+        ] {
+            if said {
+                let message = "a conventional function has no extended configuration space for it";
                 self.problem(place, field, message);
             }
         }

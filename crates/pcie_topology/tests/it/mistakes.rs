@@ -238,6 +238,46 @@ fn ports() {
 }
 
 #[test]
+fn conventional_functions() {
+    check(
+        &with_endpoint("conventional = true"),
+        expect![
+            "root_complex[0].port[0].endpoint.conventional: a conventional function is integrated in a root complex; behind a port everything is PCI Express"
+        ],
+    );
+    check(
+        r#"
+        [[root_complex]]
+        name = "rc0"
+        ecam = 0xe000_0000
+        [[root_complex.endpoint]]
+        name = "a"
+        conventional = true
+        functions = 2
+        link = { speed = "8GT/s", width = 1 }
+        serial_number = "02-00-5e-ff-fe-00-00-01"
+        bar = [{ size = "1M", resizable = ["2M"] }]
+        capabilities = { ltr = true, l1_pm_substates = true, ptm = true, virtual_channel = true, dpc = true }
+        [[root_complex.endpoint]]
+        name = "b"
+        kind = "nvme"
+        conventional = true
+        "#,
+        expect![[r#"
+            root_complex[0].endpoint[0].capabilities.dpc: only root ports and downstream ports contain errors
+            root_complex[0].endpoint[0].functions: 2; an integrated endpoint is one function: describe the others by themselves
+            root_complex[0].endpoint[0].serial_number: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].capabilities.ltr: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].capabilities.l1_pm_substates: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].capabilities.ptm: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].capabilities.virtual_channel: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].bar.resizable: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].link: an integrated endpoint has no link
+            root_complex[0].endpoint[1].conventional: only for test endpoints; this is of kind "nvme""#]],
+    );
+}
+
+#[test]
 fn bars_of_ports() {
     check(
         &with_ports(
