@@ -57,11 +57,8 @@ pub struct PortSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intx: Option<PinSpec>,
     /// Its own BARs, or one of them as a table. A CXL port without one gets one for its component registers.
-    #[serde(
-        default,
-        skip_serializing_if = "is_default",
-        deserialize_with = "port_bar::one_or_several"
-    )]
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "port_bar::one_or_several")]
     pub bar: Vec<PortBarSpec>,
     /// Bytes of its expansion ROM, a power of two from 4 KiB to 16 MiB; none unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,11 +173,8 @@ pub struct SwitchSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub capabilities: CapabilitiesSpec,
     /// The BARs of its upstream port, or one of them as a table; with neither component registers nor MSI-X.
-    #[serde(
-        default,
-        skip_serializing_if = "is_default",
-        deserialize_with = "port_bar::one_or_several"
-    )]
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "port_bar::one_or_several")]
     pub bar: Vec<PortBarSpec>,
     /// Bytes of its upstream port's expansion ROM, a power of two from 4 KiB to 16 MiB; none unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
