@@ -122,7 +122,7 @@ fn every_bar_and_rom_of_a_port_is_placed_and_answers() {
             } else {
                 0x30
             };
-            let enabled = (rom.address.unwrap() as u32) | 1;
+            let enabled = u32::try_from(rom.address.unwrap()).unwrap() | 1;
             let bdf = function.bdf;
             let register =
                 0xe000_0000 + (u64::from(bdf.bus()) << 20) + (u64::from(bdf.devfn()) << 12);
