@@ -54,6 +54,9 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     /// First offset that does not exist: 0x1000, or 0x100 for a function that is not PCI Express.
     #[inspect(hex)]
     limit: u16,
+    /// Accesses beyond that are answered.
+    #[inspect(skip)]
+    answers_beyond: bool,
     pub(super) header: Header,
     #[inspect(skip)]
     chain: Chain,
@@ -168,6 +171,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                 end: if chain.foreign { 0 } else { limit },
             },
             limit,
+            answers_beyond: false,
             header,
             chain,
             hardware_ids,
@@ -240,6 +244,12 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     pub fn with_bus_master_gate(mut self) -> Self {
         self.gates_messages = true;
         self.gate_messages(self.sends_messages);
+        self
+    }
+
+    /// Answers accesses to registers beyond the configuration space.
+    pub fn with_answer_beyond(mut self) -> Self {
+        self.answers_beyond = true;
         self
     }
 
@@ -435,7 +445,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     #[cold]
     fn read_elsewhere(&self, offset: u16) -> Result<u32, IoError> {
         if offset >= self.limit || !offset.is_multiple_of(4) {
-            return Err(IoError::InvalidRegister);
+            return self.beyond(offset).map(|()| u32::MAX);
         }
         let stored = self.image.page.load(offset);
         let Some(place) = self.chain.find_foreign(offset) else {
@@ -452,6 +462,15 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         Ok(value.map_or(stored, |value| (value & !link) | (stored & link)))
     }
 
+    /// Whether an access to what does not exist is answered.
+    fn beyond(&self, offset: u16) -> Result<(), IoError> {
+        let is_register = offset < EXT_CAP_END && offset.is_multiple_of(4);
+        match self.answers_beyond && is_register {
+            true => Ok(()),
+            false => Err(IoError::InvalidRegister),
+        }
+    }
+
     /// Writes the enabled bytes of any dword, and lets the common part of the effects happen.
     pub(super) fn write(
         &mut self,
@@ -460,7 +479,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         enables: ByteEnables,
     ) -> Result<Effects, IoError> {
         if offset >= self.limit || !offset.is_multiple_of(4) {
-            return Err(IoError::InvalidRegister);
+            return self.beyond(offset).map(|()| Effects::default());
         }
         if offset < COMMON_HEADER_END {
             let before = self.command();

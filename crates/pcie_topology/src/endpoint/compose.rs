@@ -188,7 +188,8 @@ fn compose_function(
     let rom = spec.rom.map_or_else(Vec::new, |_| rom::image(&ids));
     let mut cfg_space = ConfigSpaceType0Emulator::try_new(ids, capabilities, extended, bars)?
         .with_multi_function_bit(multi_function)
-        .with_bus_master_gate();
+        .with_bus_master_gate()
+        .with_answer_beyond();
     let intx = spec.intx.map(|pin| {
         let pin = PciInterruptPin::from(pin);
         (

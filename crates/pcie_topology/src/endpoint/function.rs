@@ -15,8 +15,6 @@ use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::EXPANSION_ROM;
 use pci_core::cfg_space_emu::IntxInterrupt;
-use pci_core::spec::caps::EXT_CAP_END;
-use pci_core::spec::caps::EXT_CAP_START;
 use pci_core::spec::caps::power_management::PowerState;
 use reg_table::Reset;
 use std::sync::Arc;
@@ -115,26 +113,8 @@ impl EndpointFunction {
                 };
                 (IoResult::Ok, consequences)
             }
-            Err(_) if self.is_beyond(offset) => (IoResult::Ok, Consequences::default()),
             Err(error) => (IoResult::Err(error), Consequences::default()),
         }
-    }
-
-    /// Whether a register is in the extended configuration space that a conventional function does not have. A request for it is an
-    /// Unsupported Request (PCIe 6.2 section 2.3.1), as it is where a bridge to conventional PCI would have to forward it: reads give
-    /// all-ones (section 2.3.2), which tell software that there is none, and writes are dropped.
-    fn is_beyond(&self, offset: u16) -> bool {
-        !self.cfg_space.is_pcie_device() && (EXT_CAP_START..EXT_CAP_END).contains(&offset)
-    }
-
-    /// Answers a read of configuration space that was `refused`.
-    #[cold]
-    pub(super) fn read_beyond(&self, offset: u16, value: &mut u32, refused: IoResult) -> IoResult {
-        if !self.is_beyond(offset) {
-            return refused;
-        }
-        *value = u32::MAX;
-        IoResult::Ok
     }
 
     /// INTx falls silent when the guest turns to MSI or MSI-X.
