@@ -30,14 +30,14 @@ use std::fmt;
 /// "#)?;
 /// assert_eq!(topology.root_complex[0].port[1].bar[1].kind, BarKind::Io);
 ///
-/// let three = Topology::from_toml(r#"
+/// let problems = Topology::from_toml(r#"
 ///     [[root_complex]]
 ///     name = "rc0"
 ///     ecam = 0xe000_0000
 ///     port = [{ name = "rp0", bar = [{}, { kind = "32" }] }]
-/// "#)?;
+/// "#).unwrap_err();
 /// assert_eq!(
-///     three.validate().unwrap_err().to_string(),
+///     problems.to_string(),
 ///     "root_complex[0].port[0].bar[1]: there is no room for it: a port has 2 slots, and a 64-bit BAR takes 2"
 /// );
 /// # Ok::<(), pcie_topology::Problems>(())
