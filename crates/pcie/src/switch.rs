@@ -324,6 +324,7 @@ impl GenericPcieSwitch {
 
     fn reset_by(&mut self, kind: Reset) {
         self.upstream_port.cfg_space.reset_by(kind);
+        self.upstream_port.own.reset(kind);
         self.downstream_ports.reset(kind);
         self.refresh_routes();
         self.hand_down();

@@ -2,7 +2,7 @@
 
 mod compose;
 mod function;
-mod rom;
+pub(crate) mod rom;
 mod save_restore;
 
 use crate::EndpointSpec;

@@ -21,6 +21,7 @@ use crate::bar_mapping::BarMappings;
 use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
+use crate::capabilities::advanced_features::AdvancedFeaturesCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
 use crate::capabilities::power_management::PowerManagementCapability;
 use crate::spec::caps::COMMON_HEADER_END;
@@ -53,6 +54,9 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     /// First offset that does not exist: 0x1000, or 0x100 for a function that is not PCI Express.
     #[inspect(hex)]
     limit: u16,
+    /// Accesses beyond that are answered.
+    #[inspect(skip)]
+    answers_beyond: bool,
     pub(super) header: Header,
     #[inspect(skip)]
     chain: Chain,
@@ -177,6 +181,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                 end: if chain.foreign { 0 } else { limit },
             },
             limit,
+            answers_beyond: false,
             header,
             chain,
             hardware_ids,
@@ -249,6 +254,12 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     pub fn with_bus_master_gate(mut self) -> Self {
         self.gates_messages = true;
         self.gate_messages(self.sends_messages);
+        self
+    }
+
+    /// Answers accesses to registers beyond the configuration space.
+    pub fn with_answer_beyond(mut self) -> Self {
+        self.answers_beyond = true;
         self
     }
 
@@ -449,7 +460,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     #[cold]
     fn read_elsewhere(&self, offset: u16) -> Result<u32, IoError> {
         if offset >= self.limit || !offset.is_multiple_of(4) {
-            return Err(IoError::InvalidRegister);
+            return self.beyond(offset).map(|()| u32::MAX);
         }
         let stored = self.image.page.load(offset);
         let Some(place) = self.chain.find_foreign(offset) else {
@@ -466,6 +477,15 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         Ok(value.map_or(stored, |value| (value & !link) | (stored & link)))
     }
 
+    /// Whether an access to what does not exist is answered.
+    fn beyond(&self, offset: u16) -> Result<(), IoError> {
+        let is_register = offset < EXT_CAP_END && offset.is_multiple_of(4);
+        match self.answers_beyond && is_register {
+            true => Ok(()),
+            false => Err(IoError::InvalidRegister),
+        }
+    }
+
     /// Writes the enabled bytes of any dword, and lets the common part of the effects happen.
     pub(super) fn write(
         &mut self,
@@ -474,7 +494,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         enables: ByteEnables,
     ) -> Result<Effects, IoError> {
         if offset >= self.limit || !offset.is_multiple_of(4) {
-            return Err(IoError::InvalidRegister);
+            return self.beyond(offset).map(|()| Effects::default());
         }
         if offset < COMMON_HEADER_END {
             let before = self.command();
@@ -528,7 +548,10 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         capability.write_bytes(offset, value, enables);
         effects.function_reset = capability
             .as_pci_express()
-            .is_some_and(PciExpressCapability::take_function_level_reset);
+            .is_some_and(PciExpressCapability::take_function_level_reset)
+            || capability
+                .as_advanced_features()
+                .is_some_and(AdvancedFeaturesCapability::take_function_level_reset);
         let power = capability.as_power_management_mut();
         effects.pme = power
             .as_ref()

@@ -29,6 +29,15 @@ macro_rules! function {
                 self
             }
 
+            /// Lets a function without PCI Express capability answer for the extended configuration space that it does not have, where
+            /// [`Self::read_u32`] gives an error otherwise. A request for it is an Unsupported Request (PCIe 6.2 section 2.3.1), as it is
+            /// to a bridge that would have to forward it to conventional PCI: reads give all-ones (section 2.3.2), by which
+            /// software sees that there is none, and writes are dropped.
+            pub fn with_answer_beyond(mut self) -> Self {
+                self.common = self.common.with_answer_beyond();
+                self
+            }
+
             /// The power state that software chose; D0 without a Power Management capability.
             pub fn power_state(&self) -> PowerState {
                 self.common.power_state()
@@ -66,7 +75,7 @@ macro_rules! function {
             }
 
             /// Reads a dword. `InvalidRegister` where the offset is not a multiple of 4 or beyond the configuration space: 4096 bytes with
-            /// a PCI Express capability, 256 without.
+            /// a PCI Express capability, 256 without; but see [`Self::with_answer_beyond`].
             #[inline]
             pub fn read_u32(&self, offset: u16, value: &mut u32) -> IoResult {
                 match self.common.read(offset) {

@@ -75,6 +75,7 @@ impl PcieDownstreamPort {
         if let Some(registers) = &mut self.cxl_component_registers {
             registers.reset_by(kind);
         }
+        self.own.reset(kind);
         self.begin_link();
     }
 

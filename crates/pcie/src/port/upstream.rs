@@ -3,9 +3,11 @@
 use super::PcieDownstreamPort;
 use crate::claims::Claims;
 use chipset_device::io::IoResult;
+use pci_bus::AddressRanges;
 use pci_bus::IntxLines;
 use pci_bus::Upstream;
 use pci_core::PciInterruptPin;
+use pci_core::bar_mapping::BarMappings;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::IntxInterrupt;
 use std::sync::Arc;
@@ -67,13 +69,17 @@ impl PcieDownstreamPort {
         }
     }
 
-    /// The addresses that the port takes: those of its BAR, and those that come through to the device.
+    /// The addresses that the port takes: those of its BARs and its expansion ROM, and those that come through to the device.
     pub(crate) fn claims(&self) -> Claims {
-        let own = self.cfg_space.bar_mappings().iter();
-        let own = own.map(|bar| bar.base_address..=bar.base_address.saturating_add(bar.len - 1));
+        let with = |below: &AddressRanges, own: &BarMappings| {
+            let own = own.iter();
+            let own =
+                own.map(|bar| bar.base_address..=bar.base_address.saturating_add(bar.len - 1));
+            below.iter().cloned().chain(own).collect()
+        };
         Claims {
-            memory: self.below.memory.iter().cloned().chain(own).collect(),
-            io: self.below.io.clone(),
+            memory: with(&self.below.memory, self.cfg_space.bar_mappings()),
+            io: with(&self.below.io, self.cfg_space.io_bar_mappings()),
         }
     }
 
@@ -138,13 +144,19 @@ impl PcieDownstreamPort {
             || self.bar.as_ref().is_some_and(|bar| bar.msix_enabled())
     }
 
-    /// Reads from I/O ports that a device below claims.
+    /// Reads from I/O ports that a BAR of the port or a device below claims.
     pub(crate) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        if let Some((bar, offset)) = self.cfg_space.find_io_bar(port) {
+            return Some(self.own.read(bar, offset, data));
+        }
         self.link.as_mut()?.1.managed()?.io_read(port, data)
     }
 
-    /// Writes to I/O ports that a device below claims.
+    /// Writes to I/O ports that a BAR of the port or a device below claims.
     pub(crate) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        if let Some((bar, offset)) = self.cfg_space.find_io_bar(port) {
+            return Some(self.own.write(bar, offset, data));
+        }
         self.link.as_mut()?.1.managed()?.io_write(port, data)
     }
 }

@@ -117,18 +117,30 @@ impl ManagedDevice for SwitchDevice {
     }
 
     fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        if let Some(result) = self.0.upstream_port.mmio_read(address, data) {
+            return Some(result);
+        }
         self.0.downstream_ports.mmio_read(address, data)
     }
 
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        if let Some(result) = self.0.upstream_port.mmio_write(address, data) {
+            return Some(result);
+        }
         self.0.downstream_ports.mmio_write(address, data)
     }
 
     fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        if let Some(result) = self.0.upstream_port.io_read(port, data) {
+            return Some(result);
+        }
         self.0.downstream_ports.io_read(port, data)
     }
 
     fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        if let Some(result) = self.0.upstream_port.io_write(port, data) {
+            return Some(result);
+        }
         self.0.downstream_ports.io_write(port, data)
     }
 
