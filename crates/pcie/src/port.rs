@@ -202,7 +202,7 @@ impl PcieDownstreamPort {
             Some(None) | None => (None, None),
         };
         let mut pcie = pci_express(&name, port_type, hotplug_slot_number, &options)?;
-        let events = event_interrupt(&msi, msix.as_ref(), options.interrupt_pin.is_some());
+        let events = event_interrupt(&msi, msix.as_ref());
         pcie.set_hot_plug_interrupt(events.clone());
         pcie.set_link_interrupt(events.clone());
         pcie.set_pme_interrupt(events.clone());
@@ -245,7 +245,7 @@ impl PcieDownstreamPort {
         }
         let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
         let is_root = port_type == DevicePortType::RootPort;
-        Ok(Self {
+        let mut port = Self {
             station: Station::new(&name, msi_target, is_root),
             has_containment: options.dpc,
             name,
@@ -260,7 +260,9 @@ impl PcieDownstreamPort {
             below: Upstream::closed(),
             claims_changed: ClaimsChanged::default(),
             intx,
-        })
+        };
+        port.begin_messages();
+        Ok(port)
     }
 
     /// A handle on the bus numbers the guest gave to the port.
@@ -475,19 +477,20 @@ pub(crate) fn pci_express(
     Ok(pcie)
 }
 
-/// The messages of the port's own events: MSI-X while the guest has it enabled, else MSI. A port with an INTx pin that has neither
-/// enabled tells by the pin, and keeps no message for later.
-fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>, has_pin: bool) -> Interrupt {
+/// The messages of the port's own events: MSI-X while the guest has it enabled, else MSI. With neither, none becomes due; see
+/// [`PcieDownstreamPort::follow_messages`].
+fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>) -> Interrupt {
     let msi_vector = msi.interrupt().unwrap_or_default();
-    let msix = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)));
-    if msix.is_none() && !has_pin {
+    let Some((emulator, vector)) = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)))
+    else {
         return msi_vector;
-    }
-    let msi = msi.clone();
-    Interrupt::from_fn(move || match &msix {
-        Some((emulator, vector)) if emulator.enabled() => vector.deliver(),
-        Some(_) | None if has_pin && !msi.enabled() => {}
-        Some(_) | None => msi_vector.deliver(),
+    };
+    Interrupt::from_fn(move || {
+        if emulator.enabled() {
+            vector.deliver();
+        } else {
+            msi_vector.deliver();
+        }
     })
 }
 

@@ -94,6 +94,7 @@ impl PcieDownstreamPort {
         // Not reachable before the link is up.
         self.cut_off = Some((device_name.into(), device));
         let card = self.card();
+        self.follow_messages();
         if let Some(pcie) = self.pci_express() {
             pcie.insert_card(card);
         }
@@ -176,6 +177,7 @@ impl PcieDownstreamPort {
         &mut self,
         input: impl FnOnce(&PciExpressCapability) -> Result<(), SlotError>,
     ) -> anyhow::Result<()> {
+        self.follow_messages();
         let result = self.pci_express().map_or(Ok(()), input);
         self.follow();
         result.with_context(|| format!("port '{}'", self.name))

@@ -248,6 +248,21 @@ impl PciExpressCapability {
         self.assume_events(&mut machine);
     }
 
+    /// Says whether messages of the port are held back: the guest enabled neither MSI nor MSI-X, or Bus Master Enable is clear. What is
+    /// pending when they go out again interrupts then, once (PCIe 6.2 section 6.7.3.4).
+    pub fn set_messages_held(&self, held: bool) {
+        if self.machine.lock().messages_held != held {
+            self.act(Cause::Guest, |machine| machine.messages_held = held);
+        }
+    }
+
+    /// As [`Self::set_messages_held`], of a port whose registers were reset or restored: nothing interrupts.
+    pub fn assume_messages_held(&self, held: bool) {
+        let mut machine = self.machine.lock();
+        machine.messages_held = held;
+        self.assume_events(&mut machine);
+    }
+
     /// Whether a bandwidth change is pending that the guest enabled (PCIe 6.2 section 7.5.3.7); as [`Self::hot_plug_event`].
     pub fn link_bandwidth_event(&self) -> bool {
         let (status, control) = (self.link_status(), self.link_control());

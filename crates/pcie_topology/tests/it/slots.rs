@@ -1,0 +1,182 @@
+//! Slots of a hierarchy as pciehp meets them: what is pending interrupts whatever way the guest, or the operator, came to it.
+
+use crate::machine::Machine;
+use pcie_topology::EndpointSpec;
+use vmcore::save_restore::ProtobufSaveRestore;
+
+/// Buses: rp0 leads to 1 (ep0), rp1 to 2 (empty).
+const TOPOLOGY: &str = r#"
+    [[root_complex]]
+    name = "rc0"
+    ecam = 0xe000_0000
+    buses = { start = 0, end = 15 }
+
+    [[root_complex.port]]
+    name = "rp0"
+    intx = "A"
+    capabilities = { dpc = true }
+    endpoint = { name = "ep0" }
+
+    [root_complex.port.slot]
+    number = 1
+    attention_button = true
+    power_controller = true
+    power_indicator = true
+    attention_indicator = true
+    mrl_sensor = true
+    interlock = true
+
+    [[root_complex.port]]
+    name = "rp1"
+    slot = { number = 2, attention_button = true }
+"#;
+
+/// Both ports: one with an INTx pin, one without.
+const PORTS: [&str; 2] = ["rp0", "rp1"];
+
+// Registers of the PCI Express capability.
+const SLOT_CONTROL: u64 = 0x18;
+const SLOT_STATUS: u64 = 0x1a;
+const ROOT_STATUS: u64 = 0x20;
+/// Attention Button Pressed Enable and Hot-Plug Interrupt Enable; the indicators show what they do after a reset.
+const BUTTON_INTERRUPTS: u16 = 0x01e1;
+/// Attention Button Pressed Enable alone.
+const BUTTON_ENABLED: u16 = 0x01c1;
+/// Presence Detect Changed Enable.
+const PRESENCE_ENABLED: u16 = 0x01c8;
+const ALL_EVENTS: u16 = 0x011f;
+/// PME Status in Root Status.
+const PME: u32 = 1 << 16;
+/// PME_En in Power Management Control/Status, and D3hot.
+const ASLEEP: u16 = 0x0103;
+/// Interrupt Status, in the dword of Command and Status.
+const INTERRUPT_STATUS: u32 = 1 << 19;
+
+fn started() -> Machine {
+    let mut machine = Machine::from_toml(TOPOLOGY);
+    machine.number_buses();
+    machine
+}
+
+trait Driver {
+    fn pcie(&mut self, name: &str, offset: u64) -> u32;
+    fn set_pcie(&mut self, name: &str, offset: u64, value: u16);
+    fn set_power(&mut self, name: &str, value: u16);
+    fn set_msi(&mut self, name: &str, enabled: bool);
+    fn set_bus_master(&mut self, name: &str, enabled: bool);
+    fn press(&mut self, name: &str);
+    fn press_by_inspection(&mut self, name: &str);
+    fn messages(&mut self) -> usize;
+    fn migrated(self) -> Self;
+}
+
+impl Driver for Machine {
+    fn pcie(&mut self, name: &str, offset: u64) -> u32 {
+        let at = self.capability(name, 0, 0x10).unwrap();
+        self.config(name, 0, at + offset)
+    }
+
+    fn set_pcie(&mut self, name: &str, offset: u64, value: u16) {
+        let at = self.capability(name, 0, 0x10).unwrap();
+        self.set_config(name, 0, at + offset, &value.to_le_bytes());
+    }
+
+    fn set_power(&mut self, name: &str, value: u16) {
+        let at = self.capability(name, 0, 0x01).unwrap();
+        self.set_config(name, 0, at + 4, &value.to_le_bytes());
+    }
+
+    fn set_msi(&mut self, name: &str, enabled: bool) {
+        let msi = self.capability(name, 0, 0x05).unwrap();
+        self.set_config(name, 0, msi + 4, &0xfee0_0000u32.to_le_bytes());
+        self.set_config(name, 0, msi + 2, &[enabled.into(), 0]);
+    }
+
+    fn set_bus_master(&mut self, name: &str, enabled: bool) {
+        self.set_config(name, 0, 0x04, &[2 | u8::from(enabled) << 2, 0]);
+    }
+
+    fn press(&mut self, name: &str) {
+        self.hierarchy.press_attention_button(name).unwrap();
+    }
+
+    fn press_by_inspection(&mut self, name: &str) {
+        let path = self.function(name, 0).path;
+        let button = format!("{path}/cfg_space/capabilities/pci-express/slot/attention_button");
+        let mut update = inspect::update(&button, "press", &mut self.hierarchy);
+        update.result().unwrap();
+    }
+
+    /// Messages sent since the last look.
+    fn messages(&mut self) -> usize {
+        self.interrupts.take().len()
+    }
+
+    fn migrated(mut self) -> Self {
+        let state = ProtobufSaveRestore::save(&mut self.hierarchy.complexes[0].root).unwrap();
+        let mut machine = Self::from_toml(TOPOLOGY);
+        ProtobufSaveRestore::restore(&mut machine.hierarchy.complexes[0].root, state).unwrap();
+        machine
+    }
+}
+
+/// A kernel started by another finds what that left: an event, its enable, and MSI disabled.
+#[test]
+fn an_event_that_is_pending_when_msi_is_enabled_interrupts() {
+    for migrates in [false, true] {
+        for port in PORTS {
+            let mut machine = started();
+            machine.set_pcie(port, SLOT_CONTROL, BUTTON_INTERRUPTS);
+            machine.set_pcie(port, SLOT_STATUS, ALL_EVENTS);
+            machine.press(port);
+            assert_eq!(machine.messages(), 0);
+            if migrates {
+                machine = machine.migrated();
+            }
+            machine.set_msi(port, true);
+            assert_eq!(machine.messages(), 1, "{port}");
+            if migrates {
+                machine = machine.migrated();
+            }
+            machine.set_msi(port, true);
+            assert_eq!(machine.messages(), 0, "{port}: it was told");
+
+            machine.set_msi(port, false);
+            machine.set_pcie(port, SLOT_STATUS, ALL_EVENTS);
+            machine.press(port);
+            machine.set_pcie(port, SLOT_STATUS, ALL_EVENTS);
+            machine.set_msi(port, true);
+            assert_eq!(machine.messages(), 0, "{port}: nothing is pending any more");
+            machine.press(port);
+            assert_eq!(machine.messages(), 1, "{port}");
+        }
+    }
+}
+
+#[test]
+fn an_event_that_came_while_bus_master_enable_was_clear_interrupts_when_it_is_set() {
+    for port in PORTS {
+        let mut machine = started();
+        machine.set_msi(port, true);
+        machine.set_bus_master(port, false);
+        machine.set_pcie(port, SLOT_CONTROL, BUTTON_INTERRUPTS);
+        machine.set_pcie(port, SLOT_STATUS, ALL_EVENTS);
+        machine.press(port);
+        assert_eq!(machine.messages(), 0);
+        machine.set_bus_master(port, true);
+        assert_eq!(machine.messages(), 1, "{port}");
+    }
+}
+
+/// The same for errors and for containment.
+#[test]
+fn containment_that_is_pending_when_msi_is_enabled_interrupts() {
+    let mut machine = started();
+    let dpc = machine.extended_capabilities("rp0", 0);
+    let (_, dpc) = dpc.into_iter().find(|(id, _)| *id == 0x1d).unwrap();
+    // Triggered by ERR_FATAL, DPC Interrupt Enable, DPC Software Trigger.
+    machine.set_config("rp0", 0, dpc + 6, &[0x49, 0]);
+    assert_eq!(machine.messages(), 0);
+    machine.set_msi("rp0", true);
+    assert_eq!(machine.messages(), 1);
+}
