@@ -413,10 +413,17 @@ pub(crate) fn check_memory_access(offset: u64, len: usize) -> Result<(), IoError
 
 impl InspectMut for PcieDownstreamPort {
     fn inspect_mut(&mut self, req: inspect::Request<'_>) {
+        let is_update = req.is_update();
         let mut resp = req.respond();
         resp.merge(&*self);
         if let Some(device) = self.managed() {
             resp.child("device", |req| device.inspect_mut(req));
+        }
+        drop(resp);
+        // The attention button may have been pressed.
+        if is_update {
+            self.follow_messages();
+            self.follow();
         }
     }
 }

@@ -217,6 +217,9 @@ impl PcieDownstreamPort {
         let Some(pcie) = self.pci_express() else {
             return;
         };
+        if events.attention_button {
+            self.station.log(EventKind::AttentionButton, "");
+        }
         if events.power_changed {
             let on = pcie.slot_powered();
             let kind = if on {

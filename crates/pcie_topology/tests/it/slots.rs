@@ -180,3 +180,40 @@ fn containment_that_is_pending_when_msi_is_enabled_interrupts() {
     machine.set_msi("rp0", true);
     assert_eq!(machine.messages(), 1);
 }
+
+/// PCIe 6.2 section 6.7.3.4: Linux puts ports that nothing uses into D3hot, and waits there for the card.
+#[test]
+fn a_card_that_is_plugged_into_a_sleeping_slot_wakes_the_system() {
+    let mut machine = started();
+    machine.set_pcie("rp1", SLOT_CONTROL, PRESENCE_ENABLED);
+    machine.set_power("rp1", ASLEEP);
+    machine
+        .hierarchy
+        .plug("rp1", &EndpointSpec::new("card"))
+        .unwrap();
+    assert_eq!(machine.pcie("rp1", ROOT_STATUS) & PME, PME);
+}
+
+#[test]
+fn a_button_that_is_pressed_by_inspection_is_a_button_pressed() {
+    let mut machine = started();
+    machine.set_pcie("rp0", SLOT_CONTROL, BUTTON_INTERRUPTS);
+    machine.set_pcie("rp0", SLOT_STATUS, ALL_EVENTS);
+    machine.press_by_inspection("rp0");
+    assert_eq!(
+        machine.config("rp0", 0, 0x04) & INTERRUPT_STATUS,
+        INTERRUPT_STATUS
+    );
+
+    machine.set_pcie("rp1", SLOT_CONTROL, BUTTON_ENABLED);
+    machine.set_power("rp1", ASLEEP);
+    machine.press_by_inspection("rp1");
+    assert_eq!(machine.pcie("rp1", ROOT_STATUS) & PME, PME);
+
+    let events = machine.hierarchy.events().since(0);
+    let pressed = events
+        .iter()
+        .filter(|event| event.kind == pci_bus::events::EventKind::AttentionButton)
+        .map(|event| &*event.name);
+    assert_eq!(pressed.collect::<Vec<_>>(), PORTS);
+}

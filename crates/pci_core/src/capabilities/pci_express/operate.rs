@@ -68,6 +68,7 @@ impl PciExpressCapability {
         self.part("attention button", has)?;
         self.act(Cause::Hardware, |machine| {
             machine.counters.buttons += 1;
+            machine.events.attention_button = true;
             self.raise(SlotStatus::new().with_attention_button_pressed(true));
         });
         Ok(())
