@@ -258,15 +258,19 @@ impl PciExpressCapability {
             .card
             .filter(|_| machine.powered && !disabled)
             .filter(|_| !machine.held_in_reset && !machine.contained)?;
+        // An end that leads upstream shows what both ends agreed on; Target Link Speed limits the other end (PCIe 6.2 section 7.5.3.19).
+        let told = !self.is_downstream() && card != LinkRate::MAX;
+        let target = if told {
+            LinkSpeed::Speed64_0GtS
+        } else {
+            LinkSpeed(self.link_control_2().target_link_speed().into())
+        };
         let mut own = self.link_rate();
         // 64.0 GT/s is Flit Mode only (PCIe 6.2 section 4.2.3).
         if self.link_control().flit_mode_disable() {
             own.speed = own.speed.min(LinkSpeed::Speed32_0GtS);
         }
-        own.negotiate(
-            card,
-            LinkSpeed(self.link_control_2().target_link_speed().into()),
-        )
+        own.negotiate(card, target)
     }
 
     fn record_link(&self, machine: &mut Machine, link: Option<LinkRate>, cause: Cause) {
