@@ -280,8 +280,18 @@ impl GenericPcieSwitch {
             Ok(effects) => effects,
             Err(error) => return IoResult::Err(error),
         };
-        if !was_held && self.upstream_port.cfg_space.secondary_bus_reset() {
-            self.downstream_ports.reset(Reset::Hot);
+        match (was_held, self.upstream_port.cfg_space.secondary_bus_reset()) {
+            (false, true) => {
+                let kind = EventKind::Reset(Reset::Hot);
+                let events = self.fabric.events();
+                events.push(&self.name, None, kind, "secondary bus reset");
+                self.downstream_ports.reset(Reset::Hot);
+            }
+            (true, false) => {
+                self.downstream_ports.retransmit_pme();
+                self.fabric.announce_message();
+            }
+            _ => {}
         }
         if effects.bus_numbers || effects.bridge_control {
             self.refresh_routes();

@@ -198,9 +198,12 @@ impl ManagedDevice for SwitchDevice {
         let port = &mut self.0.upstream_port;
         let (secondary, _) = port.cfg_space.bus_numbers();
         let below = self.0.downstream_ports.take_messages(secondary);
+        // What is held in reset sends nothing; power management events are sent again when it is released.
+        let held = port.cfg_space.secondary_bus_reset();
         let mut leaving: Vec<_> = below
             .into_iter()
             .filter(|message| match message.kind {
+                _ if held => false,
                 // Both are asked: a message that stays is noted as received all the same.
                 MessageKind::Error(error) => {
                     port.cfg_space.receive_error_message(error)

@@ -1,10 +1,12 @@
 //! Slots of a hierarchy as pciehp meets them: what is pending interrupts whatever way the guest, or the operator, came to it.
 
 use crate::machine::Machine;
+use pci_bus::events::EventKind;
 use pcie_topology::EndpointSpec;
+use reg_table::Reset;
 use vmcore::save_restore::ProtobufSaveRestore;
 
-/// Buses: rp0 leads to 1 (ep0), rp1 to 2 (empty).
+/// Buses: rp0 leads to 1 (ep0), rp1 to 2 (empty), rp2 to 3 (sw0), 4 (inside), 5 (ep1).
 const TOPOLOGY: &str = r#"
     [[root_complex]]
     name = "rc0"
@@ -29,6 +31,12 @@ const TOPOLOGY: &str = r#"
     [[root_complex.port]]
     name = "rp1"
     slot = { number = 2, attention_button = true }
+
+    [[root_complex.port]]
+    name = "rp2"
+    [root_complex.port.switch]
+    name = "sw0"
+    port = [{ name = "dsp0", endpoint = { name = "ep1" } }]
 "#;
 
 /// Both ports: one with an INTx pin, one without.
@@ -49,6 +57,10 @@ const ALL_EVENTS: u16 = 0x011f;
 const PME: u32 = 1 << 16;
 /// PME_En in Power Management Control/Status, and D3hot.
 const ASLEEP: u16 = 0x0103;
+/// PME_En.
+const PME_ENABLED: u16 = 0x0100;
+const BRIDGE_CONTROL: u64 = 0x3e;
+const SECONDARY_BUS_RESET: u16 = 1 << 6;
 /// Interrupt Status, in the dword of Command and Status.
 const INTERRUPT_STATUS: u32 = 1 << 19;
 
@@ -118,6 +130,34 @@ impl Driver for Machine {
         ProtobufSaveRestore::restore(&mut machine.hierarchy.complexes[0].root, state).unwrap();
         machine
     }
+}
+
+/// PCIe 6.2 section 6.6.1: what is held in reset sends nothing, and what a reset does not clear is sent afterwards.
+#[test]
+fn nothing_comes_up_from_a_bus_that_a_switch_holds_in_reset() {
+    for sleeper in ["ep1", "dsp0"] {
+        let mut machine = started();
+        machine.set_power(sleeper, PME_ENABLED);
+        machine.set_config("sw0", 0, BRIDGE_CONTROL, &SECONDARY_BUS_RESET.to_le_bytes());
+        machine.hierarchy.wake(sleeper, 0).unwrap();
+        assert_eq!(machine.pcie("rp2", ROOT_STATUS) & PME, 0, "{sleeper}");
+        machine.set_config("sw0", 0, BRIDGE_CONTROL, &[0, 0]);
+        assert_eq!(machine.pcie("rp2", ROOT_STATUS) & PME, PME, "{sleeper}");
+    }
+}
+
+#[test]
+fn a_bus_reset_of_a_switch_is_in_the_log() {
+    let mut machine = started();
+    machine.set_config("sw0", 0, BRIDGE_CONTROL, &SECONDARY_BUS_RESET.to_le_bytes());
+    machine.set_config("sw0", 0, BRIDGE_CONTROL, &SECONDARY_BUS_RESET.to_le_bytes());
+    let events = machine.hierarchy.events().since(0);
+    let kinds = events.iter().filter(|event| *event.name == *"sw0");
+    assert_eq!(
+        kinds.map(|event| event.kind).collect::<Vec<_>>(),
+        [EventKind::Reset(Reset::Hot)],
+        "on the edge"
+    );
 }
 
 /// A kernel started by another finds what that left: an event, its enable, and MSI disabled.
@@ -213,7 +253,7 @@ fn a_button_that_is_pressed_by_inspection_is_a_button_pressed() {
     let events = machine.hierarchy.events().since(0);
     let pressed = events
         .iter()
-        .filter(|event| event.kind == pci_bus::events::EventKind::AttentionButton)
+        .filter(|event| event.kind == EventKind::AttentionButton)
         .map(|event| &*event.name);
     assert_eq!(pressed.collect::<Vec<_>>(), PORTS);
 }
