@@ -43,7 +43,7 @@ impl PciExpressCapability {
     ///
     /// [`SlotError::InterlockEngaged`]: the guest locked the card in.
     pub fn remove_card(&self) -> Result<(), SlotError> {
-        if self.slot_status().electromechanical_interlock_status() != 0 {
+        if self.interlock_engaged() {
             return Err(SlotError::InterlockEngaged {
                 number: self.slot_number(),
             });
@@ -200,7 +200,13 @@ impl PciExpressCapability {
         let has = &self.slot_capabilities;
         !(has.power_controller_present() && self.slot_powered())
             && self.power_indicator() == SlotIndicator::Off
-            && self.slot_status().electromechanical_interlock_status() == 0
+            && !self.interlock_engaged()
+    }
+
+    /// Whether the electromechanical interlock holds the card; never, without one.
+    pub fn interlock_engaged(&self) -> bool {
+        self.slot_capabilities.electromechanical_interlock_present()
+            && self.slot_status().electromechanical_interlock_status() != 0
     }
 
     /// Takes what happened since the last call. An owner asks after each configuration write and reset of the port, and after
