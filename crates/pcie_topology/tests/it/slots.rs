@@ -27,6 +27,7 @@ const TOPOLOGY: &str = r#"
     attention_indicator = true
     mrl_sensor = true
     interlock = true
+    in_band_presence_disable = true
 
     [[root_complex.port]]
     name = "rp1"
@@ -43,9 +44,13 @@ const TOPOLOGY: &str = r#"
 const PORTS: [&str; 2] = ["rp0", "rp1"];
 
 // Registers of the PCI Express capability.
+const SLOT_CAPABILITIES: u64 = 0x14;
 const SLOT_CONTROL: u64 = 0x18;
 const SLOT_STATUS: u64 = 0x1a;
 const ROOT_STATUS: u64 = 0x20;
+const SLOT_CAPABILITIES_2: u64 = 0x34;
+/// In-Band PD Disable in Slot Control.
+const IN_BAND_PD_DISABLE: u16 = 1 << 14;
 /// Attention Button Pressed Enable and Hot-Plug Interrupt Enable; the indicators show what they do after a reset.
 const BUTTON_INTERRUPTS: u16 = 0x01e1;
 /// Attention Button Pressed Enable alone.
@@ -130,6 +135,23 @@ impl Driver for Machine {
         ProtobufSaveRestore::restore(&mut machine.hierarchy.complexes[0].root, state).unwrap();
         machine
     }
+}
+
+/// PCIe 6.2 sections 7.5.3.9, 7.5.3.10 and 7.5.3.21: what a slot has, the guest can see and command.
+#[test]
+fn a_slot_has_what_the_description_gives_it() {
+    let mut machine = started();
+    // Button, power controller, MRL sensor, both indicators, hot-plug capable, interlock, number 1; commands are completed.
+    assert_eq!(machine.pcie("rp0", SLOT_CAPABILITIES), 0x000a_005f);
+    assert_eq!(machine.pcie("rp0", SLOT_CAPABILITIES_2), 1);
+    // Button, surprise, hot-plug capable, no command completed, number 2.
+    assert_eq!(machine.pcie("rp1", SLOT_CAPABILITIES), 0x0014_0041);
+    assert_eq!(machine.pcie("rp1", SLOT_CAPABILITIES_2), 0);
+    for port in PORTS {
+        machine.set_pcie(port, SLOT_CONTROL, IN_BAND_PD_DISABLE);
+    }
+    let kept = PORTS.map(|port| machine.pcie(port, SLOT_CONTROL) & u32::from(IN_BAND_PD_DISABLE));
+    assert_eq!(kept, [u32::from(IN_BAND_PD_DISABLE), 0]);
 }
 
 /// PCIe 6.2 section 6.6.1: what is held in reset sends nothing, and what a reset does not clear is sent afterwards.
