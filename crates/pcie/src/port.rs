@@ -419,7 +419,6 @@ impl InspectMut for PcieDownstreamPort {
         if let Some(device) = self.managed() {
             resp.child("device", |req| device.inspect_mut(req));
         }
-        drop(resp);
         // The attention button may have been pressed.
         if is_update {
             self.follow_messages();

@@ -149,7 +149,8 @@ impl PcieDownstreamPort {
 
     /// Whether a message of the port would be lost. What Bus Master Enable keeps back of MSI-X is pending there.
     fn holds_messages(&self) -> bool {
-        !self.msix_enabled() && !(self.msi_enabled() && self.cfg_space.messages_pass())
+        let msi = self.msi_enabled() && self.cfg_space.messages_pass();
+        !(msi || self.msix_enabled())
     }
 
     /// The guest may have turned to messages, or may let them out again: what is pending then interrupts.

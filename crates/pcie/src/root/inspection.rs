@@ -16,7 +16,6 @@ impl InspectMut for GenericPcieRootComplex {
             .field_mut("functions", &mut self.functions)
             .field("events_logged", self.fabric.events().next_sequence())
             .field("name", &*self.name);
-        drop(resp);
         // A button that was pressed may wake the system.
         if is_update {
             self.route_messages();
