@@ -211,7 +211,7 @@ impl PcieDownstreamPort {
             Some(None) | None => (None, None),
         };
         let mut pcie = pci_express(&name, port_type, hotplug_slot_number, &options)?;
-        let events = event_interrupt(&msi, msix.as_ref(), options.interrupt_pin.is_some());
+        let events = event_interrupt(&msi, msix.as_ref());
         pcie.set_hot_plug_interrupt(events.clone());
         pcie.set_link_interrupt(events.clone());
         pcie.set_pme_interrupt(events.clone());
@@ -254,7 +254,7 @@ impl PcieDownstreamPort {
         }
         let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
         let is_root = port_type == DevicePortType::RootPort;
-        Ok(Self {
+        let mut port = Self {
             station: Station::new(&name, msi_target, is_root),
             has_containment: options.dpc,
             name,
@@ -270,7 +270,9 @@ impl PcieDownstreamPort {
             below: Upstream::closed(),
             claims_changed: ClaimsChanged::default(),
             intx,
-        })
+        };
+        port.begin_messages();
+        Ok(port)
     }
 
     /// A handle on the bus numbers the guest gave to the port.
@@ -429,6 +431,7 @@ pub(crate) fn check_memory_access(offset: u64, len: usize) -> Result<(), IoError
 
 impl InspectMut for PcieDownstreamPort {
     fn inspect_mut(&mut self, req: inspect::Request<'_>) {
+        let is_update = req.is_update();
         let mut resp = req.respond();
         resp.merge(&*self);
         if let Some(registers) = self.own.shown() {
@@ -436,6 +439,11 @@ impl InspectMut for PcieDownstreamPort {
         }
         if let Some(device) = self.managed() {
             resp.child("device", |req| device.inspect_mut(req));
+        }
+        // The attention button may have been pressed.
+        if is_update {
+            self.follow_messages();
+            self.follow();
         }
     }
 }
@@ -496,19 +504,20 @@ pub(crate) fn pci_express(
     Ok(pcie)
 }
 
-/// The messages of the port's own events: MSI-X while the guest has it enabled, else MSI. A port with an INTx pin that has neither
-/// enabled tells by the pin, and keeps no message for later.
-fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>, has_pin: bool) -> Interrupt {
+/// The messages of the port's own events: MSI-X while the guest has it enabled, else MSI. With neither, none becomes due; see
+/// [`PcieDownstreamPort::follow_messages`].
+fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>) -> Interrupt {
     let msi_vector = msi.interrupt().unwrap_or_default();
-    let msix = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)));
-    if msix.is_none() && !has_pin {
+    let Some((emulator, vector)) = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)))
+    else {
         return msi_vector;
-    }
-    let msi = msi.clone();
-    Interrupt::from_fn(move || match &msix {
-        Some((emulator, vector)) if emulator.enabled() => vector.deliver(),
-        Some(_) | None if has_pin && !msi.enabled() => {}
-        Some(_) | None => msi_vector.deliver(),
+    };
+    Interrupt::from_fn(move || {
+        if emulator.enabled() {
+            vector.deliver();
+        } else {
+            msi_vector.deliver();
+        }
     })
 }
 

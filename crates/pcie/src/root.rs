@@ -15,6 +15,7 @@
 
 mod builder;
 mod host_bridge;
+mod inspection;
 mod save_restore;
 
 pub use builder::RootComplexBuilder;
@@ -36,7 +37,6 @@ use chipset_device::pci::ByteEnables;
 use chipset_device::pio::PortIoIntercept;
 use chipset_device::poll_device::PollDevice;
 use host_bridge::HostBridge;
-use inspect::InspectMut;
 use memory_range::MemoryRange;
 use pci_bus::Fabric;
 use pci_bus::GenericPciBusDevice;
@@ -113,31 +113,19 @@ impl GenericSwitchDefinition {
 /// A root complex: ECAM, root ports, integrated endpoints, and in CXL mode the host bridge's component registers.
 ///
 /// Its monitor registers it for the MMIO it asks for, and forwards accesses to [`MmioIntercept`].
-#[derive(InspectMut)]
 pub struct GenericPcieRootComplex {
     segment: u16,
-    #[inspect(hex)]
     start_bus: u8,
-    #[inspect(hex)]
     end_bus: u8,
-    #[inspect(display)]
     ecam_range: MemoryRange,
     /// Bytes of ECAM that nothing lies over, from its start; 0 when a BAR does, and the slow path decides.
-    #[inspect(skip)]
     ecam_clear_len: u64,
     /// The registration; dropped with the root complex.
-    #[inspect(skip)]
     _ecam: Box<dyn ControlMmioIntercept>,
     host_bridge: Option<HostBridge>,
-    #[inspect(mut)]
     functions: PortSet,
     /// Sub-dword writes to devices that only take dwords and defer.
-    #[inspect(skip)]
     merges: MergeQueue<(Bdf, u16)>,
-    #[inspect(
-        rename = "events_logged",
-        with = "|fabric| fabric.events().next_sequence()"
-    )]
     fabric: Fabric,
     name: Arc<str>,
 }

@@ -305,6 +305,11 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         }
     }
 
+    /// Whether Bus Master Enable, the function's own and that of the bridges above, lets its messages out; always, without the gate.
+    pub(super) fn messages_pass(&self) -> bool {
+        self.sends_messages || !self.gates_messages
+    }
+
     fn gate_messages(&mut self, enabled: bool) {
         if self.gates_messages {
             for capability in &mut self.capabilities {

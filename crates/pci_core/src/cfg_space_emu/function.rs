@@ -57,6 +57,12 @@ macro_rules! function {
                 self.common.bus_master()
             }
 
+            /// Whether Bus Master Enable, the function's own and that of every bridge above, lets MSI and MSI-X out; always, unless
+            /// composed [`Self::with_bus_master_gate`].
+            pub fn messages_pass(&self) -> bool {
+                self.common.messages_pass()
+            }
+
             /// What the bridges above let through: everything, until [`Self::set_upstream`] says otherwise.
             pub fn upstream(&self) -> &Upstream {
                 self.common.upstream()

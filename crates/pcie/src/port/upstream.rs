@@ -56,6 +56,7 @@ impl PcieDownstreamPort {
     /// The bridges above let `upstream` through from now on.
     pub(crate) fn set_upstream(&mut self, upstream: &Upstream) {
         self.cfg_space.set_upstream(upstream);
+        self.follow_messages();
         self.hand_down();
     }
 
@@ -137,11 +138,53 @@ impl PcieDownstreamPort {
                 .is_some_and(|dpc| dpc.interrupt_event())
     }
 
+    /// Whether the guest uses messages.
     fn sends_messages(&self) -> bool {
+        self.msi_enabled() || self.msix_enabled()
+    }
+
+    fn msi_enabled(&self) -> bool {
         let mut capabilities = self.cfg_space.capabilities().iter();
         let msi = capabilities.find_map(|capability| capability.as_msi_cap());
         msi.is_some_and(|msi| msi.enabled())
-            || self.bar.as_ref().is_some_and(|bar| bar.msix_enabled())
+    }
+
+    fn msix_enabled(&self) -> bool {
+        self.bar.as_ref().is_some_and(|bar| bar.msix_enabled())
+    }
+
+    /// Whether a message of the port would be lost. What Bus Master Enable keeps back of MSI-X is pending there.
+    fn holds_messages(&self) -> bool {
+        let msi = self.msi_enabled() && self.cfg_space.messages_pass();
+        !(msi || self.msix_enabled())
+    }
+
+    /// The guest may have turned to messages, or may let them out again: what is pending then interrupts.
+    pub(super) fn follow_messages(&mut self) {
+        let held = self.holds_messages();
+        if let Some(pcie) = self.pci_express() {
+            pcie.set_messages_held(held);
+        }
+        if let Some(aer) = self.cfg_space.aer_mut() {
+            aer.set_messages_held(held);
+        }
+        if let Some(dpc) = self.cfg_space.dpc_mut() {
+            dpc.set_messages_held(held);
+        }
+    }
+
+    /// As [`Self::follow_messages`], after a reset or a restore: nothing interrupts.
+    pub(super) fn begin_messages(&mut self) {
+        let held = self.holds_messages();
+        if let Some(pcie) = self.pci_express() {
+            pcie.assume_messages_held(held);
+        }
+        if let Some(aer) = self.cfg_space.aer_mut() {
+            aer.assume_messages_held(held);
+        }
+        if let Some(dpc) = self.cfg_space.dpc_mut() {
+            dpc.assume_messages_held(held);
+        }
     }
 
     /// Reads from I/O ports that a BAR of the port or a device below claims.

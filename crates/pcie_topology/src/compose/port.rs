@@ -124,6 +124,7 @@ fn slot_config(slot: &SlotSpec) -> SlotConfig {
         power_indicator: slot.power_indicator,
         hot_plug_surprise: slot.surprise,
         electromechanical_interlock: slot.interlock,
+        in_band_presence_disable: slot.in_band_presence_disable,
         command_completed: commanded,
         ..SlotConfig::surprise(slot.number)
     }

@@ -17,6 +17,7 @@ mod properties;
 mod resizable_bar;
 mod routing;
 mod routing_model;
+mod slots;
 mod traffic;
 mod versions;
 mod wake;

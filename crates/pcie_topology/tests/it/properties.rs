@@ -166,7 +166,7 @@ fn port_bars() -> impl Strategy<Value = Vec<PortBarSpec>> {
 }
 
 fn slot() -> impl Strategy<Value = SlotSpec> {
-    let table = (0..9000_u32, any::<[bool; 7]>()).prop_map(|(number, has)| {
+    let table = (0..9000_u32, any::<[bool; 8]>()).prop_map(|(number, has)| {
         let [
             surprise,
             attention_button,
@@ -175,6 +175,7 @@ fn slot() -> impl Strategy<Value = SlotSpec> {
             attention_indicator,
             power_indicator,
             interlock,
+            in_band_presence_disable,
         ] = has;
         SlotSpec {
             number,
@@ -185,6 +186,7 @@ fn slot() -> impl Strategy<Value = SlotSpec> {
             attention_indicator,
             power_indicator,
             interlock,
+            in_band_presence_disable,
         }
     });
     prop_oneof![(0..9000_u32).prop_map(SlotSpec::from), table]

@@ -721,12 +721,15 @@ fn a_port_without_msi_tells_of_its_slot_by_intx() {
     let msi = chain.machine.capability("dsp0", 0, 0x05).unwrap();
     chain.machine.set_config("dsp0", 0, msi + 2, &[1, 0]);
     assert_eq!(chain.intx(), [false; 4], "MSI enabled");
+    let interrupts = chain.machine.interrupts.take();
+    assert_eq!(interrupts.len(), 1, "the event is still pending");
     chain.machine.set_config("dsp0", 0, msi + 2, &[0, 0]);
     assert_eq!(chain.intx(), [false, false, false, true]);
     chain
         .machine
         .set_config("dsp0", 0, pcie + 0x1a, &[0xff, 0x01]);
     assert_eq!(chain.intx(), [false; 4], "acknowledged");
+    chain.machine.set_config("dsp0", 0, msi + 2, &[1, 0]);
     assert_eq!(
         chain.machine.interrupts.take(),
         [],
