@@ -19,3 +19,4 @@ mod routing;
 mod saving;
 mod slots;
 mod switch;
+mod wake;
