@@ -76,7 +76,8 @@ impl EventCollector {
         let mut aer = AerExtendedCapability::new_root(EVENT_VECTOR);
         aer.set_error_interrupt(msi.interrupt().unwrap_or_default());
         let mut pcie = PciExpressCapability::new(DevicePortType::RootComplexEventCollector, None)
-            .with_role_based_error_reporting();
+            .with_role_based_error_reporting()
+            .with_standard_registers();
         pcie.set_pme_interrupt(msi.interrupt().unwrap_or_default());
         let power = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
         let capabilities: Vec<Box<dyn PciCapability>> =
@@ -102,7 +103,8 @@ impl EventCollector {
                     source,
                 })?
                 .with_multi_function_bit(multi_function)
-                .with_bus_master_gate();
+                .with_bus_master_gate()
+                .with_standard_header();
         Ok(Self {
             cfg_space,
             devices,

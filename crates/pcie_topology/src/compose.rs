@@ -536,6 +536,7 @@ fn port_options(capabilities: &CapabilitiesSpec) -> PortOptions {
         ptm: capabilities.ptm,
         virtual_channel: capabilities.virtual_channel,
         read_requests_of_512: true,
+        standard_registers: true,
         ..PortOptions::default()
     }
 }

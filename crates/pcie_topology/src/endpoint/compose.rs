@@ -148,7 +148,8 @@ fn compose_function(
     if let Some(link) = spec.link {
         pcie = pcie.with_link(link_config(link))?;
     }
-    let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie)];
+    let mut capabilities: Vec<Box<dyn PciCapability>> =
+        vec![Box::new(pcie.with_standard_registers())];
     let mut msi = None;
     if let Some(spec) = &spec.msi {
         let capability = MsiCapability::new(
@@ -191,7 +192,8 @@ fn compose_function(
     let rom = spec.rom.map_or_else(Vec::new, |_| rom::image(&ids));
     let mut cfg_space = ConfigSpaceType0Emulator::try_new(ids, capabilities, extended, bars)?
         .with_multi_function_bit(multi_function)
-        .with_bus_master_gate();
+        .with_bus_master_gate()
+        .with_standard_header();
     let intx = spec.intx.map(|pin| {
         let pin = PciInterruptPin::from(pin);
         (
