@@ -240,6 +240,12 @@ impl Function<'_> {
             u32::from(speed >= 4),
             device_2 >> 16 & 1,
         );
+        let equalized = self.half(pcie + 0x32) & 0x1e;
+        self.expect(
+            "Equalization 8.0 GT/s (7.5.3.20)",
+            if speed >= 3 { 0x1e } else { 0 },
+            equalized,
+        );
         if downstream && (speed > 2 || slot) {
             self.expect("Link Active Reporting (7.5.3.6)", 1, link >> 20 & 1);
         }

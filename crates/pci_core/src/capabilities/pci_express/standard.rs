@@ -12,11 +12,19 @@ use crate::spec::caps::pci_express::DeviceControl;
 use crate::spec::caps::pci_express::DeviceControl2;
 use crate::spec::caps::pci_express::DevicePortType;
 use crate::spec::caps::pci_express::LinkControl;
+use crate::spec::caps::pci_express::LinkStatus2;
 use crate::spec::caps::pci_express::PciExpressCapabilities;
 use crate::spec::caps::pci_express::PciExpressReg;
 use crate::spec::caps::pci_express::RootCapabilities;
 use crate::spec::caps::pci_express::RootControl;
 use crate::spec::caps::pci_express::SlotStatus;
+
+/// Equalization at 8.0 GT/s is through, as the physical layer capabilities say of higher speeds.
+const EQUALIZED: LinkStatus2 = LinkStatus2::new()
+    .with_equalization_8gts_complete(true)
+    .with_equalization_8gts_phase_1_successful(true)
+    .with_equalization_8gts_phase_2_successful(true)
+    .with_equalization_8gts_phase_3_successful(true);
 
 /// All bits of a field that is there, and none of one that is not.
 const fn if_there(there: bool, field: u16) -> u16 {
@@ -30,6 +38,7 @@ impl PciExpressCapability {
     ///   request with an attribute, so Enable Relaxed Ordering, Enable No Snoop and ID-Based Ordering are among them.
     /// - The registers of a slot read zero where there is none, but for Presence Detect State of a downstream port (section 7.5.3.11).
     /// - Role-Based Error Reporting is set (section 7.5.3.3), as with [`Self::with_role_based_error_reporting`].
+    /// - A link that can do 8.0 GT/s went through equalization there (section 7.5.3.20).
     /// - ASPM Optionality Compliance is set (section 7.5.3.6), and above 8.0 GT/s 10-Bit Tag Completer Supported (section 2.2.6.2).
     pub fn with_standard_registers(mut self) -> Self {
         self = self.with_role_based_error_reporting();
@@ -47,6 +56,10 @@ impl PciExpressCapability {
                 PciExpressReg::DeviceCapabilities2,
                 can.with_ten_bit_tag_completer_supported(tags).into_bits(),
             );
+            if LinkSpeed(link.max_link_speed()) >= LinkSpeed::Speed8_0GtS {
+                self.registers
+                    .init(PciExpressReg::LinkStatus2, EQUALIZED.into_bits());
+            }
             let control = self.standard_link_control();
             self.leave(PciExpressReg::LinkControl, control.into_bits());
         }
@@ -239,6 +252,7 @@ mod tests {
                 "{speed:?}"
             );
             assert_eq!(pcie.read_u32(0x0c) & (1 << 22), 1 << 22, "{speed:?}");
+            assert_eq!(pcie.read_u32(0x30) >> 16, 0x1e, "{speed:?}");
         }
         let integrated = DevicePortType::RootComplexIntegratedEndpoint;
         let pcie = PciExpressCapability::new(integrated, None).with_standard_registers();
