@@ -125,7 +125,7 @@ mod tests {
             (0, 0),
             (0x0000_077f, 0xf900_0000),
             (0, 0),
-            (0, 0),
+            (0x0000_00ff, 0),
             (0xffff_ffff, 0),
             (0xffff_ffff, 0),
             (0xffff_ffff, 0),
