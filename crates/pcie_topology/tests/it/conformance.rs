@@ -77,7 +77,7 @@ impl Function<'_> {
         };
         set(written);
         let stuck = self.half(offset);
-        let bytes = (before as u16).to_le_bytes();
+        let bytes = u16::try_from(before).unwrap().to_le_bytes();
         self.machine
             .set_config(&self.name, self.nth, offset, &bytes);
         stuck
@@ -145,7 +145,7 @@ impl Function<'_> {
         self.expect(
             "end of the capabilities",
             0,
-            at as u32 + u32::from(free > 0x100),
+            u32::from(at != 0 || free > 0x100),
         );
         found
     }
@@ -180,7 +180,7 @@ impl Function<'_> {
         self.expect(
             "end of the extended capabilities",
             0,
-            at as u32 + u32::from(free > 0x1000),
+            u32::from(at != 0 || free > 0x1000),
         );
         found
     }
@@ -201,13 +201,13 @@ impl Function<'_> {
         self.expect("Device Control (7.5.3.4)", 0x70ef | extended_tags, bits);
         let bits = self.sticks(pcie + 0x1c, u16::MAX);
         let expected = if root {
-            0x0f | (root_can & 1) << 4 | (caps >> 15 & 1) << 5
+            0x0f | ((root_can & 1) << 4) | ((caps >> 15 & 1) << 5)
         } else {
             0
         };
         self.expect("Root Control (7.5.3.12)", expected, bits);
         let bits = self.sticks(pcie + 0x28, u16::MAX);
-        let expected = device_2 & 0x20 | (device_2 >> 11 & 1) << 10;
+        let expected = (device_2 & 0x20) | ((device_2 >> 11 & 1) << 10);
         self.expect("Device Control 2 (7.5.3.16)", expected, bits);
         if !slot {
             let bits = self.sticks(pcie + 0x18, u16::MAX);
@@ -229,7 +229,7 @@ impl Function<'_> {
         let boundary = u32::from(typ == 0) << 3;
         let notifies = link >> 21 & 1;
         let flit = u32::from(downstream) & caps >> 15;
-        let expected = 0x02c3 | boundary | notifies * 0xc00 | flit << 13;
+        let expected = 0x02c3 | boundary | (notifies * 0xc00) | (flit << 13);
         self.expect("Link Control (7.5.3.7)", expected, bits);
         self.expect("ASPM Optionality Compliance (7.5.3.6)", 1, link >> 22 & 1);
         let (speed, width) = (link & 0xf, link >> 4 & 0x3f);
