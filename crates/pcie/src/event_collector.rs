@@ -79,7 +79,8 @@ impl EventCollector {
         let mut aer = AerExtendedCapability::new_root(EVENT_VECTOR);
         aer.set_error_interrupt(msi.interrupt().unwrap_or_default());
         let mut pcie = PciExpressCapability::new(DevicePortType::RootComplexEventCollector, None)
-            .with_role_based_error_reporting();
+            .with_role_based_error_reporting()
+            .with_standard_registers();
         pcie.set_pme_interrupt(msi.interrupt().unwrap_or_default());
         let power = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
         let capabilities: Vec<Box<dyn PciCapability>> =
@@ -105,7 +106,8 @@ impl EventCollector {
                     source,
                 })?
                 .with_multi_function_bit(multi_function)
-                .with_bus_master_gate();
+                .with_bus_master_gate()
+                .with_standard_header();
         let mut collector = Self {
             cfg_space,
             msi,

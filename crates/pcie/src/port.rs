@@ -252,6 +252,9 @@ impl PcieDownstreamPort {
         if gates_messages {
             cfg_space = cfg_space.with_bus_master_gate();
         }
+        if options.standard_registers {
+            cfg_space = cfg_space.with_standard_header();
+        }
         let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
         let is_root = port_type == DevicePortType::RootPort;
         let mut port = Self {
@@ -500,6 +503,9 @@ pub(crate) fn pci_express(
     }
     if options.retry_visibility && port_type == DevicePortType::RootPort {
         pcie = pcie.with_crs_software_visibility();
+    }
+    if options.standard_registers {
+        pcie = pcie.with_standard_registers();
     }
     Ok(pcie)
 }

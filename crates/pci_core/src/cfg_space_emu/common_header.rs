@@ -263,6 +263,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         self
     }
 
+    /// The header as PCI Express has it; see
+    /// [`ConfigSpaceType0Emulator::with_standard_header`](super::ConfigSpaceType0Emulator::with_standard_header).
+    pub fn with_standard_header(mut self) -> Self {
+        self.header.standardize();
+        self
+    }
+
     /// Follows whether the function may issue requests.
     pub fn bus_master(&self) -> BusMaster {
         self.bus_master.clone()

@@ -38,6 +38,16 @@ macro_rules! function {
                 self
             }
 
+            /// The header as PCI Express has it (PCIe 6.2 section 7.5.1.1): the bits of Command without meaning there read zero, Cache
+            /// Line Size holds what software writes, and there is no latency timer.
+            ///
+            /// Without this, as callers know it: software can set these bits of Command, Cache Line Size reads zero, and a Type 0 header
+            /// has a latency timer at 0x3E.
+            pub fn with_standard_header(mut self) -> Self {
+                self.common = self.common.with_standard_header();
+                self
+            }
+
             /// The power state that software chose; D0 without a Power Management capability.
             pub fn power_state(&self) -> PowerState {
                 self.common.power_state()

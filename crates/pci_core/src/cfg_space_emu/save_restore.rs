@@ -10,6 +10,7 @@ use crate::spec::cfg_space::IO_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::Type0HeaderReg;
 use crate::spec::cfg_space::Type1HeaderReg;
+use reg_table::BlockRegister;
 use vmcore::save_restore;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
@@ -75,6 +76,8 @@ mod state {
         pub io_base_upper: u16,
         #[mesh(24)]
         pub io_limit_upper: u16,
+        #[mesh(25)]
+        pub cache_line_size: u8,
     }
 }
 
@@ -125,6 +128,7 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             io_limit: byte(type1(Type1HeaderReg::IoLimit)) & IO_BASE_LIMIT_ADDRESS_MASK,
             io_base_upper: half(type1(Type1HeaderReg::IoBaseUpper)),
             io_limit_upper: half(type1(Type1HeaderReg::IoLimitUpper)),
+            cache_line_size: each!(&self.header, (file, Reg) => file.get8(Reg::CacheLineSize)),
         };
         state.capabilities = save_all(
             self.capabilities
@@ -140,8 +144,10 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
     }
 
     fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
-        let writable = each!(&self.header, (file, Reg) => file.writable(Reg::Command));
-        let unknown = u32::from(state.command) & !writable;
+        // Of any header: one of an earlier version could set bits that mean nothing on PCI Express.
+        let fields = Type0HeaderReg::Command.register().fields;
+        let known = fields.iter().fold(0, |bits, field| bits | field.mask());
+        let unknown = u32::from(state.command) & !known;
         if unknown != 0 {
             return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
                 "Command is {:#06x}; bits {unknown:#06x} cannot be set",
@@ -210,12 +216,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         self.set_base_addresses(&base_addresses);
         each!(&self.header, (file, Reg) => {
             file.set(Reg::InterruptLine, state.interrupt_line);
+            file.set_writable(Reg::CacheLineSize, state.cache_line_size);
             file.set_writable(Reg::Status, state.status);
             file.set_writable(Reg::ExpansionRomBaseAddress, state.expansion_rom);
         });
         match &self.header {
             Header::Type0(file) => {
-                file.set(Type0HeaderReg::MinGnt, state.latency_timer);
+                file.set_writable(Type0HeaderReg::MinGnt, state.latency_timer);
                 self.header.show_latency();
             }
             Header::Type1(file) => {
@@ -241,8 +248,8 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                 }
             }
         }
-        let command = Command::from_bits(state.command);
-        self.set_command(command);
+        each!(&self.header, (file, Reg) => file.set_writable(Reg::Command, state.command));
+        let command = self.command();
         if let Some(intx) = &self.intx {
             intx.restore(state.interrupt_status, self.intx_disabled(command));
         }

@@ -512,3 +512,42 @@ fn looking_shows_registers_by_name() {
         assert!(shown.contains(part), "{part} in {shown}");
     }
 }
+
+/// PCIe 6.2 section 7.5.1.1.3 hardwires Special Cycle, Memory Write and Invalidate, VGA Palette Snoop and Fast Back-to-Back Enable to
+/// zero, section 7.5.1.1.7 has Cache Line Size read-write, sections 7.5.1.1.8 and 7.5.1.2.5 no latency timer.
+#[test]
+fn a_standard_header_has_what_pci_express_has() {
+    let endpoint =
+        ConfigSpaceType0Emulator::new(endpoint_ids(), vec![msi()], vec![], DeviceBars::new());
+    let mut endpoint = endpoint.with_standard_header();
+    endpoint.shows(&[(0x04, 0x0010_0000), (0x0c, 0)]);
+    endpoint.shows_after_all_ones(&[(0x04, 0x0010_0547), (0x0c, 0x0000_00ff), (0x3c, 0xff)]);
+    let _ = endpoint.write_lanes(0x0c, 0x1010, 0b0010);
+    endpoint.shows(&[(0x0c, 0x0000_00ff)]);
+    let _ = endpoint.write_lanes(0x0c, 0x1010, 0b0001);
+    endpoint.shows(&[(0x0c, 0x0000_0010)]);
+
+    let port =
+        ConfigSpaceType1Emulator::new(port_ids(), vec![express(DevicePortType::RootPort)], vec![]);
+    let mut port = port.with_standard_header();
+    port.shows_after_all_ones(&[(0x04, 0x0010_0547), (0x0c, 0x0001_00ff)]);
+    port.reset();
+    port.shows(&[(0x04, 0x0010_0000), (0x0c, 0x0001_0000)]);
+}
+
+/// The state of a version that let software set more of Command and of the header.
+#[test]
+fn a_standard_header_takes_the_state_of_one_that_is_not() {
+    use vmcore::save_restore::SaveRestore;
+    let compose =
+        || ConfigSpaceType0Emulator::new(endpoint_ids(), vec![msi()], vec![], DeviceBars::new());
+    let mut before = compose();
+    before.shows_after_all_ones(&[(0x04, 0x0010_077f), (0x3c, 0x00ff_00ff)]);
+    let mut standard = compose().with_standard_header();
+    standard.restore(before.save().unwrap()).unwrap();
+    standard.shows(&[(0x04, 0x0010_0547), (0x0c, 0), (0x3c, 0xff)]);
+    standard.write(0x0c, 0x10);
+    let mut restored = compose().with_standard_header();
+    restored.restore(standard.save().unwrap()).unwrap();
+    restored.shows(&[(0x04, 0x0010_0547), (0x0c, 0x10), (0x3c, 0xff)]);
+}

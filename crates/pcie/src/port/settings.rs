@@ -57,6 +57,10 @@ pub struct PortOptions {
     pub virtual_channel: bool,
     /// Max_Read_Request_Size is 512 bytes after a reset (PCIe 6.2 section 7.5.3.4); 128 without.
     pub read_requests_of_512: bool,
+    /// Control bits of what the port does not have read zero, and its header is that of PCI Express: see
+    /// [`PciExpressCapability::with_standard_registers`](pci_core::capabilities::pci_express::PciExpressCapability::with_standard_registers)
+    /// and [`ConfigSpaceType1Emulator::with_standard_header`](pci_core::cfg_space_emu::ConfigSpaceType1Emulator::with_standard_header).
+    pub standard_registers: bool,
     /// How much of an address the port's I/O window has; `None` for no I/O window, and then no device below has I/O space.
     pub io_window: Option<IoAddressing>,
     /// The port's INTx pin; `None` for none. It tells of the port's events while the guest uses neither MSI nor MSI-X. What is below
@@ -73,6 +77,7 @@ impl PortOptions {
             error_reporting: true,
             physical_layer: true,
             read_requests_of_512: true,
+            standard_registers: true,
             ..Self::default()
         }
     }

@@ -106,6 +106,9 @@ impl UpstreamSwitchPort {
         if gates_messages {
             cfg_space = cfg_space.with_bus_master_gate();
         }
+        if options.standard_registers {
+            cfg_space = cfg_space.with_standard_header();
+        }
         let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
         Ok(Self {
             cfg_space,

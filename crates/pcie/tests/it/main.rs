@@ -20,3 +20,4 @@ mod routing;
 mod saving;
 mod slots;
 mod switch;
+mod wake;

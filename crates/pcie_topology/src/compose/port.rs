@@ -94,6 +94,7 @@ pub(super) fn port_options(capabilities: &CapabilitiesSpec) -> PortOptions {
         ptm: capabilities.ptm,
         virtual_channel: capabilities.virtual_channel,
         read_requests_of_512: true,
+        standard_registers: true,
         ..PortOptions::default()
     }
 }

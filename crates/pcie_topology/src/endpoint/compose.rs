@@ -191,7 +191,8 @@ fn compose_function(
     let mut cfg_space = ConfigSpaceType0Emulator::try_new(ids, capabilities, extended, bars)?
         .with_multi_function_bit(multi_function)
         .with_bus_master_gate()
-        .with_answer_beyond();
+        .with_answer_beyond()
+        .with_standard_header();
     let intx = spec.intx.map(|pin| {
         let pin = PciInterruptPin::from(pin);
         (
@@ -225,10 +226,10 @@ fn pci_express(
     if has.ltr && port_type == DevicePortType::Endpoint {
         pcie = pcie.with_ltr();
     }
-    match spec.link {
-        Some(link) => pcie.with_link(link_config(link)),
-        None => Ok(pcie),
+    if let Some(link) = spec.link {
+        pcie = pcie.with_link(link_config(link))?;
     }
+    Ok(pcie.with_standard_registers())
 }
 
 fn hardware_ids(spec: &EndpointSpec) -> HardwareIds {

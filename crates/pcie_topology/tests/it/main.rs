@@ -7,6 +7,7 @@
     reason = "a test that fails should stop at once"
 )]
 
+mod conformance;
 mod conventional;
 mod endpoint;
 mod errors;

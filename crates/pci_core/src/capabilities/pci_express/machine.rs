@@ -15,6 +15,8 @@ use super::low_half;
 use super::operate::BandwidthChange;
 use super::slot::is_downstream;
 use crate::spec::Bdf;
+use crate::spec::caps::pci_express::DeviceCapabilities2;
+use crate::spec::caps::pci_express::DeviceControl2;
 use crate::spec::caps::pci_express::LinkCapabilities;
 use crate::spec::caps::pci_express::LinkControl;
 use crate::spec::caps::pci_express::LinkControl2;
@@ -282,6 +284,7 @@ impl PciExpressCapability {
             }
             (Some(_), None) => {
                 machine.events.link_went_down = true;
+                self.forget_ltr();
                 machine.events.surprise_down |= cause == Cause::Hardware
                     && self.link_capabilities().surprise_down_error_reporting()
                     && !self.slot_capabilities.hot_plug_surprise();
@@ -290,6 +293,21 @@ impl PciExpressCapability {
         }
         machine.counters.link_changes += 1;
         self.link_up.store(link.is_some(), Ordering::Relaxed);
+    }
+
+    /// LTR Mechanism Enable of a downstream port does not outlive its link (PCIe 6.2 section 7.5.3.16): what comes next has not been
+    /// told to send messages, nor its latencies.
+    fn forget_ltr(&self) {
+        let can =
+            DeviceCapabilities2::from_bits(self.registers.get(PciExpressReg::DeviceCapabilities2));
+        if !self.is_downstream() || !can.ltr_mechanism_supported() {
+            return;
+        }
+        self.registers
+            .update(PciExpressReg::DeviceControl2, |control| {
+                let control = DeviceControl2::from_bits(low_half(control));
+                control.with_ltr_mechanism_enable(false).into_bits().into()
+            });
     }
 
     fn show_link(&self, link: Option<LinkRate>, cause: Cause) {
