@@ -6,6 +6,7 @@ use crate::machine::CXL;
 use crate::machine::Layout;
 use crate::machine::Machine;
 use crate::machine::NIC;
+use crate::machine::SCRATCH;
 use crate::machine::config;
 use arbitrary::Arbitrary;
 use arbitrary::Result;
@@ -166,7 +167,9 @@ pub(crate) enum Address {
 impl<'a> Arbitrary<'a> for Address {
     fn arbitrary(input: &mut Unstructured<'a>) -> Result<Self> {
         Ok(match input.arbitrary::<u8>()? % 8 {
-            0..=3 => Self::Function(input.arbitrary()?, input.arbitrary()?),
+            // Most registers with a consequence are in the first 256 bytes, so a byte is enough to come by each soon.
+            0 | 1 => Self::Function(input.arbitrary()?, input.arbitrary::<u8>()?.into()),
+            2 | 3 => Self::Function(input.arbitrary()?, input.arbitrary()?),
             4 => Self::Config(input.arbitrary()?, input.arbitrary()?, input.arbitrary()?),
             5 | 6 => Self::Memory(input.arbitrary()?, input.arbitrary()?),
             _ => Self::Anywhere(input.arbitrary()?),
@@ -183,7 +186,7 @@ impl Address {
             }
             Self::Config(bus, devfn, offset) => config(bus & 0xf, devfn, offset & 0xfff),
             Self::Memory(which, offset) => {
-                let bases = [NIC, CXL[0], CXL[1], CHBCR];
+                let bases = [NIC, CXL[0], CXL[1], CHBCR, SCRATCH];
                 nth(&bases, which) + u64::from(offset & 0x3_ffff)
             }
             Self::Anywhere(address) => address,

@@ -6,6 +6,7 @@ pub(crate) use layout::CXL;
 pub(crate) use layout::LAYOUTS;
 pub(crate) use layout::Layout;
 pub(crate) use layout::NIC;
+pub(crate) use layout::SCRATCH;
 pub(crate) use layout::Slot;
 pub(crate) use layout::WITH_CARD;
 pub(crate) use layout::WITH_SLOTS;

@@ -51,6 +51,7 @@ impl Message for MemoryRange {
 
 impl DescribedProtobuf for MemoryRange {
     const DESCRIPTION: &'static MessageDescription<'static> = Self::MESSAGE;
+    const TYPE_URL: &'static str = "type.googleapis.com/topology.MemoryRange";
 }
 
 #[cfg(test)]

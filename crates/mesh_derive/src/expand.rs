@@ -110,6 +110,8 @@ fn message(
             impl #impl_generics ::mesh_protobuf::DescribedProtobuf for #name #type_generics #where_clause {
                 const DESCRIPTION: &'static ::mesh_protobuf::MessageDescription<'static> =
                     <Self as ::mesh_protobuf::Message>::MESSAGE;
+                const TYPE_URL: &'static str =
+                    ::core::concat!("type.googleapis.com/", #package, ".", #message_name);
             }
         }
     });
@@ -446,7 +448,8 @@ fn transparent(name: &Ident, generics: &Generics, field: &TransparentField<'_>) 
 fn transparent_sequence(protobuf: &TokenStream, field: &TransparentField<'_>) -> TokenStream {
     let member = field.member();
     quote! {
-        const SEQUENCE: ::mesh_protobuf::FieldType<'static> = #protobuf::SEQUENCE;
+        const SEQUENCE: ::core::option::Option<::mesh_protobuf::FieldType<'static>> =
+            #protobuf::SEQUENCE;
 
         fn write_sequence<'write_sequence>(
             values: impl ::core::iter::Iterator<Item = &'write_sequence Self>,

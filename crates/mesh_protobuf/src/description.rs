@@ -119,20 +119,14 @@ impl<'a> FieldType<'a> {
         }
     }
 
-    /// Any number of such values.
-    #[expect(
-        clippy::panic,
-        reason = "evaluated at compile time, where a panic is a compile error"
-    )]
-    pub(crate) const fn repeated(self) -> Self {
-        if self.optional || !matches!(self.repeat, Repeat::Once) {
-            panic!(
-                "Protobuf cannot repeat a field that is optional or repeated: put it into a struct"
-            );
-        }
-        Self {
-            repeat: Repeat::Any,
-            ..self
+    /// Any number of such values, unless it is a field that cannot be repeated.
+    pub(crate) const fn repeated(self) -> Option<Self> {
+        match (self.optional, self.repeat) {
+            (false, Repeat::Once) => Some(Self {
+                repeat: Repeat::Any,
+                ..self
+            }),
+            _ => None,
         }
     }
 

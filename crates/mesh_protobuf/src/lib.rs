@@ -77,6 +77,7 @@ extern crate self as mesh_protobuf;
 
 mod any;
 mod description;
+mod encoded_list;
 mod error;
 mod message;
 mod option;
@@ -88,6 +89,7 @@ mod string;
 mod tuple;
 mod wire;
 
+pub use any::Any;
 pub use any::ProtobufAny;
 pub use description::FieldDescription;
 pub use description::FieldType;
@@ -95,6 +97,7 @@ pub use description::MessageDescription;
 pub use description::Repeat;
 pub use description::ValueType;
 pub use description::reachable_messages;
+pub use encoded_list::EncodedList;
 pub use error::BoxError;
 pub use error::Error;
 pub use error::ErrorKind;

@@ -40,6 +40,9 @@ pub trait Message: Sized {
 pub trait DescribedProtobuf: Protobuf {
     /// The name and the fields.
     const DESCRIPTION: &'static MessageDescription<'static>;
+
+    /// `type.googleapis.com/` and the full name. This is a name, not an address: nothing is fetched.
+    const TYPE_URL: &'static str;
 }
 
 fn description_of<T: Message>() -> &'static MessageDescription<'static> {

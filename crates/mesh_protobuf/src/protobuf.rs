@@ -45,8 +45,9 @@ pub trait Protobuf: Sized {
     /// What was read is not a complete value.
     fn finish(draft: Self::Draft) -> Result<Self, Error>;
 
-    /// The type of a sequence of such values.
-    const SEQUENCE: FieldType<'static> = Self::TYPE.repeated();
+    /// The type of a sequence of such values. `None` where there can be none: Protobuf cannot repeat what is optional or
+    /// repeated itself.
+    const SEQUENCE: Option<FieldType<'static>> = Self::TYPE.repeated();
 
     /// Writes a sequence of values as field `number`.
     fn write_sequence<'a>(

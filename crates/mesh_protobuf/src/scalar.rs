@@ -144,7 +144,7 @@ packed! {
 impl Protobuf for u8 {
     varint_items!(ValueType::Unsigned(8));
 
-    const SEQUENCE: FieldType<'static> = FieldType::once(ValueType::Bytes);
+    const SEQUENCE: Option<FieldType<'static>> = Some(FieldType::once(ValueType::Bytes));
 
     fn write_sequence<'a>(
         values: impl Iterator<Item = &'a Self>,

@@ -9,10 +9,23 @@ use crate::Protobuf;
 use crate::Reader;
 use crate::Writer;
 
+#[expect(
+    clippy::panic,
+    reason = "evaluated at compile time, where a panic is a compile error"
+)]
+const fn sequence_of<T: Protobuf>() -> FieldType<'static> {
+    match T::SEQUENCE {
+        Some(sequence) => sequence,
+        None => panic!(
+            "Protobuf cannot repeat a field that is optional or repeated: put it into a struct"
+        ),
+    }
+}
+
 impl<T: Protobuf> Protobuf for Vec<T> {
     type Draft = Vec<T>;
 
-    const TYPE: FieldType<'static> = T::SEQUENCE;
+    const TYPE: FieldType<'static> = sequence_of::<T>();
 
     fn write(&self, number: u32, presence: Presence, writer: &mut Writer) {
         T::write_sequence(self.iter(), number, presence, writer);
@@ -30,7 +43,7 @@ impl<T: Protobuf> Protobuf for Vec<T> {
 impl<T: Protobuf, const N: usize> Protobuf for [T; N] {
     type Draft = Vec<T>;
 
-    const TYPE: FieldType<'static> = T::SEQUENCE.exactly(N);
+    const TYPE: FieldType<'static> = sequence_of::<T>().exactly(N);
 
     fn write(&self, number: u32, presence: Presence, writer: &mut Writer) {
         T::write_sequence(self.iter(), number, presence, writer);

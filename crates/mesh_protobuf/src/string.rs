@@ -17,9 +17,7 @@ impl Protobuf for String {
     const TYPE: FieldType<'static> = FieldType::once(ValueType::String);
 
     fn write(&self, number: u32, presence: Presence, writer: &mut Writer) {
-        writer.length_delimited(number, presence, |writer| {
-            writer.raw_slice(self.as_bytes());
-        });
+        writer.text(number, presence, self);
     }
 
     fn read(draft: &mut Self::Draft, key: Key, reader: &mut Reader<'_>) -> Result<(), Error> {
@@ -40,9 +38,7 @@ impl Protobuf for Cow<'static, str> {
     const TYPE: FieldType<'static> = String::TYPE;
 
     fn write(&self, number: u32, presence: Presence, writer: &mut Writer) {
-        writer.length_delimited(number, presence, |writer| {
-            writer.raw_slice(self.as_bytes());
-        });
+        writer.text(number, presence, self);
     }
 
     fn read(draft: &mut Self::Draft, key: Key, reader: &mut Reader<'_>) -> Result<(), Error> {

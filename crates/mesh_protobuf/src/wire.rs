@@ -46,6 +46,10 @@ impl Key {
     }
 }
 
+fn key(number: u32, wire_type: WireType) -> u64 {
+    u64::from(number) << 3 | wire_type as u64
+}
+
 /// Collects the bytes of a message.
 #[derive(Debug)]
 pub struct Writer {
@@ -57,9 +61,12 @@ impl Writer {
     const USUAL_BYTES: usize = 96;
 
     pub(crate) fn new() -> Self {
-        Self {
-            bytes: Vec::with_capacity(Self::USUAL_BYTES),
-        }
+        Self::after(Vec::with_capacity(Self::USUAL_BYTES))
+    }
+
+    /// Writes after the bytes that are there.
+    pub(crate) fn after(bytes: Vec<u8>) -> Self {
+        Self { bytes }
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
@@ -67,19 +74,43 @@ impl Writer {
     }
 
     /// Writes a field with a varint.
+    #[inline]
     pub(crate) fn varint_field(&mut self, number: u32, value: u64) {
-        encoding::encode_key(number, WireType::Varint, &mut self.bytes);
-        self.varint(value);
+        let key = key(number, WireType::Varint);
+        // Most keys and values are one byte.
+        match (u8::try_from(key), u8::try_from(value)) {
+            (Ok(key @ ..0x80), Ok(value @ ..0x80)) => self.bytes.extend_from_slice(&[key, value]),
+            _ => {
+                self.varint(key);
+                self.varint(value);
+            }
+        }
     }
 
     /// Writes a varint without key, as an element of a packed sequence.
-    pub(crate) fn varint(&mut self, value: u64) {
-        encoding::encode_varint(value, &mut self.bytes);
+    pub(crate) fn varint(&mut self, mut value: u64) {
+        loop {
+            let [low, ..] = value.to_le_bytes();
+            value >>= 7;
+            if value == 0 {
+                return self.bytes.push(low);
+            }
+            self.bytes.push(low | 0x80);
+        }
     }
 
-    /// As [`Self::raw`], of bytes that lie together.
-    pub(crate) fn raw_slice(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    /// Writes a field with text.
+    pub fn text(&mut self, number: u32, presence: Presence, text: &str) {
+        self.bytes(number, presence, text.as_bytes());
+    }
+
+    /// Writes a field with bytes.
+    pub(crate) fn bytes(&mut self, number: u32, presence: Presence, bytes: &[u8]) {
+        if !bytes.is_empty() || presence == Presence::Explicit {
+            self.varint(key(number, WireType::LengthDelimited));
+            self.varint(bytes.len() as u64);
+            self.bytes.extend_from_slice(bytes);
+        }
     }
 
     /// Writes bytes without key or length, as the body of a length-delimited field.
@@ -89,22 +120,22 @@ impl Writer {
 
     /// Writes a length-delimited field whose value `body` writes. Nothing is written if the value turns out empty and
     /// its presence is [`Implicit`](Presence::Implicit).
-    pub fn length_delimited(
+    pub fn length_delimited<R>(
         &mut self,
         number: u32,
         presence: Presence,
-        body: impl FnOnce(&mut Self),
-    ) {
+        body: impl FnOnce(&mut Self) -> R,
+    ) -> R {
         let field_start = self.bytes.len();
-        encoding::encode_key(number, WireType::LengthDelimited, &mut self.bytes);
+        self.varint(key(number, WireType::LengthDelimited));
         let length_at = self.bytes.len();
         self.bytes.push(0);
         let body_start = self.bytes.len();
-        body(self);
+        let result = body(self);
         let length = self.bytes.len() - body_start;
         if length == 0 && presence == Presence::Implicit {
             self.bytes.truncate(field_start);
-            return;
+            return result;
         }
         // The length is known only now. Nearly all fit into the byte that was left for it; moving the others' bodies is
         // cheaper than working out every length twice.
@@ -117,6 +148,7 @@ impl Writer {
         if let Some(mut prefix) = self.bytes.get_mut(length_at..body_start + more) {
             encoding::encode_varint(length as u64, &mut prefix);
         }
+        result
     }
 }
 

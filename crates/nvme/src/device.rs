@@ -35,8 +35,10 @@ use pci_bus::Stimulus;
 use pci_bus::StimulusError;
 use pci_bus::Upstream;
 use pci_core::capabilities::PciCapability;
+use pci_core::capabilities::extended::PciExtendedCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
+use pci_core::capabilities::extended::link_speed::link_speed_capabilities;
 use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::capabilities::msix::MsixLayout;
 use pci_core::capabilities::pci_express::LinkRate;
@@ -47,6 +49,7 @@ use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
 use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
+use pci_core::spec::caps::aer::UncorrectableErrors;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::caps::power_management::PowerManagementCapabilities;
 use pci_core::spec::hwid::ClassCode;
@@ -217,28 +220,38 @@ fn config_space(
             multi_function,
         ),
     };
-    let mut pcie = PciExpressCapability::new(port_type, None).with_function_level_reset();
+    let mut pcie = PciExpressCapability::new(port_type, None)
+        .with_function_level_reset()
+        .with_read_requests_of_512();
     if let Some(link) = config.link {
         pcie = pcie.with_link(link)?;
     }
+    let pcie = pcie.with_standard_registers();
+    let link = pcie.link_rate();
     // The controller keeps its state in D3hot, as Linux's driver expects of the NVMe devices it puts there.
     let power = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
     let serial = config.device_serial_number;
     let serial = serial.unwrap_or_else(|| fnv(config.serial.as_bytes()));
     let region = register_mmio.new_io_region(&format!("{}-bar0", config.name), BAR_LEN);
     let bars = DeviceBars::new().bar0(BAR_LEN, BarMemoryKind::Intercept(region));
+    // Only the upper end of a link sees it go down.
+    let errors = UncorrectableErrors::from_bits(u32::MAX).with_surprise_down(false);
+    let mut extended: Vec<Box<dyn PciExtendedCapability>> = vec![
+        Box::new(AerExtendedCapability::new().with_uncorrectable_errors(errors)),
+        Box::new(FixedExtendedCapability::device_serial_number(serial)),
+    ];
+    // An integrated endpoint has no link, and so no speed that asks for anything.
+    extended.extend(link_speed_capabilities(port_type, link.speed, link.width));
     let cfg_space = ConfigSpaceType0Emulator::try_new(
         ids,
         vec![Box::new(pcie), Box::new(msix), Box::new(power)],
-        vec![
-            Box::new(AerExtendedCapability::new()),
-            Box::new(FixedExtendedCapability::device_serial_number(serial)),
-        ],
+        extended,
         bars,
     )?;
     Ok(cfg_space
         .with_multi_function_bit(multi_function)
-        .with_bus_master_gate())
+        .with_bus_master_gate()
+        .with_standard_header())
 }
 
 /// Everything in BAR 0 is made of dwords.

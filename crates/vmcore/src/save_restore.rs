@@ -50,14 +50,20 @@
 //!
 //! Import one of the two traits, not both: their methods have the same names.
 
+use mesh_protobuf::Any;
 use mesh_protobuf::DescribedProtobuf;
 use mesh_protobuf::MessageDescription;
+use mesh_protobuf::Presence;
 use mesh_protobuf::Protobuf;
-use mesh_protobuf::ProtobufAny;
+use mesh_protobuf::Writer;
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+mod parts;
+
 pub use no_saved_state::NoSavedState;
+pub use parts::SavedParts;
 pub use save_restore_derive::SavedStateRoot;
 
 /// A device, or a part of one, whose state can be saved and restored.
@@ -72,6 +78,19 @@ pub trait SaveRestore {
     /// - the device, or a part of it, does not support saving;
     /// - its state cannot be told at present.
     fn save(&mut self) -> Result<Self::SavedState, SaveError>;
+
+    /// Saves the state in parts, each given to `part`: their encodings, one after the other, are that of the whole.
+    ///
+    /// As Protobuf has it, a later message that is appended to an earlier one adds to its lists and replaces those of its
+    /// values that it has. A device of many children gives the state of each child as a list of one, which is encoded and
+    /// dropped before the next is made: the whole is never there but as bytes. The provided method gives one part.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Self::save). What was given before is of no use then.
+    fn save_parts(&mut self, mut part: impl FnMut(Self::SavedState)) -> Result<(), SaveError> {
+        self.save().map(&mut part)
+    }
 
     /// Restores a saved state. The device is stopped, and was set up as the one that was saved.
     ///
@@ -110,6 +129,17 @@ pub trait ProtobufSaveRestore {
     /// As [`SaveRestore::save`].
     fn save(&mut self) -> Result<SavedStateBlob, SaveError>;
 
+    /// Writes the state that [`save`](Self::save) would return as field `number` of a message.
+    ///
+    /// # Errors
+    ///
+    /// As [`SaveRestore::save`]. The field is incomplete then.
+    fn save_field(&mut self, number: u32, writer: &mut Writer) -> Result<(), SaveError> {
+        let state = self.save()?;
+        state.write(number, Presence::Implicit, writer);
+        Ok(())
+    }
+
     /// Restores a saved state: see [`SaveRestore::restore`].
     ///
     /// # Errors
@@ -136,7 +166,12 @@ where
     T::SavedState: 'static + Send + SavedStateRoot,
 {
     fn save(&mut self) -> Result<SavedStateBlob, SaveError> {
-        SaveRestore::save(self).map(SavedStateBlob::new)
+        Any::of_parts(|part| self.save_parts(part)).map(SavedStateBlob)
+    }
+
+    fn save_field(&mut self, number: u32, writer: &mut Writer) -> Result<(), SaveError> {
+        type Encoded = Any<Cow<'static, str>>;
+        Encoded::write_parts(number, writer, |part| self.save_parts(part))
     }
 
     fn restore(&mut self, state: SavedStateBlob) -> Result<(), RestoreError> {
@@ -159,12 +194,12 @@ pub trait SavedStateRoot: DescribedProtobuf {
 /// Holding one proves nothing about its contents; [`parse`](Self::parse) does.
 #[derive(Clone, Debug, PartialEq, Eq, Protobuf)]
 #[mesh(transparent)]
-pub struct SavedStateBlob(ProtobufAny);
+pub struct SavedStateBlob(Any<Cow<'static, str>>);
 
 impl SavedStateBlob {
     /// Encodes a saved state.
     pub fn new<T: SavedStateRoot>(state: T) -> Self {
-        Self(ProtobufAny::new(state))
+        Self(Any::new(state))
     }
 
     /// Decodes the saved state.

@@ -285,28 +285,26 @@ mod save_restore {
     use vmcore::save_restore::RestoreError;
     use vmcore::save_restore::SaveError;
     use vmcore::save_restore::SaveRestore;
+    use vmcore::save_restore::SavedParts;
     use vmcore::save_restore::SavedStateBlob;
 
     mod state {
         use mesh_protobuf::Protobuf;
-        use vmcore::save_restore::SavedStateBlob;
+        use vmcore::save_restore::SavedParts;
         use vmcore::save_restore::SavedStateRoot;
 
         #[derive(Protobuf, SavedStateRoot)]
         #[mesh(package = "cxl.component_registers")]
         pub struct SavedState {
             #[mesh(1)]
-            pub registers: Vec<(String, SavedStateBlob)>,
+            pub registers: SavedParts,
         }
     }
 
     impl CxlComponentRegisters {
         /// The saved state of each block, in the order of the blocks: of blocks with one label, the first gets the first.
-        fn matched<'a>(
-            &self,
-            state: &'a state::SavedState,
-        ) -> Result<Vec<&'a SavedStateBlob>, RestoreError> {
-            let mut left: Vec<_> = state.registers.iter().collect();
+        fn matched(&self, state: &state::SavedState) -> Result<Vec<SavedStateBlob>, RestoreError> {
+            let mut left = state.registers.states()?;
             let mut matched = Vec::new();
             for block in &self.blocks {
                 let position = left.iter().position(|(label, _)| label == block.label());
@@ -316,7 +314,7 @@ mod save_restore {
                         block.label()
                     ))
                 })?;
-                matched.push(&left.remove(position).1);
+                matched.push(left.remove(position).1);
             }
             match left.first() {
                 None => Ok(matched),
@@ -326,7 +324,7 @@ mod save_restore {
             }
         }
 
-        fn check_all(&mut self, blobs: &[&SavedStateBlob]) -> Result<(), RestoreError> {
+        fn check_all(&mut self, blobs: &[SavedStateBlob]) -> Result<(), RestoreError> {
             for (block, blob) in self.blocks.iter_mut().zip(blobs) {
                 ProtobufSaveRestore::check(block.as_mut(), blob)
                     .map_err(|error| error.in_child(block.label()))?;
@@ -339,12 +337,9 @@ mod save_restore {
         type SavedState = state::SavedState;
 
         fn save(&mut self) -> Result<Self::SavedState, SaveError> {
-            let mut registers = Vec::new();
+            let mut registers = SavedParts::default();
             for block in &mut self.blocks {
-                let label = block.label().to_owned();
-                let blob = ProtobufSaveRestore::save(block.as_mut())
-                    .map_err(|error| error.in_child(label.as_str()))?;
-                registers.push((label, blob));
+                registers.save(block.as_mut(), |block| block.label())?;
             }
             Ok(state::SavedState { registers })
         }
@@ -353,7 +348,7 @@ mod save_restore {
             let blobs = self.matched(&state)?;
             self.check_all(&blobs)?;
             for (block, blob) in self.blocks.iter_mut().zip(blobs) {
-                ProtobufSaveRestore::restore(block.as_mut(), blob.clone())
+                ProtobufSaveRestore::restore(block.as_mut(), blob)
                     .map_err(|error| error.in_child(block.label()))?;
             }
             Ok(())

@@ -7,6 +7,8 @@ use std::sync::OnceLock;
 pub(crate) const NIC: u64 = 0xc000_0000;
 /// BAR 0 of the CXL device, and that of its port.
 pub(crate) const CXL: [u64; 2] = [0xc100_0000, 0xc200_0000];
+/// BAR 0 of the port above the switch.
+pub(crate) const SCRATCH: u64 = 0xc300_0000;
 
 /// A port with a slot.
 #[derive(Copy, Clone)]
@@ -115,7 +117,7 @@ pub(crate) static WITH_SWITCH: Layout = Layout {
     slots: &[SW0P0],
     bridges: &[ABOVE_SWITCH, UPSTREAM, DOWNSTREAM[0], DOWNSTREAM[1]],
     functions: &[(0, 2 << 3), (2, 0), (3, 0), (3, 1 << 3), (4, 0)],
-    bars: &[],
+    bars: &[(0, 2 << 3, SCRATCH)],
 };
 
 /// A CXL device in a slot.
@@ -151,7 +153,12 @@ pub(crate) static WITH_SLOTS: Layout = Layout {
         (3, 0),
         (3, 1 << 3),
     ],
-    bars: &[(1, 0, NIC), (6, 0, CXL[0]), (0, 3 << 3, CXL[1])],
+    bars: &[
+        (1, 0, NIC),
+        (6, 0, CXL[0]),
+        (0, 3 << 3, CXL[1]),
+        (0, 2 << 3, SCRATCH),
+    ],
 };
 
 /// Every kind of function, and a device of more than eight.
@@ -180,7 +187,12 @@ pub(crate) static WITH_ALL: Layout = Layout {
         (5, 0),
         (6, 0),
     ],
-    bars: &[(1, 0, NIC), (6, 0, CXL[0]), (0, 3 << 3, CXL[1])],
+    bars: &[
+        (1, 0, NIC),
+        (6, 0, CXL[0]),
+        (0, 3 << 3, CXL[1]),
+        (0, 2 << 3, SCRATCH),
+    ],
 };
 
 /// What an input chooses among, by its first byte: the small ones more often, since they take less time.

@@ -85,3 +85,37 @@ fn a_message_is_told_by_its_full_name() {
         "type.googleapis.com/pci.capabilities.extended.acs.Other"
     );
 }
+
+#[test]
+fn a_message_in_parts_is_the_parts_merged() {
+    #[derive(Debug, Default, PartialEq, Protobuf)]
+    #[mesh(package = "test")]
+    struct List {
+        #[mesh(1)]
+        first: u8,
+        #[mesh(2)]
+        items: Vec<String>,
+    }
+    let whole = || List {
+        first: 2,
+        items: vec!["a".to_owned(), "b".to_owned()],
+    };
+    let parts = |part: &mut dyn FnMut(List)| {
+        part(List {
+            first: 2,
+            ..List::default()
+        });
+        for item in whole().items {
+            part(List {
+                first: 0,
+                items: vec![item],
+            });
+        }
+        Ok::<(), ()>(())
+    };
+    let any = ProtobufAny::of_parts(parts).unwrap();
+    assert_eq!(any, ProtobufAny::new(whole()));
+    assert_eq!(any.parse::<List>().unwrap(), whole());
+    let failed: Result<ProtobufAny, _> = ProtobufAny::of_parts(|_: &mut dyn FnMut(List)| Err(5));
+    assert_eq!(failed, Err(5));
+}

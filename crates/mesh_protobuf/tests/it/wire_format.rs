@@ -2,6 +2,8 @@
 //! number * 8 + wire type, with type 0 for a varint and 2 for a value with a length.
 
 use crate::types::*;
+use mesh_protobuf::EncodedList;
+use mesh_protobuf::Message;
 use mesh_protobuf::Protobuf;
 use mesh_protobuf::decode;
 use mesh_protobuf::encode;
@@ -622,6 +624,56 @@ fn an_encoding_stands_in_for_a_foreign_type() {
     );
     check(Letter('A'), &[0x08, 65]);
     check(vec![Letter('A'), Letter('B')], &[0x08, 65, 0x08, 66]);
+}
+
+#[test]
+fn a_transparent_struct_may_be_a_list_or_optional() {
+    #[derive(Clone, Debug, PartialEq, Protobuf)]
+    #[mesh(transparent)]
+    struct List(Vec<u16>);
+    #[derive(Clone, Debug, PartialEq, Protobuf)]
+    #[mesh(transparent)]
+    struct Maybe(Option<u16>);
+    check((List(vec![1, 2]), Maybe(None)), &[0x0a, 2, 1, 2]);
+    check((List(vec![]), Maybe(Some(0))), &[0x10, 0]);
+}
+
+#[test]
+fn an_encoded_list_is_a_list() {
+    type Plain = Vec<(u32, String)>;
+    type Encoded = EncodedList<(u32, String)>;
+    let elements: Plain = vec![
+        (0, String::new()),
+        (7, "a".repeat(200)),
+        (300, "b".to_owned()),
+    ];
+    let mut encoded = Encoded::default();
+    check((1u32, encoded.clone()), &[0x08, 1]);
+    for (number, text) in &elements {
+        let failed = encoded.push_with(|writer| {
+            (*number, text.clone()).write_fields(writer);
+            Err("half way")
+        });
+        assert_eq!(failed, Err("half way"));
+        encoded
+            .push_with(|writer| {
+                (*number, text.clone()).write_fields(writer);
+                Ok::<(), ()>(())
+            })
+            .unwrap();
+    }
+    assert_eq!(encoded, Encoded::from(elements.clone()));
+    assert_eq!(encoded.elements().unwrap(), elements);
+    check((1u32, encoded), &encode((1u32, elements)));
+    let not_a_string = [0x12, 3, 0x12, 1, 0xff];
+    assert_eq!(
+        decode::<(u32, Encoded)>(&not_a_string)
+            .unwrap_err()
+            .to_string(),
+        decode::<(u32, Plain)>(&not_a_string)
+            .unwrap_err()
+            .to_string(),
+    );
 }
 
 #[test]

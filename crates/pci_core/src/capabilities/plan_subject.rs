@@ -298,6 +298,14 @@ fn port(typ: DevicePortType) -> PciExpressCapability {
     PciExpressCapability::new(typ, None)
 }
 
+#[expect(clippy::expect_used, reason = "only tests come here")]
+fn standard(typ: DevicePortType) -> CapabilitySubject {
+    let port = port(typ)
+        .with_link(LinkConfig::new(LinkSpeed::Speed16_0GtS, LinkWidth::X4))
+        .expect("the link is valid");
+    pci_express(port.with_ltr().with_standard_registers())
+}
+
 fn occupied_slot() -> PciExpressCapability {
     let slot = port(DevicePortType::DownstreamSwitchPort).with_hotplug_support(7);
     slot.set_presence_detect_state(true);
@@ -335,6 +343,25 @@ fn power_management(capabilities: PowerManagementCapabilities) -> CapabilitySubj
             on: "control_status",
             bits: 0x3,
         }])
+}
+
+/// What it signals does not survive a reset, as it does where the table's stickiness is needed.
+fn forgetful_pme() -> CapabilitySubject {
+    let capabilities = PowerManagementCapabilities::new().with_pme_support(0b01001);
+    CapabilitySubject::legacy(PowerManagementCapability::new(capabilities, true)).with_consequences(
+        &[
+            Consequence {
+                of: "control_status",
+                on: "control_status",
+                bits: 0x3,
+            },
+            Consequence {
+                of: "reset",
+                on: "control_status",
+                bits: 0x8100,
+            },
+        ],
+    )
 }
 
 /// Software triggers containment, whose cause is logged.
@@ -404,6 +431,11 @@ plan_subjects! {
         PciExpressCapability::new(DevicePortType::Endpoint, Some(Arc::new(IgnoredFlr)))
     ),
     "pci express, integrated endpoint" => pci_express(port(DevicePortType::RootComplexIntegratedEndpoint)),
+    "pci express, standard endpoint at 16.0 GT/s" => standard(DevicePortType::Endpoint),
+    "pci express, standard root port at 16.0 GT/s" => standard(DevicePortType::RootPort),
+    "pci express, standard event collector" => pci_express(
+        port(DevicePortType::RootComplexEventCollector).with_standard_registers()
+    ),
     "pci express, root port" => pci_express(port(DevicePortType::RootPort)),
     "pci express, root port with an empty slot" => pci_express(port(DevicePortType::RootPort).with_hotplug_support(1)),
     "pci express, downstream port with an occupied slot" => pci_express(occupied_slot()),
@@ -454,6 +486,7 @@ plan_subjects! {
     "power management with D2 and PME" => power_management(
         PowerManagementCapabilities::new().with_d2_support(true).with_pme_support(0x1f)
     ),
+    "power management with PME from D0 and D3hot" => forgetful_pme(),
     "ptm, requester" => CapabilitySubject::extended(TableExtendedCapability::ptm(
         PtmCapability::new().with_requester_capable(true)
     )),

@@ -18,6 +18,9 @@ use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
 
+/// PME Support of a function that signals from D3cold (PCIe 6.2 section 7.5.2.1).
+const PME_FROM_D3COLD: u8 = 0b1_0000;
+
 /// A change of the power state by software.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Inspect)]
 pub struct PowerTransition {
@@ -222,8 +225,11 @@ impl RegisterBlock for PowerManagementCapability {
         }
     }
 
+    /// PME_En and PME_Status survive where the function can send from D3cold, and so has to remember them (PCIe 6.2 section 7.5.2.2).
     fn reset_registers(&mut self, kind: Reset) {
-        self.registers.reset(kind);
+        let keeps_pme = self.capabilities().pme_support() & PME_FROM_D3COLD != 0;
+        self.registers
+            .reset(if keeps_pme { kind } else { Reset::Cold });
         self.transition = None;
         self.pme_due = false;
     }
@@ -349,14 +355,24 @@ mod tests {
     }
 
     #[test]
-    fn pme_bits_survive_a_hot_reset_and_a_function_without_pme_has_none() {
-        let mut pm = with_d1_and_pme(false);
-        pm.write_u32(4, 0x0103);
-        pm.signal_pme();
-        pm.reset_by(Reset::Hot);
-        assert_eq!(pm.read_u32(4), 0x8100);
+    fn pme_bits_survive_a_reset_where_d3cold_needs_them_and_a_function_without_pme_has_none() {
+        let from_d3cold = PowerManagementCapabilities::new().with_pme_support(0b11001);
+        let mut pm = PowerManagementCapability::new(from_d3cold, false);
+        for kind in [Reset::Hot, Reset::FunctionLevel] {
+            pm.write_u32(4, 0x0103);
+            pm.signal_pme();
+            pm.reset_by(kind);
+            assert_eq!(pm.read_u32(4), 0x8100, "{kind:?}");
+        }
         pm.reset_by(Reset::Cold);
         assert_eq!(pm.read_u32(4), 0);
+        for kind in [Reset::Hot, Reset::FunctionLevel, Reset::Cold] {
+            let mut pm = with_d1_and_pme(false);
+            pm.write_u32(4, 0x0103);
+            assert!(pm.signal_pme());
+            pm.reset_by(kind);
+            assert_eq!((pm.read_u32(4), pm.take_pme()), (0, false), "{kind:?}");
+        }
         let mut pm = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
         pm.write_u32(4, u32::MAX);
         assert_eq!(pm.read_u32(4), 0xb);

@@ -3,6 +3,7 @@
 use super::Effects;
 use super::HeaderType;
 use crate::capabilities::CapabilityRegisters;
+use crate::spec::cfg_space::Command;
 use crate::spec::cfg_space::IoAddressing;
 use crate::spec::cfg_space::Type0HeaderReg;
 use crate::spec::cfg_space::Type1HeaderReg;
@@ -47,6 +48,15 @@ macro_rules! each {
 }
 pub(super) use each;
 
+/// The bits of Command that PCI Express does not hardwire to zero (PCIe 6.2 section 7.5.1.1.3).
+const EXPRESS_COMMAND: Command = Command::new()
+    .with_pio_enabled(true)
+    .with_mmio_enabled(true)
+    .with_bus_master(true)
+    .with_parity_error_response(true)
+    .with_enable_serr(true)
+    .with_intx_disable(true);
+
 const TYPE0_BARS: [Type0HeaderReg; 6] = {
     use Type0HeaderReg::*;
     [Bar0, Bar1, Bar2, Bar3, Bar4, Bar5]
@@ -81,10 +91,24 @@ impl Header {
                 file.init(Reg::Status, crate::spec::cfg_space::Status::new().with_capabilities_list(true).into_bits());
                 file.init(Reg::CapabilitiesPointer, 0x40u8);
             }
+            // Callers of this interface expect it to read zero.
+            file.narrow(Reg::CacheLineSize, 0);
             // The page is longer than any header.
             let _ = file.attach(page, 0, 0);
         });
         header
+    }
+
+    /// Leaves Command the bits that mean something on PCI Express, and Cache Line Size and the latency timer what the specification
+    /// gives them.
+    pub(super) fn standardize(&mut self) {
+        each!(self, (file, Reg) => {
+            file.narrow(Reg::Command, EXPRESS_COMMAND.into_bits().into());
+            file.narrow(Reg::CacheLineSize, u8::MAX.into());
+        });
+        if let Self::Type0(file) = self {
+            file.narrow(Type0HeaderReg::MinGnt, 0);
+        }
     }
 
     /// Composes one BAR register: which bits software can write, and what the others read.
@@ -202,12 +226,12 @@ fn type0_effect(register: Type0HeaderReg, effects: &mut Effects) {
         // Error bits are only recorded.
         Status => {}
         // Notes that software keeps for itself.
-        InterruptLine | MinGnt => {}
+        InterruptLine | CacheLineSize | MinGnt => {}
         // Read-only.
         VendorId | DeviceId | RevisionId | ProgrammingInterface | SubClass | BaseClass
-        | CacheLineSize | LatencyTimer | HeaderType | Bist | CardbusCisPointer
-        | SubsystemVendorId | SubsystemId | CapabilitiesPointer | Reserved35 | Reserved36
-        | Reserved38 | InterruptPin | MaxLat => {}
+        | LatencyTimer | HeaderType | Bist | CardbusCisPointer | SubsystemVendorId
+        | SubsystemId | CapabilitiesPointer | Reserved35 | Reserved36 | Reserved38
+        | InterruptPin | MaxLat => {}
     }
 }
 
@@ -230,8 +254,8 @@ fn type1_effect(register: Type1HeaderReg, effects: &mut Effects) {
         BridgeControl => effects.bridge_control = true,
         // Error bits are only recorded.
         Status | SecondaryStatus => {}
-        // A note that software keeps for itself.
-        InterruptLine => {}
+        // Notes that software keeps for itself.
+        InterruptLine | CacheLineSize => {}
         // Read-only.
         VendorId
         | DeviceId
@@ -239,7 +263,6 @@ fn type1_effect(register: Type1HeaderReg, effects: &mut Effects) {
         | ProgrammingInterface
         | SubClass
         | BaseClass
-        | CacheLineSize
         | LatencyTimer
         | HeaderType
         | Bist

@@ -146,7 +146,16 @@ fn ids(base_class: ClassCode, sub_class: Subclass) -> HardwareIds {
 }
 
 fn endpoint(bars: DeviceBars) -> Function {
-    let emulator = ConfigSpaceType0Emulator::new(
+    Function::Type0(Box::new(endpoint_emulator(bars)))
+}
+
+fn standard_endpoint() -> Function {
+    let emulator = endpoint_emulator(every_bar_kind()).with_standard_header();
+    Function::Type0(Box::new(emulator))
+}
+
+fn endpoint_emulator(bars: DeviceBars) -> ConfigSpaceType0Emulator {
+    ConfigSpaceType0Emulator::new(
         ids(ClassCode::MASS_STORAGE_CONTROLLER, Subclass::NONE),
         vec![
             Box::new(PciExpressCapability::new(DevicePortType::Endpoint, None)),
@@ -163,8 +172,7 @@ fn endpoint(bars: DeviceBars) -> Function {
         ],
         bars,
     )
-    .with_multi_function_bit(true);
-    Function::Type0(Box::new(emulator))
+    .with_multi_function_bit(true)
 }
 
 fn every_bar_kind() -> DeviceBars {
@@ -194,6 +202,11 @@ fn narrow_bars_and_a_rom() -> DeviceBars {
 
 fn bridge(bars: DeviceBars) -> Function {
     Function::Type1(Box::new(bridge_emulator(bars)))
+}
+
+fn standard_bridge() -> Function {
+    let emulator = bridge_emulator(DeviceBars::new()).with_standard_header();
+    Function::Type1(Box::new(emulator))
 }
 
 fn bridge_with_io_window(addressing: IoAddressing) -> Function {
@@ -235,6 +248,8 @@ plan_subjects! {
     "type 1 header with a BAR" => FunctionSubject::header(
         bridge(DeviceBars::new().bar0(0x1_0000, BarMemoryKind::Dummy)), &[]
     ),
+    "type 0 header of PCI Express" => FunctionSubject::header(standard_endpoint(), &[]),
+    "type 1 header of PCI Express" => FunctionSubject::header(standard_bridge(), &[]),
     "acs within an endpoint" => FunctionSubject::first_extended(endpoint(DeviceBars::new())),
 }
 

@@ -10,15 +10,17 @@ use crate::spec::cfg_space::IO_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::MEMORY_BASE_LIMIT_ADDRESS_MASK;
 use crate::spec::cfg_space::Type0HeaderReg;
 use crate::spec::cfg_space::Type1HeaderReg;
+use reg_table::BlockRegister;
 use vmcore::save_restore;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
+use vmcore::save_restore::SavedParts;
 use vmcore::save_restore::SavedStateBlob;
 
 mod state {
     use mesh_protobuf::Protobuf;
-    use vmcore::save_restore::SavedStateBlob;
+    use vmcore::save_restore::SavedParts;
     use vmcore::save_restore::SavedStateRoot;
 
     #[derive(Protobuf, SavedStateRoot)]
@@ -33,7 +35,7 @@ mod state {
         #[mesh(4)]
         pub latency_timer: u8,
         #[mesh(5)]
-        pub capabilities: Vec<(String, SavedStateBlob)>,
+        pub capabilities: SavedParts,
         #[mesh(6)]
         pub subordinate_bus_number: u8,
         #[mesh(7)]
@@ -55,7 +57,7 @@ mod state {
         #[mesh(15)]
         pub bridge_control: u16,
         #[mesh(16)]
-        pub extended_capabilities: Vec<(String, SavedStateBlob)>,
+        pub extended_capabilities: SavedParts,
         /// Error bits of Status.
         #[mesh(17)]
         pub status: u16,
@@ -75,6 +77,8 @@ mod state {
         pub io_base_upper: u16,
         #[mesh(24)]
         pub io_limit_upper: u16,
+        #[mesh(25)]
+        pub cache_line_size: u8,
     }
 }
 
@@ -103,7 +107,7 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             base_addresses,
             interrupt_line: self.interrupt_line(),
             latency_timer: byte(type0(Type0HeaderReg::MinGnt)),
-            capabilities: Vec::new(),
+            capabilities: SavedParts::default(),
             subordinate_bus_number: byte(type1(Type1HeaderReg::SubordinateBusNumber)),
             secondary_bus_number: byte(type1(Type1HeaderReg::SecondaryBusNumber)),
             primary_bus_number: byte(type1(Type1HeaderReg::PrimaryBusNumber)),
@@ -116,7 +120,7 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             prefetch_base_upper: type1(Type1HeaderReg::PrefetchableBaseUpper),
             prefetch_limit_upper: type1(Type1HeaderReg::PrefetchableLimitUpper),
             bridge_control: half(type1(Type1HeaderReg::BridgeControl)),
-            extended_capabilities: Vec::new(),
+            extended_capabilities: SavedParts::default(),
             status: each!(&self.header, (file, Reg) => half(file.get(Reg::Status) & file.writable(Reg::Status))),
             secondary_status: half(type1(Type1HeaderReg::SecondaryStatus)),
             interrupt_status: self.intx.as_ref().is_some_and(|intx| intx.is_raised()),
@@ -125,23 +129,26 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             io_limit: byte(type1(Type1HeaderReg::IoLimit)) & IO_BASE_LIMIT_ADDRESS_MASK,
             io_base_upper: half(type1(Type1HeaderReg::IoBaseUpper)),
             io_limit_upper: half(type1(Type1HeaderReg::IoLimitUpper)),
+            cache_line_size: each!(&self.header, (file, Reg) => file.get8(Reg::CacheLineSize)),
         };
-        state.capabilities = save_all(
-            self.capabilities
-                .iter_mut()
-                .map(|c| (c.label().to_owned(), c.as_mut() as _)),
-        )?;
-        state.extended_capabilities = save_all(
-            self.extended_capabilities
-                .iter_mut()
-                .map(|c| (c.label().to_owned(), c.as_mut() as _)),
-        )?;
+        for capability in &mut self.capabilities {
+            state
+                .capabilities
+                .save(capability.as_mut(), |c| c.label())?;
+        }
+        for capability in &mut self.extended_capabilities {
+            state
+                .extended_capabilities
+                .save(capability.as_mut(), |c| c.label())?;
+        }
         Ok(state)
     }
 
     fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {
-        let writable = each!(&self.header, (file, Reg) => file.writable(Reg::Command));
-        let unknown = u32::from(state.command) & !writable;
+        // Of any header: one of an earlier version could set bits that mean nothing on PCI Express.
+        let fields = Type0HeaderReg::Command.register().fields;
+        let known = fields.iter().fold(0, |bits, field| bits | field.mask());
+        let unknown = u32::from(state.command) & !known;
         if unknown != 0 {
             return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
                 "Command is {:#06x}; bits {unknown:#06x} cannot be set",
@@ -149,7 +156,7 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
             )));
         }
         for (label, blob, item) in self.owners(state)? {
-            item.check(blob).map_err(|error| error.in_child(label))?;
+            item.check(&blob).map_err(|error| error.in_child(label))?;
         }
         Ok(())
     }
@@ -170,10 +177,7 @@ impl<const N: usize> SaveRestore for ConfigSpaceCommonHeaderEmulator<N> {
 
 impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Each saved capability with the capability that it belongs to.
-    fn owners<'a>(
-        &'a mut self,
-        state: &'a state::SavedState,
-    ) -> Result<Vec<Owned<'a, &'a mut dyn save_restore::ProtobufSaveRestore>>, RestoreError> {
+    fn owners(&mut self, state: &state::SavedState) -> Result<Vec<Owned<'_>>, RestoreError> {
         let legacy = self.capabilities.iter_mut();
         let extended = self.extended_capabilities.iter_mut();
         let mut owners = match_labels(
@@ -197,8 +201,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         // What is pending waits until it is known whether the function may send it.
         self.update_bus_master(Command::new());
         for (label, blob, item) in self.owners(state)? {
-            item.restore(blob.clone())
-                .map_err(|error| error.in_child(label))?;
+            item.restore(blob).map_err(|error| error.in_child(label))?;
         }
         // BARs move while nothing decodes, so that none passes through a place it is not meant for.
         self.set_command(Command::new());
@@ -210,12 +213,13 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         self.set_base_addresses(&base_addresses);
         each!(&self.header, (file, Reg) => {
             file.set(Reg::InterruptLine, state.interrupt_line);
+            file.set_writable(Reg::CacheLineSize, state.cache_line_size);
             file.set_writable(Reg::Status, state.status);
             file.set_writable(Reg::ExpansionRomBaseAddress, state.expansion_rom);
         });
         match &self.header {
             Header::Type0(file) => {
-                file.set(Type0HeaderReg::MinGnt, state.latency_timer);
+                file.set_writable(Type0HeaderReg::MinGnt, state.latency_timer);
                 self.header.show_latency();
             }
             Header::Type1(file) => {
@@ -241,8 +245,8 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
                 }
             }
         }
-        let command = Command::from_bits(state.command);
-        self.set_command(command);
+        each!(&self.header, (file, Reg) => file.set_writable(Reg::Command, state.command));
+        let command = self.command();
         if let Some(intx) = &self.intx {
             intx.restore(state.interrupt_status, self.intx_disabled(command));
         }
@@ -286,36 +290,30 @@ impl SaveRestore for ConfigSpaceType1Emulator {
     }
 }
 
-fn save_all<'a>(
-    items: impl Iterator<Item = (String, &'a mut dyn save_restore::ProtobufSaveRestore)>,
-) -> Result<Vec<(String, SavedStateBlob)>, SaveError> {
-    items
-        .map(|(label, item)| match item.save() {
-            Ok(blob) => Ok((label, blob)),
-            Err(error) => Err(SaveError::ChildError(label, error.into())),
-        })
-        .collect()
-}
-
-/// A saved capability, its label, and the capability that it belongs to.
-type Owned<'a, T> = (&'a str, &'a SavedStateBlob, T);
+/// A saved capability: its label, its state, and the capability that it belongs to.
+type Owned<'a> = (
+    String,
+    SavedStateBlob,
+    &'a mut dyn save_restore::ProtobufSaveRestore,
+);
 
 /// Finds the owner of each state: the second state of a label belongs to the second item of that label.
-fn match_labels<'a, T>(
+fn match_labels<'a>(
     what: &str,
-    mut items: Vec<(String, T)>,
-    states: &'a [(String, SavedStateBlob)],
-) -> Result<Vec<Owned<'a, T>>, RestoreError> {
+    mut items: Vec<(String, &'a mut dyn save_restore::ProtobufSaveRestore)>,
+    states: &SavedParts,
+) -> Result<Vec<Owned<'a>>, RestoreError> {
     states
-        .iter()
-        .map(|(label, blob)| {
-            let found = items.iter().position(|(own, _)| own == label);
+        .states()?
+        .into_iter()
+        .map(|(label, state)| {
+            let found = items.iter().position(|(own, _)| *own == label);
             let Some(position) = found else {
                 return Err(RestoreError::InvalidSavedState(anyhow::anyhow!(
                     "the saved state has {what} '{label}', which this function does not have, or not so often"
                 )));
             };
-            Ok((label.as_str(), blob, items.remove(position).1))
+            Ok((label, state, items.remove(position).1))
         })
         .collect()
 }

@@ -6,6 +6,7 @@ use crate::function::port_ids;
 use chipset_device::io::IoError;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::ReadOnlyCapability;
+use pci_core::capabilities::advanced_features::AdvancedFeaturesCapability;
 use pci_core::capabilities::extended::acs::AcsExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
@@ -220,6 +221,37 @@ fn odd_and_far_offsets_are_invalid_registers() {
     assert!(express.is_pcie_device() && !function.is_pcie_device());
     express.shows(&[(0x100, u32::MAX), (0xffc, u32::MAX)]);
     assert_eq!(express.try_read(0x1000), Err(IoError::InvalidRegister));
+}
+
+#[test]
+fn a_conventional_function_may_answer_for_what_it_does_not_have() {
+    let mut function = conventional().with_answer_beyond();
+    for offset in (0x100..0x1000).step_by(4) {
+        function.write(offset, 0);
+        assert_eq!(function.read(offset), u32::MAX, "{offset:#x}");
+    }
+    assert_eq!(function.read(0xfc), 0, "reserved");
+    for offset in [0x41, 0x101, 0x1000, 0xfffc] {
+        let refused = (function.try_read(offset), function.try_write(offset, 0));
+        let error = IoError::InvalidRegister;
+        assert_eq!(refused, (Err(error), Err(error)), "{offset:#x}");
+    }
+}
+
+#[test]
+fn a_write_of_initiate_flr_is_an_effect() {
+    let capability = Box::new(AdvancedFeaturesCapability::default());
+    let ids = endpoint_ids();
+    let mut function =
+        ConfigSpaceType0Emulator::new(ids, vec![capability], vec![], DeviceBars::new());
+    assert!(
+        !function
+            .write_lanes(0x44, 0xffff_fffe, 0b1111)
+            .function_reset
+    );
+    assert!(!function.write_lanes(0x44, u32::MAX, 0b1110).function_reset);
+    assert!(function.write_lanes(0x44, 1, 0b0001).function_reset);
+    assert!(!function.write_lanes(0x44, 0, 0b0001).function_reset);
 }
 
 #[test]
@@ -479,4 +511,43 @@ fn looking_shows_registers_by_name() {
     ] {
         assert!(shown.contains(part), "{part} in {shown}");
     }
+}
+
+/// PCIe 6.2 section 7.5.1.1.3 hardwires Special Cycle, Memory Write and Invalidate, VGA Palette Snoop and Fast Back-to-Back Enable to
+/// zero, section 7.5.1.1.7 has Cache Line Size read-write, sections 7.5.1.1.8 and 7.5.1.2.5 no latency timer.
+#[test]
+fn a_standard_header_has_what_pci_express_has() {
+    let endpoint =
+        ConfigSpaceType0Emulator::new(endpoint_ids(), vec![msi()], vec![], DeviceBars::new());
+    let mut endpoint = endpoint.with_standard_header();
+    endpoint.shows(&[(0x04, 0x0010_0000), (0x0c, 0)]);
+    endpoint.shows_after_all_ones(&[(0x04, 0x0010_0547), (0x0c, 0x0000_00ff), (0x3c, 0xff)]);
+    let _ = endpoint.write_lanes(0x0c, 0x1010, 0b0010);
+    endpoint.shows(&[(0x0c, 0x0000_00ff)]);
+    let _ = endpoint.write_lanes(0x0c, 0x1010, 0b0001);
+    endpoint.shows(&[(0x0c, 0x0000_0010)]);
+
+    let port =
+        ConfigSpaceType1Emulator::new(port_ids(), vec![express(DevicePortType::RootPort)], vec![]);
+    let mut port = port.with_standard_header();
+    port.shows_after_all_ones(&[(0x04, 0x0010_0547), (0x0c, 0x0001_00ff)]);
+    port.reset();
+    port.shows(&[(0x04, 0x0010_0000), (0x0c, 0x0001_0000)]);
+}
+
+/// The state of a version that let software set more of Command and of the header.
+#[test]
+fn a_standard_header_takes_the_state_of_one_that_is_not() {
+    use vmcore::save_restore::SaveRestore;
+    let compose =
+        || ConfigSpaceType0Emulator::new(endpoint_ids(), vec![msi()], vec![], DeviceBars::new());
+    let mut before = compose();
+    before.shows_after_all_ones(&[(0x04, 0x0010_077f), (0x3c, 0x00ff_00ff)]);
+    let mut standard = compose().with_standard_header();
+    standard.restore(before.save().unwrap()).unwrap();
+    standard.shows(&[(0x04, 0x0010_0547), (0x0c, 0), (0x3c, 0xff)]);
+    standard.write(0x0c, 0x10);
+    let mut restored = compose().with_standard_header();
+    restored.restore(standard.save().unwrap()).unwrap();
+    restored.shows(&[(0x04, 0x0010_0547), (0x0c, 0x10), (0x3c, 0xff)]);
 }

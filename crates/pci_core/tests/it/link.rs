@@ -361,3 +361,27 @@ fn a_card_may_be_present_and_not_train() {
         "#]],
     );
 }
+
+/// PCIe 6.2 section 7.5.3.16.
+#[test]
+fn ltr_of_a_downstream_port_does_not_outlive_its_link() {
+    const LTR_ENABLE: u32 = 1 << 10;
+    let endpoint = DevicePortType::Endpoint;
+    for (typ, left) in [(DevicePortType::RootPort, 0), (endpoint, LTR_ENABLE)] {
+        let mut port = function(typ, gen4_x8()).with_ltr();
+        port.write_u32(0x28, 0xffff);
+        port.write_u32(0x10, 0x0020);
+        assert_eq!(port.read_u32(0x28) & LTR_ENABLE, LTR_ENABLE, "retrained");
+        port.remove_card().unwrap();
+        assert_eq!(
+            port.read_u32(0x28),
+            (0xffdf & !LTR_ENABLE) | left,
+            "{typ:?}"
+        );
+    }
+    // Where it is no feature of the port, the bit is what callers know: a bit that is stored.
+    let mut port = root_port();
+    port.write_u32(0x28, LTR_ENABLE);
+    port.remove_card().unwrap();
+    assert_eq!(port.read_u32(0x28), LTR_ENABLE);
+}

@@ -1,7 +1,7 @@
 //! The Type 0 configuration header: endpoints (PCIe 6.2 section 7.5.1.2).
 //!
-//! Not emulated: cache line size and latency timer (without effect on PCI Express), BIST, the CardBus CIS pointer. Their
-//! registers read zero. Validation of the expansion ROM: its status says that it is not supported.
+//! Not emulated: latency timer (without effect on PCI Express), BIST, the CardBus CIS pointer. Their registers read zero. Cache Line
+//! Size is a note of software without effect, and the composer may take it away. Validation of the expansion ROM: its status says that it is not supported.
 
 use super::Command;
 use super::Status;
@@ -79,7 +79,7 @@ register_block! {
     0x09 programming_interface: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.6" { hwinit: [value[7:0]] }
     0x0a sub_class: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.6" { hwinit: [value[7:0]] }
     0x0b base_class: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.6" { hwinit: [value[7:0]] }
-    0x0c cache_line_size: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.7" { ro: [value[7:0]] }
+    0x0c cache_line_size: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.7" { rw: [value[7:0]] }
     0x0d latency_timer: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.8" { ro: [value[7:0]] }
     0x0e header_type: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.9" { hwinit: [layout[6:0], multi_function[7:7]] }
     0x0f bist: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.10" { ro: [value[7:0]] }
@@ -125,7 +125,7 @@ mod tests {
             (0, 0),
             (0x0000_077f, 0xf900_0000),
             (0, 0),
-            (0, 0),
+            (0x0000_00ff, 0),
             (0xffff_ffff, 0),
             (0xffff_ffff, 0),
             (0xffff_ffff, 0),

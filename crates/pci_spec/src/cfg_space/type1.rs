@@ -1,6 +1,7 @@
 //! The Type 1 configuration header: root ports, switch ports and bridges (PCIe 6.2 section 7.5.1.3).
 //!
-//! Not emulated: cache line size, latency timers and BIST. Their registers read zero. Validation of the expansion ROM: its status
+//! Not emulated: latency timers and BIST. Their registers read zero. Cache Line Size is a note of software without effect, and the
+//! composer may take it away. Validation of the expansion ROM: its status
 //! says that it is not supported.
 
 use super::Command;
@@ -163,7 +164,7 @@ register_block! {
     0x09 programming_interface: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.6" { hwinit: [value[7:0]] }
     0x0a sub_class: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.6" { hwinit: [value[7:0]] }
     0x0b base_class: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.6" { hwinit: [value[7:0]] }
-    0x0c cache_line_size: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.7" { ro: [value[7:0]] }
+    0x0c cache_line_size: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.7" { rw: [value[7:0]] }
     0x0d latency_timer: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.8" { ro: [value[7:0]] }
     0x0e header_type: u8 as () = 1, "PCIe 6.2 section 7.5.1.1.9" { hwinit: [layout[6:0], multi_function[7:7]] }
     0x0f bist: u8 as () = 0, "PCIe 6.2 section 7.5.1.1.10" { ro: [value[7:0]] }
@@ -260,7 +261,7 @@ mod tests {
             (0, 0),
             (0x0000_077f, 0xf900_0000),
             (0, 0),
-            (0, 0),
+            (0x0000_00ff, 0),
             (0xffff_ffff, 0),
             (0xffff_ffff, 0),
             (0x00ff_ffff, 0),

@@ -9,6 +9,7 @@ use pci_core::capabilities::pci_express::SlotConfig;
 use pci_core::capabilities::pci_express::SlotError;
 use pci_core::cfg_space_emu::ConfigSpaceError;
 use pci_core::spec::cfg_space::IoAddressing;
+use std::fmt;
 
 /// Settings of a port.
 #[derive(Debug, Default, Clone)]
@@ -56,6 +57,10 @@ pub struct PortOptions {
     pub virtual_channel: bool,
     /// Max_Read_Request_Size is 512 bytes after a reset (PCIe 6.2 section 7.5.3.4); 128 without.
     pub read_requests_of_512: bool,
+    /// Control bits of what the port does not have read zero, and its header is that of PCI Express: see
+    /// [`PciExpressCapability::with_standard_registers`](pci_core::capabilities::pci_express::PciExpressCapability::with_standard_registers)
+    /// and [`ConfigSpaceType1Emulator::with_standard_header`](pci_core::cfg_space_emu::ConfigSpaceType1Emulator::with_standard_header).
+    pub standard_registers: bool,
     /// How much of an address the port's I/O window has; `None` for no I/O window, and then no device below has I/O space.
     pub io_window: Option<IoAddressing>,
     /// The port's INTx pin; `None` for none. It tells of the port's events while the guest uses neither MSI nor MSI-X. What is below
@@ -72,6 +77,7 @@ impl PortOptions {
             error_reporting: true,
             physical_layer: true,
             read_requests_of_512: true,
+            standard_registers: true,
             ..Self::default()
         }
     }
@@ -119,6 +125,27 @@ pub enum PortBarSubregionKind {
     MsiXPba,
 }
 
+/// What a [`PortBarDefinition`] is for, as far as it keeps other BARs from their place.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum PortBarHolder {
+    /// CXL component registers.
+    CxlComponentRegisters,
+    /// MSI-X.
+    Msix,
+    /// Neither.
+    Plain,
+}
+
+impl fmt::Display for PortBarHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CxlComponentRegisters => "the BAR of the CXL component registers",
+            Self::Msix => "the BAR of MSI-X",
+            Self::Plain => "the port's 64-bit BAR",
+        })
+    }
+}
+
 /// A port that cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -131,6 +158,24 @@ pub enum PortError {
         port: String,
         /// The BAR.
         index: u8,
+    },
+    /// A BAR of the port's own in a slot that there is not.
+    #[error("port '{port}': BAR{index} asked for; a port has BAR0 and BAR1")]
+    BarNumber {
+        /// The port.
+        port: String,
+        /// The BAR.
+        index: u8,
+    },
+    /// A BAR of the port's own where another is already.
+    #[error("port '{port}': BAR{index} asked for; {holder} takes BAR0 and BAR1")]
+    BarTaken {
+        /// The port.
+        port: String,
+        /// The BAR.
+        index: u8,
+        /// What has it.
+        holder: PortBarHolder,
     },
     /// A part of the BAR sticks out of it.
     #[error(

@@ -11,12 +11,23 @@ use vmcore::save_restore::SaveError;
 
 impl PortSet {
     pub(crate) fn save_ports(&mut self) -> Result<Vec<(u8, PortState)>, SaveError> {
-        self.ports_mut()
-            .map(|(devfn, port)| match port.save_state() {
-                Ok(state) => Ok((devfn, state)),
-                Err(error) => Err(error.in_child(port.name.clone())),
-            })
-            .collect()
+        let mut states = Vec::with_capacity(self.functions.len());
+        self.save_each_port(|port| states.push(port))?;
+        Ok(states)
+    }
+
+    /// Saves the ports one after the other.
+    pub(crate) fn save_each_port(
+        &mut self,
+        mut each: impl FnMut((u8, PortState)),
+    ) -> Result<(), SaveError> {
+        for (devfn, port) in self.ports_mut() {
+            let state = port
+                .save_state()
+                .map_err(|error| error.in_child(port.name.clone()))?;
+            each((devfn, state));
+        }
+        Ok(())
     }
 
     /// Says whether the ports would take these states: one for each, and each fits.

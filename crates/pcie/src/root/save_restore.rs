@@ -16,7 +16,7 @@ mod state {
     use mesh_protobuf::Protobuf;
     use vmcore::save_restore::SavedStateRoot;
 
-    #[derive(Protobuf, SavedStateRoot)]
+    #[derive(Default, Protobuf, SavedStateRoot)]
     #[mesh(package = "pcie.root")]
     pub struct SavedState {
         #[mesh(1)]
@@ -39,18 +39,34 @@ impl SaveRestore for GenericPcieRootComplex {
     type SavedState = state::SavedState;
 
     fn save(&mut self) -> Result<Self::SavedState, SaveError> {
+        let ports = self.functions.save_ports()?;
         Ok(state::SavedState {
             start_bus: self.start_bus,
             end_bus: self.end_bus,
-            ports: self
-                .functions
-                .save_ports()?
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+            ports: ports.into_iter().map(Into::into).collect(),
             cxl_component_registers: self.save_bridge()?,
             integrated: self.functions.save_integrated()?,
         })
+    }
+
+    fn save_parts(&mut self, mut part: impl FnMut(Self::SavedState)) -> Result<(), SaveError> {
+        part(state::SavedState {
+            start_bus: self.start_bus,
+            end_bus: self.end_bus,
+            ..Default::default()
+        });
+        self.functions.save_each_port(|port| {
+            part(state::SavedState {
+                ports: vec![port.into()],
+                ..Default::default()
+            });
+        })?;
+        part(state::SavedState {
+            cxl_component_registers: self.save_bridge()?,
+            integrated: self.functions.save_integrated()?,
+            ..Default::default()
+        });
+        Ok(())
     }
 
     fn check(&mut self, state: &Self::SavedState) -> Result<(), RestoreError> {

@@ -91,7 +91,7 @@ fn with_device(port: PortConfig) -> GenericPcieRootComplex {
     root
 }
 
-fn plain_port() -> PortConfig {
+pub(crate) fn plain_port() -> PortConfig {
     PortConfig::new("rp0", 0, 0)
 }
 

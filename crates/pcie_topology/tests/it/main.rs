@@ -7,6 +7,8 @@
     reason = "a test that fails should stop at once"
 )]
 
+mod conformance;
+mod conventional;
 mod endpoint;
 mod errors;
 mod hierarchy;
@@ -16,6 +18,7 @@ mod properties;
 mod resizable_bar;
 mod routing;
 mod routing_model;
+mod slots;
 mod traffic;
 mod versions;
 mod wake;

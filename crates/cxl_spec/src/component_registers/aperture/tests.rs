@@ -12,6 +12,7 @@ use std::fmt::Write;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
+use vmcore::save_restore::SavedStateBlob;
 
 type State = <CxlComponentRegisters as SaveRestore>::SavedState;
 
@@ -404,7 +405,8 @@ fn blocks_are_saved_by_label_and_restored_all_or_none() {
     assert!(write(&mut registers, offsets[1] + 8, &[0; 4]));
     assert!(write(&mut registers, offsets[2], &[3; 4]));
     let saved = registers.save().unwrap();
-    let labels: Vec<_> = saved.registers.iter().map(|(l, _)| l.as_str()).collect();
+    let states = saved.registers.states().unwrap();
+    let labels: Vec<_> = states.iter().map(|(l, _)| l.as_str()).collect();
     assert_eq!(
         labels,
         ["test-register-block", "cxl_ras", "test-register-block"]
@@ -428,20 +430,25 @@ fn blocks_are_saved_by_label_and_restored_all_or_none() {
     );
     assert_eq!(read(&longer, offsets[0]), Some(0));
 
-    for change in [
-        |state: &mut State| {
-            state.registers[1].0 = "unknown".into();
+    type Change = fn(&mut Vec<(String, SavedStateBlob)>);
+    let changes: [Change; 3] = [
+        |states| {
+            states[1].0 = "unknown".into();
         },
-        |state: &mut State| {
-            state.registers.pop();
+        |states| {
+            states.pop();
         },
-        |state: &mut State| {
-            let again = state.registers[0].clone();
-            state.registers.push(again);
+        |states| {
+            let again = states[0].clone();
+            states.push(again);
         },
-    ] {
-        let mut state = other.save().unwrap();
-        change(&mut state);
+    ];
+    for change in changes {
+        let mut states = other.save().unwrap().registers.states().unwrap();
+        change(&mut states);
+        let state = State {
+            registers: states.into(),
+        };
         let mut target = compose(8);
         assert!(matches!(
             SaveRestore::check(&mut target, &state),

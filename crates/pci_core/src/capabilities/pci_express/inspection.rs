@@ -57,8 +57,7 @@ impl PciExpressCapability {
             resp.field("mrl_open", status.mrl_sensor_state() != 0);
         }
         if has.electromechanical_interlock_present() {
-            let engaged = status.electromechanical_interlock_status() != 0;
-            resp.field("interlock_engaged", engaged);
+            resp.field("interlock_engaged", self.interlock_engaged());
         }
         if has.attention_indicator_present() {
             resp.field("attention_indicator", self.attention_indicator());

@@ -15,6 +15,8 @@ use super::low_half;
 use super::operate::BandwidthChange;
 use super::slot::is_downstream;
 use crate::spec::Bdf;
+use crate::spec::caps::pci_express::DeviceCapabilities2;
+use crate::spec::caps::pci_express::DeviceControl2;
 use crate::spec::caps::pci_express::LinkCapabilities;
 use crate::spec::caps::pci_express::LinkControl;
 use crate::spec::caps::pci_express::LinkControl2;
@@ -55,6 +57,8 @@ pub(super) struct Machine {
     pub(super) pme_interrupts: u64,
     /// The port is below D0: slot and link do not interrupt.
     pub(super) asleep: bool,
+    /// Messages do not go out.
+    pub(super) messages_held: bool,
 }
 
 impl Default for Machine {
@@ -77,6 +81,7 @@ impl Default for Machine {
             pending_pmes: VecDeque::new(),
             pme_interrupts: 0,
             asleep: false,
+            messages_held: false,
         }
     }
 }
@@ -203,21 +208,28 @@ impl PciExpressCapability {
 
     /// Takes what is pending for what was told.
     pub(super) fn assume_events(&self, machine: &mut Machine) {
-        let awake = !machine.asleep;
-        machine.hot_plug.assume(awake && self.hot_plug_event());
-        machine
-            .bandwidth
-            .assume(awake && self.link_bandwidth_event());
-        machine.pme.assume(self.pme_event());
+        let [hot_plug, bandwidth, pme] = self.conditions(machine);
+        machine.hot_plug.assume(hot_plug);
+        machine.bandwidth.assume(bandwidth);
+        machine.pme.assume(pme);
     }
 
     fn evaluate(&self, machine: &mut Machine) {
-        let awake = !machine.asleep;
-        machine.hot_plug.evaluate(awake && self.hot_plug_event());
-        machine
-            .bandwidth
-            .evaluate(awake && self.link_bandwidth_event());
-        machine.pme.evaluate(self.pme_event());
+        let [hot_plug, bandwidth, pme] = self.conditions(machine);
+        machine.hot_plug.evaluate(hot_plug);
+        machine.bandwidth.evaluate(bandwidth);
+        machine.pme.evaluate(pme);
+    }
+
+    /// What makes the messages of slot, link and power management events due.
+    fn conditions(&self, machine: &Machine) -> [bool; 3] {
+        let sends = !machine.messages_held;
+        let awake = sends && !machine.asleep;
+        [
+            awake && self.hot_plug_event(),
+            awake && self.link_bandwidth_event(),
+            sends && self.pme_event(),
+        ]
     }
 
     /// Derives power, link and presence, and shows them.
@@ -248,15 +260,19 @@ impl PciExpressCapability {
             .card
             .filter(|_| machine.powered && !disabled)
             .filter(|_| !machine.held_in_reset && !machine.contained)?;
+        // An end that leads upstream shows what both ends agreed on; Target Link Speed limits the other end (PCIe 6.2 section 7.5.3.19).
+        let told = !self.is_downstream() && card != LinkRate::MAX;
+        let target = if told {
+            LinkSpeed::Speed64_0GtS
+        } else {
+            LinkSpeed(self.link_control_2().target_link_speed().into())
+        };
         let mut own = self.link_rate();
         // 64.0 GT/s is Flit Mode only (PCIe 6.2 section 4.2.3).
         if self.link_control().flit_mode_disable() {
             own.speed = own.speed.min(LinkSpeed::Speed32_0GtS);
         }
-        own.negotiate(
-            card,
-            LinkSpeed(self.link_control_2().target_link_speed().into()),
-        )
+        own.negotiate(card, target)
     }
 
     fn record_link(&self, machine: &mut Machine, link: Option<LinkRate>, cause: Cause) {
@@ -268,6 +284,7 @@ impl PciExpressCapability {
             }
             (Some(_), None) => {
                 machine.events.link_went_down = true;
+                self.forget_ltr();
                 machine.events.surprise_down |= cause == Cause::Hardware
                     && self.link_capabilities().surprise_down_error_reporting()
                     && !self.slot_capabilities.hot_plug_surprise();
@@ -276,6 +293,21 @@ impl PciExpressCapability {
         }
         machine.counters.link_changes += 1;
         self.link_up.store(link.is_some(), Ordering::Relaxed);
+    }
+
+    /// LTR Mechanism Enable of a downstream port does not outlive its link (PCIe 6.2 section 7.5.3.16): what comes next has not been
+    /// told to send messages, nor its latencies.
+    fn forget_ltr(&self) {
+        let can =
+            DeviceCapabilities2::from_bits(self.registers.get(PciExpressReg::DeviceCapabilities2));
+        if !self.is_downstream() || !can.ltr_mechanism_supported() {
+            return;
+        }
+        self.registers
+            .update(PciExpressReg::DeviceControl2, |control| {
+                let control = DeviceControl2::from_bits(low_half(control));
+                control.with_ltr_mechanism_enable(false).into_bits().into()
+            });
     }
 
     fn show_link(&self, link: Option<LinkRate>, cause: Cause) {

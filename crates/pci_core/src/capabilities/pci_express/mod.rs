@@ -15,6 +15,7 @@ mod operate;
 mod pme;
 mod save_restore;
 mod slot;
+mod standard;
 
 pub use events::PortCounters;
 pub use events::PortEvents;

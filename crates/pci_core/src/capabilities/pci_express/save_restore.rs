@@ -6,6 +6,7 @@ use crate::spec::Bdf;
 use crate::spec::caps::pci_express::LinkSpeed;
 use crate::spec::caps::pci_express::LinkWidth;
 use crate::spec::caps::pci_express::PciExpressReg;
+use std::collections::BTreeSet;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
@@ -162,12 +163,12 @@ impl SaveRestore for PciExpressCapability {
         machine.presence_pin = presence_pin;
         machine.mrl_open = mrl_open;
         machine.power_fault = power_fault;
-        machine.pending_pmes.clear();
-        for requester in state.pending_pmes.into_iter().map(Bdf::from_bits) {
-            if !machine.pending_pmes.contains(&requester) {
-                machine.pending_pmes.push_back(requester);
-            }
-        }
+        let mut seen = BTreeSet::new();
+        let pending = state.pending_pmes.into_iter();
+        machine.pending_pmes = pending
+            .filter(|requester| seen.insert(*requester))
+            .map(Bdf::from_bits)
+            .collect();
         self.after_restore(&mut machine);
         Ok(())
     }
