@@ -241,7 +241,14 @@ impl<'a> Happened<'a> {
         if bandwidth || !before.sends_messages || !after.sends_messages {
             return;
         }
-        let due = u32::from(after.is_due() && !before.is_due());
+        // A write takes effect before what it causes: one that disables what was pending and powers the slot up makes an edge of its own.
+        let written = Seen {
+            control: after.control,
+            status: before.status & !self.cleared,
+            ..before.clone()
+        };
+        let edge = |from: &Seen, to: &Seen| u32::from(!from.is_due() && to.is_due());
+        let due = edge(before, &written) + edge(&written, after);
         assert_eq!(
             sent, due,
             "'{slot}' after {operation:?}: messages; {before:x?}, {after:x?}"
