@@ -1,14 +1,18 @@
 //! What an object is asked.
 
+use crate::Entry;
 use crate::Error;
 use crate::Node;
 use crate::Response;
 use crate::Value;
 use crate::ValueFlags;
 use crate::ValueKind;
+use crate::node::is_tidy;
 use crate::record::Place;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 /// The longest path that is followed, in components. It bounds the recursion that a path can cause in an object that contains
 /// itself.
@@ -99,6 +103,33 @@ impl<'a> Request<'a> {
             kind => {
                 let flags = self.scope.flags;
                 self.answer(kind.with_flags(flags));
+            }
+        }
+    }
+
+    /// Answers as a directory of leaves, for an object that has a table of them: their names are part of the program, in natural
+    /// order and each there once, so nobody need copy, sort or look. Integers keep a format other than decimal.
+    #[inline]
+    pub fn leaves(self, leaves: impl Iterator<Item = (&'static str, Value)>) {
+        let Self { scope, place } = self;
+        let as_a_whole = scope.path.is_empty()
+            && scope.inquiry.update.is_none()
+            && scope.levels > 0
+            && SensitivityLevel::default() <= scope.inquiry.ceiling
+            && place.name.is_some();
+        if as_a_whole {
+            let leaf = |(name, value)| Entry {
+                name: Cow::Borrowed(name),
+                node: Node::Value(formatted(value, scope.flags)),
+                sensitivity: SensitivityLevel::default(),
+            };
+            let entries: Vec<Entry> = leaves.map(leaf).collect();
+            debug_assert!(is_tidy(&entries), "out of order: {entries:?}");
+            place.put_with(scope.own, || Node::Dir(entries));
+        } else {
+            let mut resp = Self { scope, place }.respond();
+            for (name, value) in leaves {
+                resp.fixed_child(name, SensitivityLevel::default(), |req| req.leaf(value));
             }
         }
     }
@@ -237,6 +268,7 @@ impl UpdateRequest<'_> {
 }
 
 /// The value as it is written where `flags` hold, unless it has chosen for itself.
+#[inline]
 fn formatted(value: Value, flags: ValueFlags) -> Value {
     if value.flags == ValueFlags::default() {
         value.kind.with_flags(flags)

@@ -172,14 +172,9 @@ pub struct Register {
     pub fields: &'static [Field],
     /// Where the specification defines it.
     pub section: &'static str,
-    /// The same fields in order of name, as inspection lists them.
+    /// The same fields in order of name, and among them `raw`, all the bits, as inspection lists them.
     pub(crate) fields_by_name: &'static [Field],
-    /// How many of those come before [`RAW`].
-    pub(crate) fields_before_raw: usize,
 }
-
-/// The name of a register's value as it stands among its fields in inspection.
-pub(crate) const RAW: &str = "raw";
 
 impl Register {
     #[doc(hidden)]
@@ -204,7 +199,6 @@ impl Register {
             fields,
             section,
             fields_by_name,
-            fields_before_raw: before_raw(fields_by_name),
         }
     }
 
@@ -377,6 +371,12 @@ pub const fn word_masks<const N: usize>(registers: &[Register]) -> [WordMask; N]
     masks
 }
 
+/// All the bits of a register, as a field among its fields in inspection.
+#[doc(hidden)]
+pub const fn raw(bytes: usize) -> Field {
+    Field::new("raw", 0, 8 * bytes, Access::Ro)
+}
+
 /// Sorts fields by name, as inspection lists them.
 #[doc(hidden)]
 #[expect(
@@ -394,18 +394,6 @@ pub const fn fields_by_name<const N: usize>(mut fields: [Field; N]) -> [Field; N
         sorted += 1;
     }
     fields
-}
-
-#[expect(
-    clippy::indexing_slicing,
-    reason = "const evaluation: out of bounds is a compile error"
-)]
-const fn before_raw(fields: &[Field]) -> usize {
-    let mut before = 0;
-    while before < fields.len() && precedes(fields[before].name, RAW) {
-        before += 1;
-    }
-    before
 }
 
 /// The positions of registers in the order of their names.
@@ -435,7 +423,8 @@ pub const fn registers_by_name<const N: usize>(registers: &[Register]) -> [u16; 
     order
 }
 
-/// Whether `a` comes before `b` as text, and differs.
+/// Whether `a` comes before `b`, and differs: as text, but a number before a longer one, as in inspection. Numbers in names do not
+/// begin with zeros.
 #[expect(
     clippy::indexing_slicing,
     reason = "const evaluation: out of bounds is a compile error"
@@ -443,13 +432,28 @@ pub const fn registers_by_name<const N: usize>(registers: &[Register]) -> [u16; 
 const fn precedes(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut i = 0;
-    while i < a.len() && i < b.len() {
-        if a[i] != b[i] {
-            return a[i] < b[i];
-        }
+    while i < a.len() && i < b.len() && a[i] == b[i] {
         i += 1;
     }
-    a.len() < b.len()
+    let (digits_a, digits_b) = (digits(a, i), digits(b, i));
+    let in_number = (i > 0 && a[i - 1].is_ascii_digit()) || (digits_a > 0 && digits_b > 0);
+    if in_number && digits_a != digits_b {
+        return digits_a < digits_b;
+    }
+    i < b.len() && (i == a.len() || a[i] < b[i])
+}
+
+/// How many digits there are from `start` on.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const evaluation: out of bounds is a compile error"
+)]
+const fn digits(text: &[u8], start: usize) -> usize {
+    let mut end = start;
+    while end < text.len() && text[end].is_ascii_digit() {
+        end += 1;
+    }
+    end - start
 }
 
 /// Fails to compile unless the registers fill the block without gap or overlap, fields do not overlap and lie inside
@@ -499,4 +503,21 @@ pub const fn check(bytes: u16, registers: &[Register]) {
         i += 1;
     }
     assert!(next == bytes, "the registers do not fill the block");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::precedes;
+
+    #[test]
+    fn names_stand_in_natural_order() {
+        let names = [
+            "a", "bar", "bar1", "bar1_a", "bar2", "bar9x", "bar10", "bar12", "bar_", "bart", "raw",
+        ];
+        for (i, a) in names.into_iter().enumerate() {
+            for (j, b) in names.into_iter().enumerate() {
+                assert_eq!(precedes(a, b), i < j, "{a} {b}");
+            }
+        }
+    }
 }
