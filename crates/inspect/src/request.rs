@@ -54,7 +54,7 @@ pub(crate) struct Scope<'a> {
 
 /// The first component of `path` and the rest, or `None` if no component is left.
 pub(crate) fn split_path(path: &str) -> Option<(&str, &str)> {
-    let path = path.trim_matches('/');
+    let path = path.trim_start_matches('/');
     if path.is_empty() {
         return None;
     }

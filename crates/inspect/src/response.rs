@@ -57,11 +57,10 @@ impl<'a> Response<'a> {
         self.scope.own
     }
 
-    /// False if a child `name` would surely be passed over. Nobody has to ask; it spares an object of many children the
-    /// preparation of those that the path does not lead to.
-    #[inline]
-    pub fn may_ask_for(&self, name: &str) -> bool {
-        self.children.is_some() && self.may_want(name)
+    /// What the path has next: only children whose names begin with it, slashes before it aside, and those without a name are
+    /// evaluated; all are, if it is `None`. Nobody has to ask; it spares an object of many children the walk over them.
+    pub fn asked_for(&self) -> Option<&'a str> {
+        self.wanted.map(|(first, _)| first)
     }
 
     #[inline]
