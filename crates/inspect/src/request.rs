@@ -54,12 +54,17 @@ pub(crate) struct Scope<'a> {
 
 /// The first component of `path` and the rest, or `None` if no component is left.
 pub(crate) fn split_path(path: &str) -> Option<(&str, &str)> {
-    let path = path.trim_start_matches('/');
-    if path.is_empty() {
-        return None;
+    let path = after_slashes(path);
+    let end = path.bytes().position(|byte| byte == b'/');
+    let (first, rest) = path.split_at_checked(end.unwrap_or(path.len()))?;
+    (!first.is_empty()).then_some((first, after_slashes(rest)))
+}
+
+fn after_slashes(mut path: &str) -> &str {
+    while let Some(rest) = path.strip_prefix('/') {
+        path = rest;
     }
-    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
-    Some((first, rest.trim_start_matches('/')))
+    path
 }
 
 /// What an object is asked: to show itself, or to take a new value.
@@ -127,10 +132,16 @@ impl<'a> Request<'a> {
             debug_assert!(is_tidy(&entries), "out of order: {entries:?}");
             place.put_with(scope.own, || Node::Dir(entries));
         } else {
-            let mut resp = Self { scope, place }.respond();
-            for (name, value) in leaves {
-                resp.fixed_child(name, SensitivityLevel::default(), |req| req.leaf(value));
-            }
+            Self { scope, place }.some_leaves(&mut { leaves });
+        }
+    }
+
+    /// As [`Self::leaves`], where not all are asked for, or not as a directory.
+    #[cold]
+    fn some_leaves(self, leaves: &mut dyn Iterator<Item = (&'static str, Value)>) {
+        let mut resp = self.respond();
+        for (name, value) in leaves {
+            resp.fixed_child(name, SensitivityLevel::default(), |req| req.leaf(value));
         }
     }
 
@@ -145,9 +156,10 @@ impl<'a> Request<'a> {
     }
 
     /// As [`Self::value`], keeping the value's own format if it has one.
+    #[inline]
     pub(crate) fn leaf(self, value: Value) {
-        let flags = self.scope.flags;
-        self.answer(formatted(value, flags));
+        let Value { kind, flags } = formatted(value, self.scope.flags);
+        self.with_flags(flags).value(kind);
     }
 
     fn answer(self, value: Value) {

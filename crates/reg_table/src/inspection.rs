@@ -3,45 +3,46 @@
 use crate::BlockRegister;
 use crate::Field;
 use crate::Meaning;
+use crate::Register;
 use crate::RegisterFile;
+use crate::image::Words;
 use inspect::Inspect;
+use inspect::Request;
 use inspect::SensitivityLevel;
 use inspect::Value;
 use inspect::ValueFlags;
 use inspect::ValueKind;
 
 impl<R: BlockRegister> Inspect for RegisterFile<R> {
-    fn inspect(&self, req: inspect::Request<'_>) {
-        let mut resp = req.respond();
-        for &register in R::BY_NAME
-            .iter()
-            .filter_map(|&index| R::ALL.get(usize::from(index)))
-        {
-            let entry = register.register();
-            match entry.fields {
-                [] => {}
-                // A field that is all there is to the register, or has its name, would only say it twice.
-                [field]
-                    if field.meaning == Meaning::Plain
-                        && (field.mask() == entry.mask() || entry.name.ends_with(field.name)) =>
-                {
-                    resp.fixed_child(entry.name, SensitivityLevel::default(), |req| {
-                        shown(field, self.get(register)).inspect(req);
-                    });
-                }
-                _ => {
-                    resp.fixed_child(entry.name, SensitivityLevel::default(), |req| {
-                        let value = self.get(register);
-                        let fields = entry.fields_by_name.iter();
-                        req.leaves(fields.map(|field| (field.name, shown(field, value))));
-                    });
+    fn inspect(&self, req: Request<'_>) {
+        inspect(R::REGISTERS, R::BY_NAME, &self.words, req);
+    }
+}
+
+/// The same code for all blocks.
+fn inspect(registers: &'static [Register], by_name: &[u16], words: &Words, req: Request<'_>) {
+    let mut resp = req.respond();
+    let registers = by_name
+        .iter()
+        .filter_map(|&index| registers.get(usize::from(index)));
+    for register in registers {
+        let child = |req: Request<'_>| {
+            let value = words.get(register);
+            match register.shown {
+                [field] => shown(field, value).inspect(req),
+                fields => {
+                    req.leaves(fields.iter().map(|field| (field.name, shown(field, value))));
                 }
             }
+        };
+        if !register.shown.is_empty() {
+            resp.fixed_child(register.name, SensitivityLevel::default(), child);
         }
     }
 }
 
 /// A field within its register's value: a bit as a bool, sizes and counts as decimal numbers, all else as hexadecimal ones.
+#[inline]
 fn shown(field: &Field, register: u32) -> Value {
     let value = field.value(register);
     match field.meaning {

@@ -136,9 +136,20 @@ impl Field {
         (u32::MAX >> (32 - self.bits)) << self.lsb
     }
 
+    /// Whether it says all of a register of this name and size.
+    const fn is_all_of(&self, register: &str, bytes: usize) -> bool {
+        let (name, register) = (self.name.as_bytes(), register.as_bytes());
+        let named_alike = match register.split_at_checked(register.len().saturating_sub(name.len()))
+        {
+            Some((_, end)) => is_same(end, name),
+            None => false,
+        };
+        matches!(self.meaning, Meaning::Plain) && (named_alike || self.bits as usize == 8 * bytes)
+    }
+
     /// The field's value within a register's value.
     pub const fn extract(&self, register: u32) -> u32 {
-        (register & self.mask()) >> self.lsb
+        (register >> self.lsb) & (u32::MAX >> (32 - self.bits))
     }
 
     /// What the field stands for within a register's value. A number too large for 64 bits, which only a reserved code can spell, is
@@ -172,8 +183,9 @@ pub struct Register {
     pub fields: &'static [Field],
     /// Where the specification defines it.
     pub section: &'static str,
-    /// The same fields in order of name, and among them `raw`, all the bits, as inspection lists them.
-    pub(crate) fields_by_name: &'static [Field],
+    /// The fields as inspection lists them: in order of name, and among them `raw`, all the bits. One field is shown by the
+    /// register's name; a register of none is not shown.
+    pub(crate) shown: &'static [Field],
 }
 
 impl Register {
@@ -198,7 +210,12 @@ impl Register {
             reset,
             fields,
             section,
-            fields_by_name,
+            shown: match fields {
+                // A field that is all there is to the register, or has its name, would only say it twice.
+                [] => fields,
+                [field] if field.is_all_of(name, bytes) => fields,
+                _ => fields_by_name,
+            },
         }
     }
 
@@ -441,6 +458,18 @@ const fn precedes(a: &str, b: &str) -> bool {
         return digits_a < digits_b;
     }
     i < b.len() && (i == a.len() || a[i] < b[i])
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const evaluation: out of bounds is a compile error"
+)]
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
 }
 
 /// How many digits there are from `start` on.
