@@ -119,9 +119,9 @@ fn a_table_of_leaves_is_a_directory_like_any_other() {
     });
     let obj = adhoc(|req: Request<'_>| {
         let mut resp = req.respond();
-        resp.field("table", &table)
-            .binary("bits", &table)
-            .merge(&table);
+        resp.field("table", table)
+            .binary("bits", table)
+            .merge(table);
     });
     let whole = "{bit: true, field2: 17, field10: 0x12}";
     for (path, expected) in [
