@@ -23,6 +23,8 @@ const CHBCR: u64 = 0xd000_0000;
 pub(crate) const NIC: u64 = 0xc000_0000;
 /// BAR 0 of the CXL device, and that of its port.
 const CXL: [u64; 2] = [0xc100_0000, 0xc200_0000];
+/// BAR 0 of the port above the switch.
+const SCRATCH: u64 = 0xc300_0000;
 
 /// Ports that the hierarchy has, and one that it has not.
 pub(crate) const PORTS: [&str; 6] = ["rp0", "rp1", "rp2", "sw0p0", "sw0p1", "nobody"];
@@ -69,7 +71,12 @@ impl Machine {
             machine.write(config(bus, devfn, 0x20), &0xcff0_c000u32.to_le_bytes());
             machine.write(config(bus, devfn, 0x04), &6u16.to_le_bytes());
         }
-        for (bus, devfn, base) in [(1, 0, NIC), (6, 0, CXL[0]), (0, 3 << 3, CXL[1])] {
+        for (bus, devfn, base) in [
+            (1, 0, NIC),
+            (6, 0, CXL[0]),
+            (0, 3 << 3, CXL[1]),
+            (0, 2 << 3, SCRATCH),
+        ] {
             machine.write(config(bus, devfn, 0x10), &base.to_le_bytes());
             machine.write(config(bus, devfn, 0x04), &6u16.to_le_bytes());
         }
@@ -249,7 +256,7 @@ impl Address {
             }
             Self::Config(bus, devfn, offset) => config(bus & 0xf, devfn, offset & 0xfff),
             Self::Memory(which, offset) => {
-                let bases = [NIC, CXL[0], CXL[1], CHBCR];
+                let bases = [NIC, CXL[0], CXL[1], CHBCR, SCRATCH];
                 bases[usize::from(which) % bases.len()] + u64::from(offset & 0x3_ffff)
             }
             Self::Anywhere(address) => address,

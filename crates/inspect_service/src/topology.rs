@@ -137,6 +137,12 @@ pub struct Slot {
     pub power_fault: bool,
     /// What happened at the slot and was not yet taken note of, by the names of the bits of Slot Status.
     pub events: Vec<String>,
+    /// What the attention indicator shows, if there is one: `on`, `blink` or `off`.
+    #[serde(default)]
+    pub attention_indicator: Option<String>,
+    /// What the power indicator shows, if there is one: `on`, `blink` or `off`.
+    #[serde(default)]
+    pub power_indicator: Option<String>,
     /// Whether there is an attention button.
     pub attention_button: bool,
     /// Whether there is a power controller.

@@ -1,9 +1,13 @@
 //! What root complexes and switches are composed from, and what can be wrong with it.
 
+use crate::DOWNSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::PciePortSettings;
 use crate::PortBarDefinition;
+use crate::PortBars;
 use crate::PortError;
 use crate::PortOptions;
+use crate::ROOT_PORT_DEVICE_ID;
+use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::VENDOR_ID;
 use crate::port::PcieDownstreamPort;
 use crate::port::PortDefinition;
@@ -29,7 +33,7 @@ use std::sync::Arc;
 /// let port = PortConfig::new("rp0", 3, 0).with_slot(7);
 /// assert_eq!((port.device, port.slot_number), (3, Some(7)));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct PortConfig {
     /// Its name, unique in the root complex or switch.
     pub name: Arc<str>,
@@ -44,6 +48,8 @@ pub struct PortConfig {
     pub settings: PciePortSettings,
     /// The port's BAR. A CXL port without one gets one for its component registers.
     pub bar: Option<PortBarDefinition>,
+    /// BARs and an expansion ROM that the port has beside, and what answers behind them.
+    pub bars: PortBars,
     /// Further settings.
     pub options: PortOptions,
 }
@@ -58,6 +64,7 @@ impl PortConfig {
             slot_number: None,
             settings: PciePortSettings::default(),
             bar: None,
+            bars: PortBars::default(),
             options: PortOptions::default(),
         }
     }
@@ -75,6 +82,11 @@ impl PortConfig {
         self.slot_number = None;
         self.options.slot = Some(slot);
         self
+    }
+
+    /// With BARs and an expansion ROM of its own.
+    pub fn with_bars(self, bars: PortBars) -> Self {
+        Self { bars, ..self }
     }
 
     /// With a link that can do what `link` says.
@@ -257,6 +269,7 @@ pub(crate) fn compose_ports(
             hotplug_slot_number: config.slot_number,
             settings: config.settings,
             bar: config.bar,
+            bars: config.bars,
             options: config.options,
             gates_messages,
         };
@@ -271,6 +284,15 @@ pub(crate) fn compose_ports(
         });
     }
     Ok(functions)
+}
+
+/// The identifiers of the ports that this crate composes: what their configuration space says, and an expansion ROM is to name.
+pub fn port_hardware_ids(port_type: DevicePortType) -> HardwareIds {
+    bridge_ids(match port_type {
+        DevicePortType::UpstreamSwitchPort => UPSTREAM_SWITCH_PORT_DEVICE_ID,
+        DevicePortType::DownstreamSwitchPort => DOWNSTREAM_SWITCH_PORT_DEVICE_ID,
+        _ => ROOT_PORT_DEVICE_ID,
+    })
 }
 
 /// The identifiers of a port.

@@ -57,6 +57,9 @@ pub(crate) struct EventCollector {
     /// System errors that software asked for in Root Control. Nothing but this counter and the log tells of them.
     #[inspect(counter)]
     system_errors: u64,
+    /// That of the configuration space.
+    #[inspect(skip)]
+    msi: MsiCapability,
     #[inspect(skip)]
     fabric: Fabric,
     #[inspect(skip)]
@@ -80,7 +83,7 @@ impl EventCollector {
         pcie.set_pme_interrupt(msi.interrupt().unwrap_or_default());
         let power = PowerManagementCapability::new(PowerManagementCapabilities::new(), true);
         let capabilities: Vec<Box<dyn PciCapability>> =
-            vec![Box::new(pcie), Box::new(msi), Box::new(power)];
+            vec![Box::new(pcie), Box::new(msi.clone()), Box::new(power)];
         let extended: Vec<Box<dyn PciExtendedCapability>> = vec![
             Box::new(aer),
             Box::new(FixedExtendedCapability::event_collector(devices)),
@@ -103,14 +106,44 @@ impl EventCollector {
                 })?
                 .with_multi_function_bit(multi_function)
                 .with_bus_master_gate();
-        Ok(Self {
+        let mut collector = Self {
             cfg_space,
+            msi,
             devices,
             devfn,
             system_errors: 0,
             fabric: Fabric::default(),
             name: name.into(),
-        })
+        };
+        collector.begin_messages();
+        Ok(collector)
+    }
+
+    /// Whether a message of the collector would be lost.
+    fn holds_messages(&self) -> bool {
+        !(self.msi.enabled() && self.cfg_space.messages_pass())
+    }
+
+    /// The guest may have enabled MSI, or may let messages out again: what is pending then interrupts.
+    fn follow_messages(&mut self) {
+        let held = self.holds_messages();
+        if let Some(pcie) = self.cfg_space.pci_express() {
+            pcie.set_messages_held(held);
+        }
+        if let Some(aer) = self.cfg_space.aer_mut() {
+            aer.set_messages_held(held);
+        }
+    }
+
+    /// As [`Self::follow_messages`], after a reset or a restore: nothing interrupts.
+    fn begin_messages(&mut self) {
+        let held = self.holds_messages();
+        if let Some(pcie) = self.cfg_space.pci_express() {
+            pcie.assume_messages_held(held);
+        }
+        if let Some(aer) = self.cfg_space.aer_mut() {
+            aer.assume_messages_held(held);
+        }
     }
 
     fn receive(&mut self, message: Message) {
@@ -155,7 +188,9 @@ impl GenericPciBusDevice for EventCollector {
         value: u32,
         enables: ByteEnables,
     ) -> Option<IoResult> {
-        Some(match self.cfg_space.write_bytes(offset, value, enables) {
+        let written = self.cfg_space.write_bytes(offset, value, enables);
+        self.follow_messages();
+        Some(match written {
             Ok(_effects) => IoResult::Ok,
             Err(error) => IoResult::Err(error),
         })
@@ -175,6 +210,7 @@ impl InspectMut for EventCollector {
 impl ManagedDevice for EventCollector {
     fn reset(&mut self, kind: Reset) {
         self.cfg_space.reset_by(kind);
+        self.begin_messages();
     }
 
     fn save(&mut self) -> Result<SavedStateBlob, SaveError> {
@@ -186,7 +222,9 @@ impl ManagedDevice for EventCollector {
     }
 
     fn restore(&mut self, state: SavedStateBlob) -> Result<(), RestoreError> {
-        ProtobufSaveRestore::restore(&mut self.cfg_space, state)
+        let restored = ProtobufSaveRestore::restore(&mut self.cfg_space, state);
+        self.begin_messages();
+        restored
     }
 
     fn joined(&mut self, fabric: &Fabric, _name: &Arc<str>) {

@@ -23,13 +23,17 @@ pub mod test_helpers;
 
 pub use compose::ComposeError;
 pub use compose::PortConfig;
+pub use compose::port_hardware_ids;
 pub use port::CxlPortOptions;
 pub use port::PciePortSettings;
 pub use port::PortBarDefinition;
+pub use port::PortBarHolder;
 pub use port::PortBarSubregionDefinition;
 pub use port::PortBarSubregionKind;
+pub use port::PortBars;
 pub use port::PortError;
 pub use port::PortOptions;
+pub use port::PortRegisters;
 
 pub use pci_bus::events;
 

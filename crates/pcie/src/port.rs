@@ -6,6 +6,7 @@ mod errors;
 mod goals;
 mod hot_plug;
 pub(crate) mod modern;
+mod own_bars;
 mod power;
 mod reach;
 mod save_restore;
@@ -15,6 +16,10 @@ mod upstream;
 
 pub(crate) use bar::check_register_access;
 pub(crate) use definition::PortDefinition;
+pub(crate) use own_bars::OwnRegisters;
+pub use own_bars::PortBars;
+pub use own_bars::PortRegisters;
+pub(crate) use own_bars::check as check_own_bars;
 pub(crate) use save_restore::ConfigState;
 pub(crate) use save_restore::CxlState;
 pub(crate) use save_restore::PortState;
@@ -24,6 +29,7 @@ pub(crate) use save_restore::state::LinkedDeviceState;
 pub use settings::CxlPortOptions;
 pub use settings::PciePortSettings;
 pub use settings::PortBarDefinition;
+pub use settings::PortBarHolder;
 pub use settings::PortBarSubregionDefinition;
 pub use settings::PortBarSubregionKind;
 pub use settings::PortError;
@@ -59,7 +65,6 @@ use pci_core::capabilities::msix::MsixEmulator;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
-use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::hwid::HardwareIds;
@@ -100,6 +105,8 @@ pub(crate) struct PcieDownstreamPort {
     #[inspect(skip)]
     goals: Goals,
     bar: Option<PortBar>,
+    #[inspect(skip)]
+    own: OwnRegisters,
     cxl_component_registers: Option<CxlComponentRegisters>,
     /// What comes through to the device, as it was told last.
     below: Upstream,
@@ -151,6 +158,7 @@ impl PcieDownstreamPort {
             hotplug_slot_number,
             settings,
             bar,
+            bars: PortBars::default(),
             options: PortOptions::default(),
             gates_messages: false,
         };
@@ -189,6 +197,7 @@ impl PcieDownstreamPort {
             hotplug_slot_number,
             settings,
             bar,
+            bars: own,
             options,
             gates_messages,
         } = definition;
@@ -202,7 +211,7 @@ impl PcieDownstreamPort {
             Some(None) | None => (None, None),
         };
         let mut pcie = pci_express(&name, port_type, hotplug_slot_number, &options)?;
-        let events = event_interrupt(&msi, msix.as_ref(), options.interrupt_pin.is_some());
+        let events = event_interrupt(&msi, msix.as_ref());
         pcie.set_hot_plug_interrupt(events.clone());
         pcie.set_link_interrupt(events.clone());
         pcie.set_pme_interrupt(events.clone());
@@ -216,7 +225,7 @@ impl PcieDownstreamPort {
             .and_then(bar::component_registers_offset);
         let mut extended = extended_capabilities(&port_type, &settings, &options, component_offset);
         extended.extend(modern::extended(port_type, &options, Some(events)));
-        let mut bars = DeviceBars::new();
+        let (mut bars, own) = own.into_parts();
         if let Some(bar) = &bar {
             let Some(register_mmio) = register_mmio else {
                 return Err(PortError::NoMmioRegistration { port: name });
@@ -245,7 +254,7 @@ impl PcieDownstreamPort {
         }
         let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
         let is_root = port_type == DevicePortType::RootPort;
-        Ok(Self {
+        let mut port = Self {
             station: Station::new(&name, msi_target, is_root),
             has_containment: options.dpc,
             name,
@@ -257,10 +266,13 @@ impl PcieDownstreamPort {
             goals: Goals::default(),
             cxl_component_registers: is_cxl.then(|| component_registers(&options.cxl)),
             bar: bar.map(|definition| PortBar::new(definition, msix)),
+            own,
             below: Upstream::closed(),
             claims_changed: ClaimsChanged::default(),
             intx,
-        })
+        };
+        port.begin_messages();
+        Ok(port)
     }
 
     /// A handle on the bus numbers the guest gave to the port.
@@ -377,9 +389,12 @@ impl PcieDownstreamPort {
         device.pci_cfg_write_bytes_with_routing(secondary, bus, function, offset, value, enables)
     }
 
-    /// Reads memory that the port's BAR or a device below claims.
+    /// Reads memory that a BAR of the port, its expansion ROM or a device below claims.
     pub(crate) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
         if let Some((bar, offset)) = self.find_bar(address) {
+            if self.is_own(bar) {
+                return Some(self.own.read(bar, offset, data));
+            }
             return Some(match check_memory_access(offset, data.len()) {
                 Ok(()) => self.bar_mmio_read(bar, offset, data),
                 Err(error) => IoResult::Err(error),
@@ -388,9 +403,12 @@ impl PcieDownstreamPort {
         self.link.as_mut()?.1.managed()?.mmio_read(address, data)
     }
 
-    /// Writes memory that the port's BAR or a device below claims.
+    /// Writes memory that a BAR of the port, its expansion ROM or a device below claims.
     pub(crate) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
         if let Some((bar, offset)) = self.find_bar(address) {
+            if self.is_own(bar) {
+                return Some(self.own.write(bar, offset, data));
+            }
             return Some(match check_memory_access(offset, data.len()) {
                 Ok(()) => self.bar_mmio_write(bar, offset, data),
                 Err(error) => IoResult::Err(error),
@@ -402,19 +420,30 @@ impl PcieDownstreamPort {
 
 /// A processor's accesses have 1, 2, 4 or 8 bytes, and are split before they get here where they are not naturally aligned.
 pub(crate) fn check_memory_access(offset: u64, len: usize) -> Result<(), IoError> {
-    match len {
-        1 | 2 | 4 | 8 if offset.is_multiple_of(len as u64) => Ok(()),
-        1 | 2 | 4 | 8 => Err(IoError::UnalignedAccess),
-        _ => Err(IoError::InvalidAccessSize),
+    if !matches!(len, 1 | 2 | 4 | 8) {
+        Err(IoError::InvalidAccessSize)
+    } else if offset & (len as u64 - 1) != 0 {
+        Err(IoError::UnalignedAccess)
+    } else {
+        Ok(())
     }
 }
 
 impl InspectMut for PcieDownstreamPort {
     fn inspect_mut(&mut self, req: inspect::Request<'_>) {
+        let is_update = req.is_update();
         let mut resp = req.respond();
         resp.merge(&*self);
+        if let Some(registers) = self.own.shown() {
+            resp.field("registers", registers);
+        }
         if let Some(device) = self.managed() {
             resp.child("device", |req| device.inspect_mut(req));
+        }
+        // The attention button may have been pressed.
+        if is_update {
+            self.follow_messages();
+            self.follow();
         }
     }
 }
@@ -475,19 +504,20 @@ pub(crate) fn pci_express(
     Ok(pcie)
 }
 
-/// The messages of the port's own events: MSI-X while the guest has it enabled, else MSI. A port with an INTx pin that has neither
-/// enabled tells by the pin, and keeps no message for later.
-fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>, has_pin: bool) -> Interrupt {
+/// The messages of the port's own events: MSI-X while the guest has it enabled, else MSI. With neither, none becomes due; see
+/// [`PcieDownstreamPort::follow_messages`].
+fn event_interrupt(msi: &MsiCapability, msix: Option<&MsixEmulator>) -> Interrupt {
     let msi_vector = msi.interrupt().unwrap_or_default();
-    let msix = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)));
-    if msix.is_none() && !has_pin {
+    let Some((emulator, vector)) = msix.and_then(|msix| Some((msix.clone(), msix.interrupt(0)?)))
+    else {
         return msi_vector;
-    }
-    let msi = msi.clone();
-    Interrupt::from_fn(move || match &msix {
-        Some((emulator, vector)) if emulator.enabled() => vector.deliver(),
-        Some(_) | None if has_pin && !msi.enabled() => {}
-        Some(_) | None => msi_vector.deliver(),
+    };
+    Interrupt::from_fn(move || {
+        if emulator.enabled() {
+            vector.deliver();
+        } else {
+            msi_vector.deliver();
+        }
     })
 }
 

@@ -35,6 +35,7 @@ use pci_bus::events::EventKind;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
+use pci_core::spec::caps::power_management::PowerState;
 use reg_table::Reset;
 use std::sync::Arc;
 use vmcore::device_state::ChangeDeviceState;
@@ -216,11 +217,12 @@ impl GenericPcieSwitch {
     }
 
     /// The functions between the ports are on the upstream port's secondary bus. Nothing lies below while its numbers are
-    /// unassigned, and nothing answers while that bus is held in reset.
+    /// unassigned, and nothing answers while that bus is held in reset, or the upstream port is below D0 (PCIe 6.2 section 5.3.1.4).
     fn refresh_routes(&mut self) {
         let upstream = &self.upstream_port.cfg_space;
         let range = upstream.assigned_bus_range();
-        if range == (0..=0) || upstream.secondary_bus_reset() {
+        let awake = upstream.power_state() == PowerState::D0;
+        if range == (0..=0) || upstream.secondary_bus_reset() || !awake {
             self.downstream_ports.claim_nothing();
         } else {
             self.downstream_ports.refresh(range);
@@ -280,10 +282,20 @@ impl GenericPcieSwitch {
             Ok(effects) => effects,
             Err(error) => return IoResult::Err(error),
         };
-        if !was_held && self.upstream_port.cfg_space.secondary_bus_reset() {
-            self.downstream_ports.reset(Reset::Hot);
+        match (was_held, self.upstream_port.cfg_space.secondary_bus_reset()) {
+            (false, true) => {
+                let kind = EventKind::Reset(Reset::Hot);
+                let events = self.fabric.events();
+                events.push(&self.name, None, kind, "secondary bus reset");
+                self.downstream_ports.reset(Reset::Hot);
+            }
+            (true, false) => {
+                self.downstream_ports.retransmit_pme();
+                self.fabric.announce_message();
+            }
+            _ => {}
         }
-        if effects.bus_numbers || effects.bridge_control {
+        if effects.bus_numbers || effects.bridge_control || effects.power_state {
             self.refresh_routes();
         }
         if effects.power_state {
@@ -324,6 +336,7 @@ impl GenericPcieSwitch {
 
     fn reset_by(&mut self, kind: Reset) {
         self.upstream_port.cfg_space.reset_by(kind);
+        self.upstream_port.own.reset(kind);
         self.downstream_ports.reset(kind);
         self.refresh_routes();
         self.hand_down();

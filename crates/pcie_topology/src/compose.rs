@@ -1,19 +1,18 @@
 //! Composing what a description asks for.
 
-use crate::CapabilitiesSpec;
-use crate::CxlPortSpec;
+mod port;
+
+pub(crate) use port::link_config;
+
+use crate::BarKind;
 use crate::DeviceConnections;
 use crate::DeviceFactory;
 use crate::EndpointSpec;
-use crate::LinkSpec;
-use crate::LinkSpeedSpec;
 use crate::NoDevices;
 use crate::PortSpec;
 use crate::Problems;
 use crate::RootComplexSpec;
 use crate::Seat;
-use crate::SerialNumber;
-use crate::SlotSpec;
 use crate::SwitchSpec;
 use crate::TestEndpoint;
 use crate::Topology;
@@ -25,35 +24,29 @@ use crate::hierarchy::Hierarchy;
 use crate::hierarchy::Node;
 use crate::layout;
 use crate::layout::Place;
-use crate::layout::Region;
 use crate::traffic::Counters;
 use crate::validate::PortTraits;
 use chipset_device::mmio::RegisterMmioIntercept;
 use chipset_device::pio::ExternallyManagedPortIoIntercepts;
 use chipset_device::pio::RegisterPortIoIntercept;
-use cxl_spec::pci_registers::spec::flex_bus_port_dvsec::CxlFlexBusPortDvsecCapability;
 use memory_range::MemoryRange;
 use pci_bus::GenericPciBusDevice;
 use pci_core::bus_range::AssignedBusRange;
-use pci_core::capabilities::pci_express::LinkConfig;
-use pci_core::capabilities::pci_express::SlotConfig;
+use pci_core::cfg_space_emu;
+use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::msi::MsiConnection;
 use pci_core::msi::MsiTarget;
 use pci_core::msi::SignalMsi;
-use pci_core::spec::caps::acs::DEFAULT_ACS_CAP_MASK;
-use pci_core::spec::caps::pci_express::LinkSpeed;
-use pci_core::spec::caps::pci_express::LinkWidth;
-use pcie::CxlPortOptions;
-use pcie::PciePortSettings;
-use pcie::PortBarDefinition;
-use pcie::PortBarSubregionDefinition;
-use pcie::PortBarSubregionKind;
-use pcie::PortConfig;
+use pci_core::spec::caps::pci_express::DevicePortType;
 use pcie::PortOptions;
 use pcie::events::FabricEvents;
 use pcie::root::DownstreamPortInfo;
 use pcie::root::GenericPcieRootComplex;
 use pcie::switch::SwitchConfig;
+use port::own_bars;
+use port::port_config;
+use port::port_options;
+use port::serial_number;
 use std::sync::Arc;
 use vmcore::line_interrupt::LineInterrupt;
 
@@ -102,10 +95,32 @@ impl<'a> Platform<'a> {
     }
 }
 
-/// Where an endpoint's BARs are registered.
+/// Where BARs are registered.
 pub(crate) struct Registration<'a> {
     pub(crate) mmio: &'a mut dyn RegisterMmioIntercept,
     pub(crate) pio: &'a mut dyn RegisterPortIoIntercept,
+}
+
+impl Registration<'_> {
+    /// What stands behind a BAR of `len` bytes: a region of its address space.
+    pub(crate) fn bar(&mut self, name: &str, kind: BarKind, len: u64) -> BarMemoryKind {
+        match (kind, u16::try_from(len)) {
+            (BarKind::Io, Ok(ports)) => BarMemoryKind::PortIo(self.pio.new_io_region(name, ports)),
+            _ => BarMemoryKind::Intercept(self.mmio.new_io_region(name, len)),
+        }
+    }
+}
+
+impl From<BarKind> for cfg_space_emu::BarKind {
+    fn from(kind: BarKind) -> Self {
+        match kind {
+            BarKind::Memory32 => Self::Memory32,
+            BarKind::Memory64 => Self::Memory64,
+            BarKind::Prefetchable => Self::Memory64Prefetchable,
+            BarKind::Memory32Prefetchable => Self::Memory32Prefetchable,
+            BarKind::Io => Self::Io,
+        }
+    }
 }
 
 impl Topology {
@@ -251,7 +266,13 @@ impl Composer<'_> {
             .flatten()
             .collect();
         for (port, place) in spec.port.iter().zip(&places) {
-            builder = builder.port(port_config(port, *place, place.devfn()));
+            builder = builder.port(port_config(
+                port,
+                DevicePortType::RootPort,
+                *place,
+                place.devfn(),
+                &mut self.register,
+            ));
         }
         let path = format!("{}/functions", spec.name);
         let mut integrated = Vec::new();
@@ -375,13 +396,28 @@ impl Composer<'_> {
             io_window: above.io_window.map(Into::into),
             ..port_options(&spec.capabilities)
         };
+        let upstream = own_bars(
+            &spec.name,
+            DevicePortType::UpstreamSwitchPort,
+            &spec.bar,
+            None,
+            spec.rom,
+            &mut self.register,
+        );
+        config.upstream_bars = upstream;
         config.ports = spec
             .port
             .iter()
             .zip(&places)
             .map(|(port, place)| {
-                // The upstream port has number 0.
-                port_config(port, *place, place.devfn().wrapping_add(1))
+                port_config(
+                    port,
+                    DevicePortType::DownstreamSwitchPort,
+                    *place,
+                    // The upstream port has number 0.
+                    place.devfn().wrapping_add(1),
+                    &mut self.register,
+                )
             })
             .collect();
         let built = config.build(target, Some(&mut *self.register.mmio));
@@ -490,129 +526,4 @@ pub(crate) fn compose_device(
     };
     let created = devices.create(spec, connections);
     created.map_err(|error| error.to_string())
-}
-
-fn serial_number(given: Option<SerialNumber>, name: &str) -> u64 {
-    given.unwrap_or_else(|| SerialNumber::from_name(name)).0
-}
-
-/// `number` tells the port from the others of its root complex or switch: Linux knows the ports of a CXL host bridge by it, as HDM decoders do.
-fn port_config(port: &PortSpec, place: Place, number: u8) -> PortConfig {
-    PortConfig {
-        settings: PciePortSettings {
-            acs_capabilities_supported: port.acs.unwrap_or(DEFAULT_ACS_CAP_MASK),
-            cxl_flex_bus_port_capability: port.cxl.as_ref().map(flex_bus),
-        },
-        bar: port_bar(port),
-        options: PortOptions {
-            serial_number: Some(serial_number(port.serial_number, &port.name)),
-            ari_forwarding: port.ari_forwarding,
-            retry_visibility: true,
-            cxl: port
-                .cxl
-                .as_ref()
-                .map_or_else(CxlPortOptions::default, |cxl| CxlPortOptions {
-                    ras: cxl.ras,
-                    link: cxl.link,
-                }),
-            slot: port.slot.as_ref().map(slot_config),
-            link: Some(port_link(port, number)),
-            io_window: port.io_window.map(Into::into),
-            interrupt_pin: port.intx.map(Into::into),
-            ..port_options(&port.capabilities)
-        },
-        ..PortConfig::new(&*port.name, place.device, place.function)
-    }
-}
-
-fn port_options(capabilities: &CapabilitiesSpec) -> PortOptions {
-    PortOptions {
-        power_management: capabilities.power_management,
-        error_reporting: capabilities.error_reporting,
-        physical_layer: capabilities.physical_layer,
-        dpc: capabilities.dpc,
-        ltr: capabilities.ltr,
-        l1_pm_substates: capabilities.l1_pm_substates,
-        ptm: capabilities.ptm,
-        virtual_channel: capabilities.virtual_channel,
-        read_requests_of_512: true,
-        ..PortOptions::default()
-    }
-}
-
-/// A link that goes down unasked is an error, but where devices may leave without notice (PCIe 6.2 section 3.2.1).
-fn port_link(port: &PortSpec, number: u8) -> LinkConfig {
-    let link = port.link.map_or(
-        LinkConfig::new(LinkSpeed::Speed32_0GtS, LinkWidth::X16),
-        link_config,
-    );
-    LinkConfig {
-        port_number: number,
-        surprise_down_reporting: port.capabilities.error_reporting
-            && port.slot.as_ref().is_none_or(|slot| !slot.surprise),
-        ..link
-    }
-}
-
-/// The slot takes commands if it has a part that is commanded, and then tells when they are done.
-fn slot_config(slot: &SlotSpec) -> SlotConfig {
-    let commanded =
-        slot.power_controller || slot.attention_indicator || slot.power_indicator || slot.interlock;
-    SlotConfig {
-        attention_button: slot.attention_button,
-        power_controller: slot.power_controller,
-        mrl_sensor: slot.mrl_sensor,
-        attention_indicator: slot.attention_indicator,
-        power_indicator: slot.power_indicator,
-        hot_plug_surprise: slot.surprise,
-        electromechanical_interlock: slot.interlock,
-        command_completed: commanded,
-        ..SlotConfig::surprise(slot.number)
-    }
-}
-
-pub(crate) fn link_config(link: LinkSpec) -> LinkConfig {
-    let speed = match link.speed {
-        LinkSpeedSpec::Gen1 => LinkSpeed::Speed2_5GtS,
-        LinkSpeedSpec::Gen2 => LinkSpeed::Speed5_0GtS,
-        LinkSpeedSpec::Gen3 => LinkSpeed::Speed8_0GtS,
-        LinkSpeedSpec::Gen4 => LinkSpeed::Speed16_0GtS,
-        LinkSpeedSpec::Gen5 => LinkSpeed::Speed32_0GtS,
-        LinkSpeedSpec::Gen6 => LinkSpeed::Speed64_0GtS,
-    };
-    LinkConfig::new(speed, LinkWidth(link.width.into()))
-}
-
-fn flex_bus(cxl: &CxlPortSpec) -> CxlFlexBusPortDvsecCapability {
-    CxlFlexBusPortDvsecCapability::new()
-        .with_io_capable(true)
-        .with_cache_capable(cxl.cache)
-        .with_mem_capable(cxl.mem)
-        .with_cxl_68b_flit_and_vh_capable(cxl.flit_68b_and_vh)
-        .with_cxl_multi_logical_device_capable(cxl.multi_logical_device)
-        .with_cxl_latency_optimized_256b_flit_capable(cxl.latency_optimized_256b_flit)
-        .with_cxl_pbr_flit_capable(cxl.pbr_flit)
-}
-
-fn port_bar(port: &PortSpec) -> Option<PortBarDefinition> {
-    let bar = layout::port_bar(port)?;
-    let subregion = |kind: PortBarSubregionKind, region: Region| PortBarSubregionDefinition {
-        kind,
-        offset: region.offset,
-        size_bytes: region.len,
-    };
-    let mut subregions = Vec::new();
-    subregions.extend(
-        bar.component_registers
-            .map(|r| subregion(PortBarSubregionKind::CxlComponentRegisters, r)),
-    );
-    if let Some(msix) = bar.msix {
-        subregions.push(subregion(PortBarSubregionKind::MsiXTable, msix.table));
-        subregions.push(subregion(PortBarSubregionKind::MsiXPba, msix.pba));
-    }
-    Some(PortBarDefinition {
-        index: 0,
-        size_bytes: bar.size,
-        subregions,
-    })
 }

@@ -2,7 +2,7 @@
 
 mod compose;
 mod function;
-mod rom;
+pub(crate) mod rom;
 mod save_restore;
 
 use crate::EndpointSpec;
@@ -29,6 +29,7 @@ use pci_bus::StimulusError;
 use pci_bus::Upstream;
 use pci_bus::events::EventKind;
 use pci_core::capabilities::pci_express::LinkRate;
+use pci_core::cfg_space_emu::ConfigSpaceImage;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::Bdf;
 use pci_core::spec::messages::Message;
@@ -84,6 +85,8 @@ pub const INTX_ACKNOWLEDGE: u32 = u32::MAX;
 pub struct TestEndpoint {
     name: Arc<str>,
     functions: Vec<EndpointFunction>,
+    /// Those of `functions`, for reads.
+    images: Vec<ConfigSpaceImage>,
     fabric: Fabric,
     /// Requests answered with Request Retry Status after each reset.
     retries: u32,
@@ -140,6 +143,13 @@ impl TestEndpoint {
         }
     }
 
+    /// Reads what is not in a function's image.
+    #[cold]
+    fn read_elsewhere(&self, function: u8, offset: u16, value: &mut u32) -> Option<IoResult> {
+        let function = self.functions.get(usize::from(function))?;
+        Some(function.cfg_space.read_u32(offset, value))
+    }
+
     /// The function that a Type 0 cycle is for.
     #[inline]
     fn addressed(
@@ -182,13 +192,14 @@ impl GenericPciBusDevice for TestEndpoint {
         offset: u16,
         value: &mut u32,
     ) -> Option<IoResult> {
-        Some(match self.addressed(secondary_bus, target_bus, function) {
-            Some(function) => function.cfg_space.read_u32(offset, value),
-            None => {
-                *value = u32::MAX;
-                IoResult::Ok
-            }
-        })
+        *value = match self.images.get(usize::from(function)) {
+            Some(image) if target_bus == secondary_bus => match image.read(offset) {
+                Some(value) => value,
+                None => return self.read_elsewhere(function, offset, value),
+            },
+            Some(_) | None => u32::MAX,
+        };
+        Some(IoResult::Ok)
     }
 
     fn pci_cfg_write_with_routing(

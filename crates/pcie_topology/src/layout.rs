@@ -1,8 +1,10 @@
 //! What a description leaves open, decided: device numbers, BAR numbers, and where things lie in a BAR.
 
+use crate::BarKind;
 use crate::BarSpec;
 use crate::EndpointSpec;
 use crate::MsixSpec;
+use crate::PortBarSpec;
 use crate::PortSpec;
 use crate::RootComplexSpec;
 use cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES;
@@ -12,6 +14,10 @@ use pci_core::capabilities::msix::MsixLayout;
 pub(crate) const DEVICES: u8 = 32;
 /// Slots for BARs in an endpoint's header.
 pub(crate) const BARS: u8 = 6;
+/// Slots for BARs in a port's header.
+pub(crate) const PORT_BARS: u8 = 2;
+/// The largest I/O BAR (PCIe 6.2 section 7.5.1.2.1).
+pub(crate) const IO_BAR_MAX: u64 = 256;
 /// Bytes of the smallest BAR, and of an endpoint's scratch page.
 pub(crate) const PAGE_SIZE: u64 = 4096;
 
@@ -70,27 +76,39 @@ pub(crate) fn port_places(ports: &[PortSpec]) -> Vec<Option<Place>> {
     places(ports.iter().map(|port| (port.device, port.function)))
 }
 
-/// Gives each BAR its number: the one it asks for, or else the lowest whose slots none asks for. `None` where there is no room.
+/// Gives each BAR of an endpoint its number.
 pub(crate) fn bar_numbers(bars: &[BarSpec]) -> Vec<Option<u8>> {
-    let slots = |index: u8, bar: &BarSpec| {
-        index..index.saturating_add(if bar.kind.is_64_bit() { 2 } else { 1 })
-    };
+    number_bars(bars.iter().map(|bar| (bar.index, bar.kind)), BARS)
+}
+
+/// Gives each BAR of a port its number.
+pub(crate) fn port_bar_numbers(bars: &[PortBarSpec]) -> Vec<Option<u8>> {
+    number_bars(bars.iter().map(|bar| (bar.index, bar.kind)), PORT_BARS)
+}
+
+/// Gives each BAR its number: the one it asks for, or else the lowest whose slots none asks for. `None` where there is no room in a header
+/// with `room` slots.
+fn number_bars(
+    bars: impl Iterator<Item = (Option<u8>, BarKind)> + Clone,
+    room: u8,
+) -> Vec<Option<u8>> {
+    let slots = |index: u8, kind: BarKind| index..index.saturating_add(kind.slots());
     let mut taken: Vec<u8> = bars
-        .iter()
-        .filter_map(|bar| Some(slots(bar.index?, bar)))
+        .clone()
+        .filter_map(|(index, kind)| Some(slots(index?, kind)))
         .flatten()
         .collect();
-    let mut number = |bar: &BarSpec| {
-        if bar.index.is_some() {
-            return bar.index;
+    bars.map(|(index, kind)| {
+        if index.is_some() {
+            return index;
         }
         let fits =
-            |index: &u8| slots(*index, bar).all(|slot| slot < BARS && !taken.contains(&slot));
-        let index = (0..BARS).find(fits)?;
-        taken.extend(slots(index, bar));
+            |index: &u8| slots(*index, kind).all(|slot| slot < room && !taken.contains(&slot));
+        let index = (0..room).find(fits)?;
+        taken.extend(slots(index, kind));
         Some(index)
-    };
-    bars.iter().map(&mut number).collect()
+    })
+    .collect()
 }
 
 /// A part of a BAR.
@@ -151,16 +169,33 @@ impl MsixRegions {
     }
 }
 
-/// A port's BAR.
+/// A port's BAR of registers: number 0, 64 bits wide.
 pub(crate) struct PortBar {
+    /// Which one of the description's it is.
+    pub(crate) place: usize,
     pub(crate) size: u64,
     pub(crate) component_registers: Option<Region>,
     pub(crate) msix: Option<MsixRegions>,
 }
 
-/// The BAR that a port asks for.
+/// Bytes of a BAR of scratch memory.
+pub(crate) fn scratch_bar_size(bar: &PortBarSpec) -> u64 {
+    let least = match bar.kind {
+        BarKind::Io => IO_BAR_MAX,
+        _ => PAGE_SIZE,
+    };
+    bar.size.map_or(least, |size| size.0)
+}
+
+/// The BAR for its registers that a port asks for.
 pub(crate) fn port_bar(port: &PortSpec) -> Option<PortBar> {
-    let bar = port.bar.as_ref()?;
+    let has_registers = |bar: &PortBarSpec| {
+        bar.msix.is_some()
+            || bar.component_registers.is_some()
+            || (port.cxl.is_some() && bar.kind == BarKind::Memory64)
+    };
+    let place = port.bar.iter().position(has_registers)?;
+    let bar = port.bar.get(place)?;
     let component_registers = port
         .cxl
         .as_ref()
@@ -175,6 +210,7 @@ pub(crate) fn port_bar(port: &PortSpec) -> Option<PortBar> {
         |size| Some(size.0),
     );
     Some(PortBar {
+        place,
         size: size.unwrap_or(end),
         component_registers,
         msix,

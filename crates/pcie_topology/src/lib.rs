@@ -42,6 +42,7 @@ mod layout;
 mod model;
 pub mod name;
 mod parse;
+mod port_scratch;
 mod problem;
 pub mod traffic;
 mod validate;

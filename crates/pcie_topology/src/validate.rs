@@ -1,5 +1,6 @@
 //! Finding every mistake of a description.
 
+mod bar;
 mod cxl_window;
 mod endpoint;
 mod port;
@@ -31,6 +32,8 @@ impl Topology {
     /// - places that do not exist, that are taken, or whose device has no function 0; slot numbers above 8191 or used twice;
     /// - ACS services that are not emulated; CXL ports without protocol, or in a root complex without host bridge registers;
     /// - I/O BARs, and I/O windows, below a port without I/O window;
+    /// - BARs of ports beside one with component registers or MSI-X, which takes both slots;
+    /// - a conventional endpoint behind a port, or with what is in extended configuration space;
     /// - a switch and an endpoint behind one port; devices with too many functions, or more than 8 where ARI is not forwarded;
     /// - BARs whose size is no power of two, too small or too large, whose number is taken, or for which there is no room; what
     ///   does not fit in its BAR, or overlaps; MSI and MSI-X with vectors that cannot be; CXL memory that is no multiple of

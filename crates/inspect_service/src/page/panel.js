@@ -19,6 +19,8 @@ function facts(item) {
     ["Link", link(item)],
     ["Slot", slot(item)],
     ["Latch", item.slot && item.slot.latch_open !== null ? (item.slot.latch_open ? "open" : "closed") : null],
+    ["Attention indicator", item.slot?.attention_indicator ?? null],
+    ["Power indicator", item.slot?.power_indicator ?? null],
     ["Interlock", item.slot && item.slot.interlock_engaged !== null ? (item.slot.interlock_engaged ? "engaged" : "released") : null],
     ["Pending", pending(item).map(spoken).join(", ") || (item.slot ? "none" : null), pending(item).length > 0 ? "pending" : null],
     ["Errors", item.id ? item.errors.map(spoken).join(", ") || "none" : null, item.errors.length > 0 ? "latched" : null],

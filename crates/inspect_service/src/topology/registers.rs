@@ -27,6 +27,7 @@ use pci_spec::caps::pci_express::PciExpressCapabilities;
 use pci_spec::caps::pci_express::PciExpressReg;
 use pci_spec::caps::pci_express::SlotCapabilities;
 use pci_spec::caps::pci_express::SlotControl;
+use pci_spec::caps::pci_express::SlotIndicator;
 use pci_spec::caps::pci_express::SlotStatus;
 use pci_spec::caps::power_management::PowerManagementControlStatus;
 use pci_spec::caps::power_management::PowerManagementReg;
@@ -329,6 +330,12 @@ impl Image {
             power_fault: status.power_fault_detected(),
             // The bits that say how things are, and not that they changed, are no bools.
             events: names_of_set_bits(&status),
+            attention_indicator: has
+                .attention_indicator_present()
+                .then(|| shown(control.attention_indicator_control())),
+            power_indicator: has
+                .power_indicator_present()
+                .then(|| shown(control.power_indicator_control())),
             attention_button: has.attention_button_present(),
             power_controller: has.power_controller_present(),
             latch_open: has
@@ -385,4 +392,14 @@ fn names_of_set_bits(register: &impl Inspect) -> Vec<String> {
             .collect(),
         _ => Vec::new(),
     }
+}
+
+/// What an indicator shows that is commanded so. The reserved encoding lights none (PCIe 6.2 section 7.5.3.10).
+fn shown(commanded: u16) -> String {
+    match SlotIndicator(commanded) {
+        SlotIndicator::On => "on",
+        SlotIndicator::Blink => "blink",
+        _ => "off",
+    }
+    .to_owned()
 }

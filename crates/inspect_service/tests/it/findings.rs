@@ -50,6 +50,10 @@ const MACHINE: &str = r#"
     [root_complex.port.switch.port.endpoint]
     name = "deep"
     bar = [{ kind = "32", size = "64K" }]
+
+    [[root_complex.port]]
+    name = "lit"
+    slot = { number = 3, attention_indicator = true, power_indicator = true }
 "#;
 
 /// Registers by their place in config space: those of PCI Express by their offset in its capability (PCIe 6.2 sections 7.5.1 and 7.5.3).
@@ -211,6 +215,24 @@ fn what_the_slot_holds_back() {
     assert_eq!(
         (slot.latch_open, slot.interlock_engaged),
         (Some(true), Some(false))
+    );
+}
+
+#[test]
+fn what_the_indicators_show() {
+    let machine = Machine::new();
+    let shown = || {
+        let slot = topology::read(&machine.0).find("lit").unwrap().slot.clone();
+        slot.map(|slot| (slot.attention_indicator, slot.power_indicator))
+    };
+    let words = |attention: &str, power: &str| Some((Some(attention.into()), Some(power.into())));
+    assert_eq!(shown(), words("off", "on"));
+    machine.slot_control("lit", 0x0240);
+    assert_eq!(shown(), words("on", "blink"));
+    let slot = topology::read(&machine.0).find("bay").unwrap().slot.clone();
+    assert_eq!(
+        slot.map(|slot| (slot.attention_indicator, slot.power_indicator)),
+        Some((None, None))
     );
 }
 

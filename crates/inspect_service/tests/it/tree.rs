@@ -83,7 +83,8 @@ fn the_topology_is_as_the_guest_numbered_it() {
         ports[0]["slot"],
         json!({
             "number": 1, "hot_plug": true, "present": false, "powered": true, "power_fault": false,
-            "events": [], "attention_button": false, "power_controller": false,
+            "events": [], "attention_indicator": null, "power_indicator": null,
+            "attention_button": false, "power_controller": false,
             "latch_open": null, "interlock_engaged": null
         })
     );

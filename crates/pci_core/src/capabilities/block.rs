@@ -4,6 +4,7 @@ use super::CapabilityRegisters;
 use super::ConfigSlot;
 use super::PciCapability;
 use super::PciExtendedCapability;
+use super::advanced_features::AdvancedFeaturesCapability;
 use super::extended::aer::AerExtendedCapability;
 use super::extended::dpc::DpcExtendedCapability;
 use super::extended::resizable_bar::ResizableBarExtendedCapability;
@@ -180,6 +181,10 @@ impl<B: LegacyBlock> PciCapability for B {
 
     fn as_pci_express_mut(&mut self) -> Option<&mut PciExpressCapability> {
         as_known_mut(self)
+    }
+
+    fn as_advanced_features(&self) -> Option<&AdvancedFeaturesCapability> {
+        as_known(self)
     }
 
     fn as_power_management(&self) -> Option<&PowerManagementCapability> {

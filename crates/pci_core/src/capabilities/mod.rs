@@ -27,6 +27,7 @@ pub use registers::CapabilityRegisters;
 pub use slot::ConfigSlot;
 
 use crate::spec::caps::CapabilityId;
+use advanced_features::AdvancedFeaturesCapability;
 use chipset_device::pci::ByteEnables;
 use inspect::Inspect;
 use msi_cap::MsiCapability;
@@ -104,6 +105,11 @@ pub trait PciCapability: Send + Sync + Inspect + ProtobufSaveRestore {
 
     /// This capability as the PCI Express capability, if it is that.
     fn as_pci_express_mut(&mut self) -> Option<&mut PciExpressCapability> {
+        None
+    }
+
+    /// This capability as Advanced Features, if it is that.
+    fn as_advanced_features(&self) -> Option<&AdvancedFeaturesCapability> {
         None
     }
 

@@ -196,6 +196,13 @@ impl DeviceBars {
         self
     }
 
+    /// The numbers of the BARs asked for, ascending; of a 64-bit BAR the lower of its two.
+    pub fn numbers(&self) -> impl Iterator<Item = u8> + '_ {
+        (0..)
+            .zip(&self.slots)
+            .filter_map(|(index, slot)| slot.as_ref().map(|_| index))
+    }
+
     /// What stands behind the BAR in slot `index` while it has another size, as the
     /// [Resizable BAR capability](crate::capabilities::extended::resizable_bar) lets software choose: a region has one length. A BAR with
     /// [`BarMemoryKind::Dummy`] needs nothing else behind it.

@@ -21,6 +21,7 @@ use crate::bar_mapping::BarMappings;
 use crate::bus_master::BusMaster;
 use crate::capabilities::PciCapability;
 use crate::capabilities::PciExtendedCapability;
+use crate::capabilities::advanced_features::AdvancedFeaturesCapability;
 use crate::capabilities::pci_express::PciExpressCapability;
 use crate::capabilities::power_management::PowerManagementCapability;
 use crate::spec::caps::COMMON_HEADER_END;
@@ -49,10 +50,13 @@ const BAR0: u16 = 0x10;
 #[derive(Inspect)]
 pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     #[inspect(skip)]
-    image: Image,
+    image: ConfigSpaceImage,
     /// First offset that does not exist: 0x1000, or 0x100 for a function that is not PCI Express.
     #[inspect(hex)]
     limit: u16,
+    /// Accesses beyond that are answered.
+    #[inspect(skip)]
+    answers_beyond: bool,
     pub(super) header: Header,
     #[inspect(skip)]
     chain: Chain,
@@ -90,12 +94,22 @@ pub struct ConfigSpaceCommonHeaderEmulator<const N: usize> {
     sends_messages: bool,
 }
 
-/// What a read needs, and nothing else: one cache line of a function, however many functions there are.
-struct Image {
+/// What a read of a function needs, and nothing else. A device of many functions keeps these side by side, so that a scan of
+/// them finds several in each cache line; they stay what they are for as long as the functions are.
+#[derive(Clone)]
+pub struct ConfigSpaceImage {
     /// The whole configuration space, registers and pointers as the guest reads them.
     page: Arc<Page>,
     /// First offset that is not read from the page alone: the limit, or 0 where a capability is reached by calls.
     end: u16,
+}
+
+impl ConfigSpaceImage {
+    /// Reads a dword, unless the emulator must be asked: for what a capability answers by calls, and for what does not exist.
+    #[inline]
+    pub fn read(&self, offset: u16) -> Option<u32> {
+        (offset < self.end && offset.is_multiple_of(4)).then(|| self.page.load(offset))
+    }
 }
 
 /// The common part of a Type 0 header.
@@ -162,11 +176,12 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
             .any(|c| c.capability_id() == CapabilityId::PCI_EXPRESS);
         let limit = if is_pcie { EXT_CAP_END } else { EXT_CAP_START };
         let mut emulator = Self {
-            image: Image {
+            image: ConfigSpaceImage {
                 page,
                 end: if chain.foreign { 0 } else { limit },
             },
             limit,
+            answers_beyond: false,
             header,
             chain,
             hardware_ids,
@@ -242,6 +257,12 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         self
     }
 
+    /// Answers accesses to registers beyond the configuration space.
+    pub fn with_answer_beyond(mut self) -> Self {
+        self.answers_beyond = true;
+        self
+    }
+
     /// Follows whether the function may issue requests.
     pub fn bus_master(&self) -> BusMaster {
         self.bus_master.clone()
@@ -282,6 +303,11 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         if std::mem::replace(&mut self.sends_messages, sends) != sends {
             self.gate_messages(sends);
         }
+    }
+
+    /// Whether Bus Master Enable, the function's own and that of the bridges above, lets its messages out; always, without the gate.
+    pub(super) fn messages_pass(&self) -> bool {
+        self.sends_messages || !self.gates_messages
     }
 
     fn gate_messages(&mut self, enabled: bool) {
@@ -389,6 +415,11 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         &self.image.page
     }
 
+    /// What reads of it need.
+    pub fn image(&self) -> &ConfigSpaceImage {
+        &self.image
+    }
+
     /// Whether both header types have the register at `offset`.
     fn is_common(offset: u16) -> bool {
         matches!(offset, 0x00..0x0c | 0x34)
@@ -424,17 +455,17 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
     /// Reads any dword.
     #[inline]
     pub(super) fn read(&self, offset: u16) -> Result<u32, IoError> {
-        if offset >= self.image.end || !offset.is_multiple_of(4) {
-            return self.read_elsewhere(offset);
+        match self.image.read(offset) {
+            Some(value) => Ok(value),
+            None => self.read_elsewhere(offset),
         }
-        Ok(self.image.page.load(offset))
     }
 
     /// Reads a dword that may belong to a capability outside of the page, or not exist.
     #[cold]
     fn read_elsewhere(&self, offset: u16) -> Result<u32, IoError> {
         if offset >= self.limit || !offset.is_multiple_of(4) {
-            return Err(IoError::InvalidRegister);
+            return self.beyond(offset).map(|()| u32::MAX);
         }
         let stored = self.image.page.load(offset);
         let Some(place) = self.chain.find_foreign(offset) else {
@@ -451,6 +482,15 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         Ok(value.map_or(stored, |value| (value & !link) | (stored & link)))
     }
 
+    /// Whether an access to what does not exist is answered.
+    fn beyond(&self, offset: u16) -> Result<(), IoError> {
+        let is_register = offset < EXT_CAP_END && offset.is_multiple_of(4);
+        match self.answers_beyond && is_register {
+            true => Ok(()),
+            false => Err(IoError::InvalidRegister),
+        }
+    }
+
     /// Writes the enabled bytes of any dword, and lets the common part of the effects happen.
     pub(super) fn write(
         &mut self,
@@ -459,7 +499,7 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         enables: ByteEnables,
     ) -> Result<Effects, IoError> {
         if offset >= self.limit || !offset.is_multiple_of(4) {
-            return Err(IoError::InvalidRegister);
+            return self.beyond(offset).map(|()| Effects::default());
         }
         if offset < COMMON_HEADER_END {
             let before = self.command();
@@ -513,7 +553,10 @@ impl<const N: usize> ConfigSpaceCommonHeaderEmulator<N> {
         capability.write_bytes(offset, value, enables);
         effects.function_reset = capability
             .as_pci_express()
-            .is_some_and(PciExpressCapability::take_function_level_reset);
+            .is_some_and(PciExpressCapability::take_function_level_reset)
+            || capability
+                .as_advanced_features()
+                .is_some_and(AdvancedFeaturesCapability::take_function_level_reset);
         let power = capability.as_power_management_mut();
         effects.pme = power
             .as_ref()

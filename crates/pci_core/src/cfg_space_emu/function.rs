@@ -1,5 +1,6 @@
 //! What the emulators of both header types offer alike: a function, whatever its header.
 
+use super::ConfigSpaceImage;
 use super::ConfigSpaceType0Emulator;
 use super::ConfigSpaceType1Emulator;
 use super::IntxInterrupt;
@@ -28,6 +29,15 @@ macro_rules! function {
                 self
             }
 
+            /// Lets a function without PCI Express capability answer for the extended configuration space that it does not have, where
+            /// [`Self::read_u32`] gives an error otherwise. A request for it is an Unsupported Request (PCIe 6.2 section 2.3.1), as it is
+            /// to a bridge that would have to forward it to conventional PCI: reads give all-ones (section 2.3.2), by which
+            /// software sees that there is none, and writes are dropped.
+            pub fn with_answer_beyond(mut self) -> Self {
+                self.common = self.common.with_answer_beyond();
+                self
+            }
+
             /// The power state that software chose; D0 without a Power Management capability.
             pub fn power_state(&self) -> PowerState {
                 self.common.power_state()
@@ -45,6 +55,12 @@ macro_rules! function {
             /// Follows whether the function may issue requests: its own Bus Master Enable and that of the bridges above.
             pub fn bus_master(&self) -> BusMaster {
                 self.common.bus_master()
+            }
+
+            /// Whether Bus Master Enable, the function's own and that of every bridge above, lets MSI and MSI-X out; always, unless
+            /// composed [`Self::with_bus_master_gate`].
+            pub fn messages_pass(&self) -> bool {
+                self.common.messages_pass()
             }
 
             /// What the bridges above let through: everything, until [`Self::set_upstream`] says otherwise.
@@ -65,7 +81,7 @@ macro_rules! function {
             }
 
             /// Reads a dword. `InvalidRegister` where the offset is not a multiple of 4 or beyond the configuration space: 4096 bytes with
-            /// a PCI Express capability, 256 without.
+            /// a PCI Express capability, 256 without; but see [`Self::with_answer_beyond`].
             #[inline]
             pub fn read_u32(&self, offset: u16, value: &mut u32) -> IoResult {
                 match self.common.read(offset) {
@@ -132,6 +148,11 @@ macro_rules! function {
             /// The page that holds the configuration space.
             pub fn page(&self) -> &Arc<Page> {
                 self.common.page()
+            }
+
+            /// What reads of the function need, for a device that keeps those of many functions side by side.
+            pub fn image(&self) -> &ConfigSpaceImage {
+                self.common.image()
             }
         }
     };

@@ -28,6 +28,7 @@ pub use bars::EXPANSION_ROM;
 pub use common_header::ConfigSpaceCommonHeaderEmulator;
 pub use common_header::ConfigSpaceCommonHeaderEmulatorType0;
 pub use common_header::ConfigSpaceCommonHeaderEmulatorType1;
+pub use common_header::ConfigSpaceImage;
 pub use intx::IntxInterrupt;
 pub use type0::ConfigSpaceType0Emulator;
 pub use type1::ConfigSpaceType1Emulator;

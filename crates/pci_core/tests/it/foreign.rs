@@ -230,3 +230,30 @@ fn a_foreign_capability_alone_has_no_next() {
     );
     function.shows(&[(0x40, 0x4400), (0x44, 0x0008_0009), (0x4c, 0)]);
 }
+
+#[test]
+fn an_image_reads_what_the_emulator_does_and_leaves_the_rest_to_it() {
+    let foreign: Box<dyn PciCapability> = Box::new(Foreign::new("a"));
+    let express = || Box::new(PciExpressCapability::new(DevicePortType::Endpoint, None));
+    let function = |capabilities| {
+        ConfigSpaceType0Emulator::new(endpoint_ids(), capabilities, vec![], DeviceBars::new())
+    };
+    for (mut function, end) in [
+        (function(vec![]), 0x100),
+        (function(vec![express()]), 0x1000),
+        // Reads of a foreign capability are calls: nothing is read past the emulator.
+        (function(vec![express(), foreign]), 0),
+    ] {
+        let image = function.image().clone();
+        function.write(0x3c, 0x5a);
+        for offset in 0..=0x1001 {
+            let expected = (offset < end && offset % 4 == 0).then(|| function.read(offset));
+            assert_eq!(image.read(offset), expected, "{offset:#x} of {end:#x}");
+        }
+        if end != 0 {
+            assert_eq!(image.read(0x3c), Some(0x5a), "as it is now");
+            function.reset();
+            assert_eq!(image.read(0x3c), Some(0));
+        }
+    }
+}

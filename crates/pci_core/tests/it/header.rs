@@ -6,6 +6,7 @@ use crate::function::port_ids;
 use chipset_device::io::IoError;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::ReadOnlyCapability;
+use pci_core::capabilities::advanced_features::AdvancedFeaturesCapability;
 use pci_core::capabilities::extended::acs::AcsExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
@@ -220,6 +221,37 @@ fn odd_and_far_offsets_are_invalid_registers() {
     assert!(express.is_pcie_device() && !function.is_pcie_device());
     express.shows(&[(0x100, u32::MAX), (0xffc, u32::MAX)]);
     assert_eq!(express.try_read(0x1000), Err(IoError::InvalidRegister));
+}
+
+#[test]
+fn a_conventional_function_may_answer_for_what_it_does_not_have() {
+    let mut function = conventional().with_answer_beyond();
+    for offset in (0x100..0x1000).step_by(4) {
+        function.write(offset, 0);
+        assert_eq!(function.read(offset), u32::MAX, "{offset:#x}");
+    }
+    assert_eq!(function.read(0xfc), 0, "reserved");
+    for offset in [0x41, 0x101, 0x1000, 0xfffc] {
+        let refused = (function.try_read(offset), function.try_write(offset, 0));
+        let error = IoError::InvalidRegister;
+        assert_eq!(refused, (Err(error), Err(error)), "{offset:#x}");
+    }
+}
+
+#[test]
+fn a_write_of_initiate_flr_is_an_effect() {
+    let capability = Box::new(AdvancedFeaturesCapability::default());
+    let ids = endpoint_ids();
+    let mut function =
+        ConfigSpaceType0Emulator::new(ids, vec![capability], vec![], DeviceBars::new());
+    assert!(
+        !function
+            .write_lanes(0x44, 0xffff_fffe, 0b1111)
+            .function_reset
+    );
+    assert!(!function.write_lanes(0x44, u32::MAX, 0b1110).function_reset);
+    assert!(function.write_lanes(0x44, 1, 0b0001).function_reset);
+    assert!(!function.write_lanes(0x44, 0, 0b0001).function_reset);
 }
 
 #[test]

@@ -329,6 +329,9 @@ fn lspci_knows_every_capability() {
         endpoint,
         &[
             "AFCap: TP+ FLR+",
+            "AFCtrl: FLR-",
+            "AFStatus: TP-",
+            "AFCap: TP+ FLR+",
             "BAR 0: current size: 2MB, supported: 1MB 2MB 4MB 8MB",
             "Max snoop latency: 3145728ns",
             "PTMCap: Requester:+ Responder:- Root:-",

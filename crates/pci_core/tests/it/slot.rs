@@ -661,3 +661,14 @@ fn inspection_shows_the_slot_and_presses_its_button() {
     let node = inspect::inspect("slot", &surprise()).results().to_string();
     assert!(!node.contains("attention_button:"), "{node}");
 }
+
+/// A restored state keeps the bits that it came with; one that means nothing here must not hold a card for ever.
+#[test]
+fn a_lock_that_is_not_there_holds_nothing() {
+    let mut state = SaveRestore::save(&mut full()).unwrap();
+    state.slot_status = 0x00c0;
+    let mut slot = surprise();
+    SaveRestore::restore(&mut slot, state).unwrap();
+    assert!(slot.removal_permitted());
+    slot.remove_card().unwrap();
+}

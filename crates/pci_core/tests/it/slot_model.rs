@@ -47,6 +47,8 @@ enum Input {
     ClearPresence,
     /// The guest writes Slot Control as it is.
     Command,
+    /// The guest disables MSI, or enables it.
+    Messages,
     /// The machine is moved elsewhere.
     Migrate,
     Reset,
@@ -71,7 +73,7 @@ const ALPHABET: [Input; 13] = [
     ClearAndCommand,
 ];
 
-const EVERY: [Input; 17] = [
+const EVERY: [Input; 18] = [
     Insert,
     Remove,
     Button,
@@ -87,6 +89,7 @@ const EVERY: [Input; 17] = [
     ClearAndCommand,
     ClearPresence,
     Command,
+    Messages,
     Migrate,
     Reset,
 ];
@@ -144,6 +147,9 @@ struct Model {
     control: u16,
     pending: u16,
     line: bool,
+    /// MSI is disabled.
+    mute: bool,
+    told: bool,
     messages: u32,
 }
 
@@ -159,6 +165,8 @@ impl Model {
             control: kind.reset,
             pending: 0,
             line: false,
+            mute: false,
+            told: false,
             messages: 0,
         }
     }
@@ -171,14 +179,15 @@ impl Model {
         self.card && self.powered() && !self.link_disabled && !self.held_in_reset
     }
 
-    /// A message goes out when the first enabled event appears.
+    /// A message goes out when the first enabled event appears, or when messages can go out with one there.
     fn look(&mut self) {
         let enabled = EVENTS
             .iter()
             .any(|(event, enable)| self.pending & event != 0 && self.control & enable != 0);
-        let line = enabled && self.control & HPIE != 0;
-        self.messages += u32::from(line && !self.line);
-        self.line = line;
+        self.line = enabled && self.control & HPIE != 0;
+        let tells = self.line && !self.mute;
+        self.messages += u32::from(tells && !self.told);
+        self.told = tells;
     }
 
     /// Does something to the hardware; a link that thereby goes up or down is an event.
@@ -226,6 +235,7 @@ impl Model {
             }
             LinkDisable => self.hardware(0, |model| model.link_disabled = !model.link_disabled),
             HoldInReset => self.hardware(0, |model| model.held_in_reset = !model.held_in_reset),
+            Messages => self.mute = !self.mute,
             Clear => self.pending = 0,
             ClearPresence => self.pending &= !PRESENCE,
             ClearAndCommand => {
@@ -238,6 +248,7 @@ impl Model {
                     card: self.card,
                     latch_open: self.latch_open,
                     messages: self.messages,
+                    mute: self.mute,
                     ..Self::new(self.kind)
                 };
             }
@@ -267,6 +278,7 @@ struct Slot {
     make: fn() -> PciExpressCapability,
     latch_open: bool,
     held_in_reset: bool,
+    mute: bool,
 }
 
 fn full() -> PciExpressCapability {
@@ -289,6 +301,7 @@ impl Slot {
             make,
             latch_open: false,
             held_in_reset: false,
+            mute: false,
         }
     }
 
@@ -317,6 +330,10 @@ impl Slot {
                 self.held_in_reset = !self.held_in_reset;
                 self.port.hold_in_reset(self.held_in_reset);
             }
+            Messages => {
+                self.mute = !self.mute;
+                self.port.set_messages_held(self.mute);
+            }
             Clear => self.write(0x18, u32::from(ALL_EVENTS) << 16, 0b1100),
             ClearPresence => self.write(0x18, u32::from(PRESENCE) << 16, 0b0100),
             ClearAndCommand => {
@@ -333,11 +350,14 @@ impl Slot {
                 let saved = SaveRestore::save(&mut self.port).unwrap();
                 let messages = self.messages.load(Ordering::Relaxed);
                 let (latch_open, held_in_reset) = (self.latch_open, self.held_in_reset);
+                let mute = self.mute;
                 *self = Self::new(self.make);
                 (self.latch_open, self.held_in_reset) = (latch_open, held_in_reset);
+                self.mute = mute;
                 self.messages.store(messages, Ordering::Relaxed);
                 SaveRestore::restore(&mut self.port, saved).unwrap();
                 self.port.assume_held_in_reset(held_in_reset);
+                self.port.assume_messages_held(mute);
             }
             EnableAll | EnablePresence | DisableInterrupt | Power | Command => {
                 let control = control(self.low(0x18), input);

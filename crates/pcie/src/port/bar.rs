@@ -178,6 +178,12 @@ impl PcieDownstreamPort {
         self.cfg_space.find_bar(address)
     }
 
+    /// Whether a BAR that the port has is beside that of [`PortBar`], or is the expansion ROM.
+    pub(super) fn is_own(&self, bar: u8) -> bool {
+        let fabric = self.bar.as_ref();
+        fabric.is_none_or(|fabric| fabric.definition.index != bar)
+    }
+
     /// Reads from the port's BAR. A BAR that does not exist reads all-ones; what lies between its parts, and registers that
     /// do not exist, read zero. `InvalidAccessSize` and `UnalignedAccess` unless the access has a size that the part takes
     /// and is naturally aligned.

@@ -4,10 +4,12 @@ use super::PciePortSettings;
 use super::PortBarDefinition;
 use super::PortBarSubregionDefinition;
 use super::PortBarSubregionKind;
+use super::PortBars;
 use super::PortError;
 use super::PortOptions;
 use super::bar;
 use super::build_cxl_register_locator_extended_capability;
+use super::own_bars;
 use cxl_spec::pci_registers::spec::register_locator_dvsec::CxlRegisterLocatorRegisterBir;
 use cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES;
 use pci_core::spec::caps::pci_express::DevicePortType;
@@ -22,6 +24,8 @@ pub(crate) struct PortDefinition {
     pub(crate) hotplug_slot_number: Option<u32>,
     pub(crate) settings: PciePortSettings,
     pub(crate) bar: Option<PortBarDefinition>,
+    /// Those beside it.
+    pub(crate) bars: PortBars,
     pub(crate) options: PortOptions,
     /// Whether Bus Master Enable gates the port's messages.
     pub(crate) gates_messages: bool,
@@ -53,8 +57,9 @@ impl PortDefinition {
     /// Checks what was asked for.
     pub(super) fn checked(self, can_register: bool) -> Result<Self, PortError> {
         let definition = self.with_default_bar();
+        let port = &definition.name;
+        own_bars::check(port, &definition.bars, definition.bar.as_ref())?;
         if let Some(bar) = &definition.bar {
-            let port = &definition.name;
             bar::check(port, bar, definition.is_cxl())?;
             if !can_register {
                 return Err(PortError::NoMmioRegistration { port: port.clone() });

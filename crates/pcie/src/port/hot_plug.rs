@@ -94,9 +94,11 @@ impl PcieDownstreamPort {
         // Not reachable before the link is up.
         self.cut_off = Some((device_name.into(), device));
         let card = self.card();
-        if let Some(pcie) = self.pci_express() {
+        self.follow_messages();
+        let events = self.pci_express().map(|pcie| {
             pcie.insert_card(card);
-        }
+            pcie.take_events()
+        });
         self.introduce();
         self.station.counters.plugged += 1;
         self.station.log(EventKind::Plugged, device_name.to_owned());
@@ -105,6 +107,9 @@ impl PcieDownstreamPort {
             self.station.log(EventKind::LinkUp { speed, width }, "");
         }
         self.arrived();
+        if events.is_some_and(|events| events.woke) {
+            self.slot_woke();
+        }
         Ok(())
     }
 
@@ -176,6 +181,7 @@ impl PcieDownstreamPort {
         &mut self,
         input: impl FnOnce(&PciExpressCapability) -> Result<(), SlotError>,
     ) -> anyhow::Result<()> {
+        self.follow_messages();
         let result = self.pci_express().map_or(Ok(()), input);
         self.follow();
         result.with_context(|| format!("port '{}'", self.name))
@@ -204,9 +210,7 @@ impl HotPlugPort for PcieDownstreamPort {
     }
 
     fn press_attention_button(&mut self) -> anyhow::Result<()> {
-        self.operate(PciExpressCapability::press_attention_button)?;
-        self.station.log(EventKind::AttentionButton, "");
-        Ok(())
+        self.operate(PciExpressCapability::press_attention_button)
     }
 
     fn request_removal(&mut self) -> anyhow::Result<()> {

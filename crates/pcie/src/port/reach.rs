@@ -29,6 +29,7 @@ impl PcieDownstreamPort {
     ) -> Result<Effects, IoError> {
         let buses = self.bus_range().bus_range();
         let mut effects = self.cfg_space.write_bytes(offset, value, enables)?;
+        self.follow_messages();
         if effects.bridge_control {
             let held = self.cfg_space.secondary_bus_reset();
             if let Some(pcie) = self.pci_express() {
@@ -75,11 +76,13 @@ impl PcieDownstreamPort {
         if let Some(registers) = &mut self.cxl_component_registers {
             registers.reset_by(kind);
         }
+        self.own.reset(kind);
         self.begin_link();
     }
 
     /// What Bridge Control and containment say of the link after a reset or a restore.
-    pub(super) fn begin_link(&self) {
+    pub(super) fn begin_link(&mut self) {
+        self.begin_messages();
         let held = self.cfg_space.secondary_bus_reset();
         if let Some(pcie) = self.pci_express() {
             pcie.assume_held_in_reset(held);
@@ -215,6 +218,9 @@ impl PcieDownstreamPort {
         let Some(pcie) = self.pci_express() else {
             return;
         };
+        if events.attention_button {
+            self.station.log(EventKind::AttentionButton, "");
+        }
         if events.power_changed {
             let on = pcie.slot_powered();
             let kind = if on {

@@ -7,6 +7,7 @@ use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use vmcore::save_restore::RestoreError;
 use vmcore::save_restore::SaveError;
 use vmcore::save_restore::SaveRestore;
+use vmcore::save_restore::SavedStateBlob;
 
 /// A port's configuration space.
 pub(crate) type ConfigState = <ConfigSpaceType1Emulator as SaveRestore>::SavedState;
@@ -35,6 +36,7 @@ pub(crate) struct PortState {
     pub(crate) cfg_space: ConfigState,
     pub(crate) cxl_component_registers: Option<CxlState>,
     pub(crate) device: Option<LinkedDeviceState>,
+    pub(crate) registers: Option<SavedStateBlob>,
 }
 
 /// A saved port to be looked at.
@@ -42,6 +44,7 @@ pub(crate) struct PortStateRef<'a> {
     pub(crate) cfg_space: &'a ConfigState,
     pub(crate) cxl_component_registers: Option<&'a CxlState>,
     pub(crate) device: Option<&'a LinkedDeviceState>,
+    pub(crate) registers: Option<&'a SavedStateBlob>,
 }
 
 /// Declares the message of a saved port: root complexes and switches have one each, of the same fields.
@@ -60,6 +63,9 @@ macro_rules! saved_port {
             /// The device behind the port, if its lifecycle is the port's.
             #[mesh(4)]
             pub device: Option<crate::port::LinkedDeviceState>,
+            /// What answers behind the port's own BARs, if it has state.
+            #[mesh(5)]
+            pub registers: Option<vmcore::save_restore::SavedStateBlob>,
         }
 
         impl $name {
@@ -68,6 +74,7 @@ macro_rules! saved_port {
                     cfg_space: &self.cfg_space,
                     cxl_component_registers: self.cxl_component_registers.as_ref(),
                     device: self.device.as_ref(),
+                    registers: self.registers.as_ref(),
                 };
                 (self.port_number, parts)
             }
@@ -79,6 +86,7 @@ macro_rules! saved_port {
                     cfg_space: saved.cfg_space,
                     cxl_component_registers: saved.cxl_component_registers,
                     device: saved.device,
+                    registers: saved.registers,
                 };
                 (saved.port_number, parts)
             }
@@ -91,6 +99,7 @@ macro_rules! saved_port {
                     cfg_space: parts.cfg_space,
                     cxl_component_registers: parts.cxl_component_registers,
                     device: parts.device,
+                    registers: parts.registers,
                 }
             }
         }
@@ -108,6 +117,7 @@ impl PcieDownstreamPort {
             cfg_space: self.cfg_space.save()?,
             cxl_component_registers: self.save_cxl_component_registers_state()?,
             device: self.save_device()?,
+            registers: self.own.save()?,
         })
     }
 
@@ -115,6 +125,7 @@ impl PcieDownstreamPort {
     pub(crate) fn check_state(&mut self, state: &PortStateRef<'_>) -> Result<(), RestoreError> {
         self.cfg_space.check(state.cfg_space)?;
         self.check_cxl(state.cxl_component_registers)?;
+        self.own.check(&self.name, state.registers)?;
         self.check_device(state.device)
     }
 
@@ -123,11 +134,14 @@ impl PcieDownstreamPort {
         let unsaved = |error: SaveError| RestoreError::Other(error.into());
         let cfg_space = self.cfg_space.save().map_err(unsaved)?;
         let cxl = self.save_cxl_component_registers_state().map_err(unsaved)?;
+        let own = self.own.save().map_err(unsaved)?;
         let restored = self
             .restore_registers(state.cfg_space, state.cxl_component_registers)
+            .and_then(|()| self.own.restore(state.registers))
             .and_then(|()| self.restore_device(state.device));
         if restored.is_err() {
             self.restore_registers(cfg_space, cxl)?;
+            self.own.restore(own)?;
         }
         restored
     }

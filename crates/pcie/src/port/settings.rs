@@ -9,6 +9,7 @@ use pci_core::capabilities::pci_express::SlotConfig;
 use pci_core::capabilities::pci_express::SlotError;
 use pci_core::cfg_space_emu::ConfigSpaceError;
 use pci_core::spec::cfg_space::IoAddressing;
+use std::fmt;
 
 /// Settings of a port.
 #[derive(Debug, Default, Clone)]
@@ -119,6 +120,27 @@ pub enum PortBarSubregionKind {
     MsiXPba,
 }
 
+/// What a [`PortBarDefinition`] is for, as far as it keeps other BARs from their place.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub enum PortBarHolder {
+    /// CXL component registers.
+    CxlComponentRegisters,
+    /// MSI-X.
+    Msix,
+    /// Neither.
+    Plain,
+}
+
+impl fmt::Display for PortBarHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CxlComponentRegisters => "the BAR of the CXL component registers",
+            Self::Msix => "the BAR of MSI-X",
+            Self::Plain => "the port's 64-bit BAR",
+        })
+    }
+}
+
 /// A port that cannot be composed.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
@@ -131,6 +153,24 @@ pub enum PortError {
         port: String,
         /// The BAR.
         index: u8,
+    },
+    /// A BAR of the port's own in a slot that there is not.
+    #[error("port '{port}': BAR{index} asked for; a port has BAR0 and BAR1")]
+    BarNumber {
+        /// The port.
+        port: String,
+        /// The BAR.
+        index: u8,
+    },
+    /// A BAR of the port's own where another is already.
+    #[error("port '{port}': BAR{index} asked for; {holder} takes BAR0 and BAR1")]
+    BarTaken {
+        /// The port.
+        port: String,
+        /// The BAR.
+        index: u8,
+        /// What has it.
+        holder: PortBarHolder,
     },
     /// A part of the BAR sticks out of it.
     #[error(

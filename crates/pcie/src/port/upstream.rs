@@ -3,9 +3,11 @@
 use super::PcieDownstreamPort;
 use crate::claims::Claims;
 use chipset_device::io::IoResult;
+use pci_bus::AddressRanges;
 use pci_bus::IntxLines;
 use pci_bus::Upstream;
 use pci_core::PciInterruptPin;
+use pci_core::bar_mapping::BarMappings;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
 use pci_core::cfg_space_emu::IntxInterrupt;
 use std::sync::Arc;
@@ -54,6 +56,7 @@ impl PcieDownstreamPort {
     /// The bridges above let `upstream` through from now on.
     pub(crate) fn set_upstream(&mut self, upstream: &Upstream) {
         self.cfg_space.set_upstream(upstream);
+        self.follow_messages();
         self.hand_down();
     }
 
@@ -67,13 +70,17 @@ impl PcieDownstreamPort {
         }
     }
 
-    /// The addresses that the port takes: those of its BAR, and those that come through to the device.
+    /// The addresses that the port takes: those of its BARs and its expansion ROM, and those that come through to the device.
     pub(crate) fn claims(&self) -> Claims {
-        let own = self.cfg_space.bar_mappings().iter();
-        let own = own.map(|bar| bar.base_address..=bar.base_address.saturating_add(bar.len - 1));
+        let with = |below: &AddressRanges, own: &BarMappings| {
+            let own = own.iter();
+            let own =
+                own.map(|bar| bar.base_address..=bar.base_address.saturating_add(bar.len - 1));
+            below.iter().cloned().chain(own).collect()
+        };
         Claims {
-            memory: self.below.memory.iter().cloned().chain(own).collect(),
-            io: self.below.io.clone(),
+            memory: with(&self.below.memory, self.cfg_space.bar_mappings()),
+            io: with(&self.below.io, self.cfg_space.io_bar_mappings()),
         }
     }
 
@@ -131,20 +138,68 @@ impl PcieDownstreamPort {
                 .is_some_and(|dpc| dpc.interrupt_event())
     }
 
+    /// Whether the guest uses messages.
     fn sends_messages(&self) -> bool {
+        self.msi_enabled() || self.msix_enabled()
+    }
+
+    fn msi_enabled(&self) -> bool {
         let mut capabilities = self.cfg_space.capabilities().iter();
         let msi = capabilities.find_map(|capability| capability.as_msi_cap());
         msi.is_some_and(|msi| msi.enabled())
-            || self.bar.as_ref().is_some_and(|bar| bar.msix_enabled())
     }
 
-    /// Reads from I/O ports that a device below claims.
+    fn msix_enabled(&self) -> bool {
+        self.bar.as_ref().is_some_and(|bar| bar.msix_enabled())
+    }
+
+    /// Whether a message of the port would be lost. What Bus Master Enable keeps back of MSI-X is pending there.
+    fn holds_messages(&self) -> bool {
+        let msi = self.msi_enabled() && self.cfg_space.messages_pass();
+        !(msi || self.msix_enabled())
+    }
+
+    /// The guest may have turned to messages, or may let them out again: what is pending then interrupts.
+    pub(super) fn follow_messages(&mut self) {
+        let held = self.holds_messages();
+        if let Some(pcie) = self.pci_express() {
+            pcie.set_messages_held(held);
+        }
+        if let Some(aer) = self.cfg_space.aer_mut() {
+            aer.set_messages_held(held);
+        }
+        if let Some(dpc) = self.cfg_space.dpc_mut() {
+            dpc.set_messages_held(held);
+        }
+    }
+
+    /// As [`Self::follow_messages`], after a reset or a restore: nothing interrupts.
+    pub(super) fn begin_messages(&mut self) {
+        let held = self.holds_messages();
+        if let Some(pcie) = self.pci_express() {
+            pcie.assume_messages_held(held);
+        }
+        if let Some(aer) = self.cfg_space.aer_mut() {
+            aer.assume_messages_held(held);
+        }
+        if let Some(dpc) = self.cfg_space.dpc_mut() {
+            dpc.assume_messages_held(held);
+        }
+    }
+
+    /// Reads from I/O ports that a BAR of the port or a device below claims.
     pub(crate) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        if let Some((bar, offset)) = self.cfg_space.find_io_bar(port) {
+            return Some(self.own.read(bar, offset, data));
+        }
         self.link.as_mut()?.1.managed()?.io_read(port, data)
     }
 
-    /// Writes to I/O ports that a device below claims.
+    /// Writes to I/O ports that a BAR of the port or a device below claims.
     pub(crate) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        if let Some((bar, offset)) = self.cfg_space.find_io_bar(port) {
+            return Some(self.own.write(bar, offset, data));
+        }
         self.link.as_mut()?.1.managed()?.io_write(port, data)
     }
 }

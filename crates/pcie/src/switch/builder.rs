@@ -4,6 +4,7 @@ use super::GenericPcieSwitch;
 use super::UpstreamSwitchPort;
 use crate::ComposeError;
 use crate::DOWNSTREAM_SWITCH_PORT_DEVICE_ID;
+use crate::PortBars;
 use crate::PortConfig;
 use crate::PortOptions;
 use crate::compose::check_places;
@@ -33,12 +34,14 @@ use std::sync::Arc;
 /// assert_eq!(error.to_string(), "'b' is at 00.0, where 'a' is");
 /// # Ok::<(), pcie::ComposeError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SwitchConfig {
     /// Its name.
     pub name: Arc<str>,
     /// Further settings of the upstream port; its serial number is the switch's, and it has no slot.
     pub upstream: PortOptions,
+    /// BARs and an expansion ROM of the upstream port, and what answers behind them.
+    pub upstream_bars: PortBars,
     /// The downstream ports.
     pub ports: Vec<PortConfig>,
 }
@@ -49,6 +52,7 @@ impl SwitchConfig {
         Self {
             name: name.into(),
             upstream: PortOptions::default(),
+            upstream_bars: PortBars::default(),
             ports: Vec::new(),
         }
     }
@@ -79,8 +83,13 @@ impl SwitchConfig {
             .map(|p| (p.name.clone(), p.device, p.function))
             .collect();
         check_places(&places)?;
-        let upstream_port =
-            UpstreamSwitchPort::with_msi(&self.name, msi_target, &self.upstream, gates_messages)?;
+        let upstream_port = UpstreamSwitchPort::with_msi(
+            &self.name,
+            msi_target,
+            &self.upstream,
+            self.upstream_bars,
+            gates_messages,
+        )?;
         let internal_bus = upstream_port.cfg_space.bus_range();
         let functions = compose_ports(
             DevicePortType::DownstreamSwitchPort,

@@ -15,6 +15,7 @@ use pci_bus::StimulusError;
 use pci_bus::Upstream;
 use pci_core::capabilities::pci_express::LinkRate;
 use pci_core::spec::Bdf;
+use pci_core::spec::caps::power_management::PowerState;
 use pci_core::spec::messages::Message;
 use pci_core::spec::messages::MessageKind;
 use reg_table::Reset;
@@ -117,18 +118,30 @@ impl ManagedDevice for SwitchDevice {
     }
 
     fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        if let Some(result) = self.0.upstream_port.mmio_read(address, data) {
+            return Some(result);
+        }
         self.0.downstream_ports.mmio_read(address, data)
     }
 
     fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        if let Some(result) = self.0.upstream_port.mmio_write(address, data) {
+            return Some(result);
+        }
         self.0.downstream_ports.mmio_write(address, data)
     }
 
     fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        if let Some(result) = self.0.upstream_port.io_read(port, data) {
+            return Some(result);
+        }
         self.0.downstream_ports.io_read(port, data)
     }
 
     fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        if let Some(result) = self.0.upstream_port.io_write(port, data) {
+            return Some(result);
+        }
         self.0.downstream_ports.io_write(port, data)
     }
 
@@ -198,10 +211,16 @@ impl ManagedDevice for SwitchDevice {
         let port = &mut self.0.upstream_port;
         let (secondary, _) = port.cfg_space.bus_numbers();
         let below = self.0.downstream_ports.take_messages(secondary);
+        // What is held in reset sends nothing; power management events are sent again when it is released.
+        let held = port.cfg_space.secondary_bus_reset();
+        let awake = port.cfg_space.power_state() == PowerState::D0;
         let mut leaving: Vec<_> = below
             .into_iter()
             .filter(|message| match message.kind {
+                _ if held => false,
                 // Both are asked: a message that stays is noted as received all the same.
+                // A port that sleeps lets nothing but those through (PCIe 6.2 section 5.3.1.4).
+                MessageKind::Error(_) if !awake => false,
                 MessageKind::Error(error) => {
                     port.cfg_space.receive_error_message(error)
                         && port.cfg_space.forward_error_message(error)

@@ -1,12 +1,15 @@
 //! A switch's upstream port.
 
+use crate::PortBars;
 use crate::PortError;
 use crate::PortOptions;
 use crate::UPSTREAM_SWITCH_PORT_DEVICE_ID;
 use crate::compose::bridge_ids;
 use crate::port;
+use crate::port::OwnRegisters;
 use crate::port::PortIntx;
 use crate::port::modern;
+use chipset_device::io::IoResult;
 use inspect::Inspect;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::extended::PciExtendedCapability;
@@ -14,17 +17,24 @@ use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::msi_cap::MsiCapability;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::cfg_space_emu::ConfigSpaceType1Emulator;
-use pci_core::cfg_space_emu::DeviceBars;
 use pci_core::msi::MsiTarget;
 use pci_core::spec::caps::pci_express::DevicePortType;
 
 /// A switch's upstream port.
-#[derive(Inspect)]
 pub struct UpstreamSwitchPort {
-    #[inspect(flatten)]
     pub(super) cfg_space: ConfigSpaceType1Emulator,
-    #[inspect(skip)]
     pub(super) intx: PortIntx,
+    pub(super) own: OwnRegisters,
+}
+
+impl Inspect for UpstreamSwitchPort {
+    fn inspect(&self, req: inspect::Request<'_>) {
+        let mut resp = req.respond();
+        resp.merge(&self.cfg_space);
+        if let Some(registers) = self.own.shown() {
+            resp.field("registers", registers);
+        }
+    }
 }
 
 impl Default for UpstreamSwitchPort {
@@ -46,7 +56,12 @@ impl UpstreamSwitchPort {
             vec![],
         );
         let intx = PortIntx::new(&mut cfg_space, None);
-        Self { cfg_space, intx }
+        let own = OwnRegisters::default();
+        Self {
+            cfg_space,
+            intx,
+            own,
+        }
     }
 
     /// A port with MSI to `msi_target`, and the capabilities that `options` asks for.
@@ -54,8 +69,11 @@ impl UpstreamSwitchPort {
         switch: &str,
         msi_target: &MsiTarget,
         options: &PortOptions,
+        bars: PortBars,
         gates_messages: bool,
     ) -> Result<Self, PortError> {
+        port::check_own_bars(switch, &bars, None)?;
+        let (bars, own) = bars.into_parts();
         let msi = MsiCapability::new(0, true, false, msi_target);
         let link = PortOptions {
             ari_forwarding: false,
@@ -77,12 +95,11 @@ impl UpstreamSwitchPort {
             None,
         ));
         let ids = bridge_ids(UPSTREAM_SWITCH_PORT_DEVICE_ID);
-        let mut cfg_space =
-            ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, DeviceBars::new())
-                .map_err(|source| PortError::ConfigSpace {
-                    port: switch.to_owned(),
-                    source,
-                })?;
+        let mut cfg_space = ConfigSpaceType1Emulator::try_new(ids, capabilities, extended, bars)
+            .map_err(|source| PortError::ConfigSpace {
+                port: switch.to_owned(),
+                source,
+            })?;
         if let Some(addressing) = options.io_window {
             cfg_space = cfg_space.with_io_window(addressing);
         }
@@ -90,7 +107,11 @@ impl UpstreamSwitchPort {
             cfg_space = cfg_space.with_bus_master_gate();
         }
         let intx = PortIntx::new(&mut cfg_space, options.interrupt_pin);
-        Ok(Self { cfg_space, intx })
+        Ok(Self {
+            cfg_space,
+            intx,
+            own,
+        })
     }
 
     /// Its configuration space.
@@ -101,5 +122,29 @@ impl UpstreamSwitchPort {
     /// Its configuration space. What is written past the switch does not reach its routing: write through the switch.
     pub fn cfg_space_mut(&mut self) -> &mut ConfigSpaceType1Emulator {
         &mut self.cfg_space
+    }
+
+    /// Reads memory that a BAR of the port or its expansion ROM claims.
+    pub(super) fn mmio_read(&mut self, address: u64, data: &mut [u8]) -> Option<IoResult> {
+        let (bar, offset) = self.cfg_space.find_bar(address)?;
+        Some(self.own.read(bar, offset, data))
+    }
+
+    /// Writes memory that a BAR of the port or its expansion ROM claims.
+    pub(super) fn mmio_write(&mut self, address: u64, data: &[u8]) -> Option<IoResult> {
+        let (bar, offset) = self.cfg_space.find_bar(address)?;
+        Some(self.own.write(bar, offset, data))
+    }
+
+    /// Reads from I/O ports that a BAR of the port claims.
+    pub(super) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
+        let (bar, offset) = self.cfg_space.find_io_bar(port)?;
+        Some(self.own.read(bar, offset, data))
+    }
+
+    /// Writes to I/O ports that a BAR of the port claims.
+    pub(super) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
+        let (bar, offset) = self.cfg_space.find_io_bar(port)?;
+        Some(self.own.write(bar, offset, data))
     }
 }

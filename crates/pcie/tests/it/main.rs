@@ -14,6 +14,7 @@ mod ecam;
 mod fuzz;
 mod hot_plug;
 mod model;
+mod port_bars;
 mod readiness;
 mod routing;
 mod saving;

@@ -68,6 +68,10 @@ fn retries_are_seen_in_the_vendor_id_only_and_only_by_those_who_asked() {
     root.write(0, 0, ROOT_CONTROL, RETRY_VISIBLE);
     assert_eq!(root.read(1, 0, 0), NOT_READY);
     assert_eq!(root.read(1, 0, 4), u32::MAX);
+    for (offset, seen) in [(0, &[0x01, 0x00][..]), (1, &[0x00]), (2, &[0xff, 0xff])] {
+        let read = root.load(config(1, 0, offset), seen.len());
+        assert_eq!(read.unwrap(), seen, "at {offset}");
+    }
     assert_eq!(root.read(2, 0, 0), u32::MAX, "nobody's bus");
     // What is written is not kept for later.
     root.write(1, 0, 0x40, 7);

@@ -5,7 +5,6 @@ use super::function::ComponentRegisters;
 use super::function::EndpointFunction;
 use super::function::Msix;
 use super::rom;
-use crate::BarKind;
 use crate::CxlDeviceSpec;
 use crate::EndpointSpec;
 use crate::MediaType;
@@ -32,6 +31,7 @@ use pci_bus::Fabric;
 use pci_core::PciInterruptPin;
 use pci_core::capabilities::PciCapability;
 use pci_core::capabilities::PciExtendedCapability;
+use pci_core::capabilities::advanced_features::AdvancedFeaturesCapability;
 use pci_core::capabilities::extended::aer::AerExtendedCapability;
 use pci_core::capabilities::extended::fixed::FixedExtendedCapability;
 use pci_core::capabilities::extended::link_speed::link_speed_capabilities;
@@ -45,7 +45,6 @@ use pci_core::capabilities::msix::MsixLayoutError;
 use pci_core::capabilities::pci_express::LinkError;
 use pci_core::capabilities::pci_express::PciExpressCapability;
 use pci_core::capabilities::power_management::PowerManagementCapability;
-use pci_core::cfg_space_emu;
 use pci_core::cfg_space_emu::BarMemoryKind;
 use pci_core::cfg_space_emu::ConfigSpaceError;
 use pci_core::cfg_space_emu::ConfigSpaceType0Emulator;
@@ -110,9 +109,11 @@ impl TestEndpoint {
         let functions = (0..=u8::MAX)
             .take(spec.functions.into())
             .map(function)
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let images = functions.iter().map(|f| f.cfg_space.image().clone());
         Ok(Self {
             name: spec.name.as_str().into(),
+            images: images.collect(),
             functions,
             fabric: Fabric::default(),
             retries: spec.retries,
@@ -136,19 +137,10 @@ fn compose_function(
         ),
     };
     let has = &spec.capabilities;
-    let mut pcie = PciExpressCapability::new(port_type, None)
-        .with_function_level_reset()
-        .with_read_requests_of_512();
-    if has.error_reporting {
-        pcie = pcie.with_role_based_error_reporting();
-    }
-    if has.ltr && matches!(seat, Seat::BehindPort) {
-        pcie = pcie.with_ltr();
-    }
-    if let Some(link) = spec.link {
-        pcie = pcie.with_link(link_config(link))?;
-    }
-    let mut capabilities: Vec<Box<dyn PciCapability>> = vec![Box::new(pcie)];
+    let mut capabilities: Vec<Box<dyn PciCapability>> = vec![match spec.conventional {
+        true => Box::new(AdvancedFeaturesCapability::default()),
+        false => Box::new(pci_express(spec, port_type)?),
+    }];
     let mut msi = None;
     if let Some(spec) = &spec.msi {
         let capability = MsiCapability::new(
@@ -172,8 +164,12 @@ fn compose_function(
         });
     }
     if has.power_management {
-        // The state survives D3hot, and the function wakes the system from there.
-        let has = PowerManagementCapabilities::new().with_pme_support(PME_FROM_D0_AND_D3HOT);
+        // The state survives D3hot, and the function wakes the system from there, if it has messages to do that with.
+        let pme_support = match spec.conventional {
+            true => 0,
+            false => PME_FROM_D0_AND_D3HOT,
+        };
+        let has = PowerManagementCapabilities::new().with_pme_support(pme_support);
         capabilities.push(Box::new(PowerManagementCapability::new(has, true)));
     }
     let cxl = spec.cxl.as_ref().filter(|_| number == 0);
@@ -181,17 +177,21 @@ fn compose_function(
         .map(|cxl| component_registers(spec, cxl))
         .transpose()?
         .flatten();
-    let mut extended = extended_capabilities(spec, number)?;
-    extended.extend(modern_capabilities(spec, port_type, number));
-    if let Some(resizable) = resizable_bars(spec)? {
-        extended.push(Box::new(resizable));
+    let mut extended = Vec::new();
+    if !spec.conventional {
+        extended = extended_capabilities(spec, number)?;
+        extended.extend(modern_capabilities(spec, port_type, number));
+        if let Some(resizable) = resizable_bars(spec)? {
+            extended.push(Box::new(resizable));
+        }
     }
     let bars = device_bars(spec, number, register);
     let ids = hardware_ids(spec);
     let rom = spec.rom.map_or_else(Vec::new, |_| rom::image(&ids));
     let mut cfg_space = ConfigSpaceType0Emulator::try_new(ids, capabilities, extended, bars)?
         .with_multi_function_bit(multi_function)
-        .with_bus_master_gate();
+        .with_bus_master_gate()
+        .with_answer_beyond();
     let intx = spec.intx.map(|pin| {
         let pin = PciInterruptPin::from(pin);
         (
@@ -209,6 +209,26 @@ fn compose_function(
         rom,
         doorbell_rings: 0,
     })
+}
+
+fn pci_express(
+    spec: &EndpointSpec,
+    port_type: DevicePortType,
+) -> Result<PciExpressCapability, LinkError> {
+    let has = &spec.capabilities;
+    let mut pcie = PciExpressCapability::new(port_type, None)
+        .with_function_level_reset()
+        .with_read_requests_of_512();
+    if has.error_reporting {
+        pcie = pcie.with_role_based_error_reporting();
+    }
+    if has.ltr && port_type == DevicePortType::Endpoint {
+        pcie = pcie.with_ltr();
+    }
+    match spec.link {
+        Some(link) => pcie.with_link(link_config(link)),
+        None => Ok(pcie),
+    }
 }
 
 fn hardware_ids(spec: &EndpointSpec) -> HardwareIds {
@@ -239,21 +259,9 @@ fn device_bars(spec: &EndpointSpec, number: u8, register: &mut Registration<'_>)
     }
     for (bar, index) in spec.bar.iter().zip(layout::bar_numbers(&spec.bar)) {
         let Some(index) = index else { continue };
-        let kind = match bar.kind {
-            BarKind::Memory32 => cfg_space_emu::BarKind::Memory32,
-            BarKind::Memory64 => cfg_space_emu::BarKind::Memory64,
-            BarKind::Prefetchable => cfg_space_emu::BarKind::Memory64Prefetchable,
-            BarKind::Memory32Prefetchable => cfg_space_emu::BarKind::Memory32Prefetchable,
-            BarKind::Io => cfg_space_emu::BarKind::Io,
-        };
         let (name, len) = (format!("{}.{number}-bar{index}", spec.name), bar.size.0);
-        let memory = match (bar.kind, u16::try_from(len)) {
-            (BarKind::Io, Ok(ports)) => {
-                BarMemoryKind::PortIo(register.pio.new_io_region(&name, ports))
-            }
-            _ => BarMemoryKind::Intercept(register.mmio.new_io_region(&name, len)),
-        };
-        bars = bars.with(index.into(), kind, len, memory);
+        let memory = register.bar(&name, bar.kind, len);
+        bars = bars.with(index.into(), bar.kind.into(), len, memory);
         // A region has one length: each size has its own.
         for size in bar.sizes().into_iter().filter(|size| *size != bar.size.0) {
             let name = format!("{}.{number}-bar{index}-{}", spec.name, Size(size));

@@ -1,4 +1,4 @@
-//! The image in an endpoint's expansion ROM (PCI Firmware Specification 3.3 section 5.1.1).
+//! The image in the expansion ROM of an endpoint or a port (PCI Firmware Specification 3.3 section 5.1.1).
 
 use pci_core::spec::hwid::HardwareIds;
 
@@ -14,7 +14,7 @@ const CODE_TYPE: u8 = 1;
 const LAST_IMAGE: u8 = 0x80;
 
 /// An image that says whose it is, and does nothing.
-pub(super) fn image(ids: &HardwareIds) -> Vec<u8> {
+pub(crate) fn image(ids: &HardwareIds) -> Vec<u8> {
     let [vendor_low, vendor_high] = ids.vendor_id.to_le_bytes();
     let [device_low, device_high] = ids.device_id.to_le_bytes();
     let header = [0x55, 0xaa, 1];

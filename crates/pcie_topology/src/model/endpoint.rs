@@ -28,6 +28,10 @@ pub struct EndpointSpec {
     /// Function number, 0 to 7, of an integrated endpoint; 0 unless said.
     #[serde(default, skip_serializing_if = "is_default")]
     pub function: u8,
+    /// A function of conventional PCI, integrated in the root complex: without PCI Express capability and extended configuration space, and
+    /// so without what lies there (of the capabilities, all but power management). Advanced Features gives it function-level reset.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub conventional: bool,
     /// Vendor ID; 0x1414 unless said.
     #[serde(default = "default_vendor_id")]
     pub vendor_id: u16,
@@ -113,6 +117,7 @@ impl EndpointSpec {
             kind: test_kind(),
             device: None,
             function: 0,
+            conventional: false,
             vendor_id: default_vendor_id(),
             device_id: default_device_id(),
             class: None,
@@ -206,6 +211,11 @@ impl BarKind {
     pub const fn is_64_bit(self) -> bool {
         matches!(self, Self::Memory64 | Self::Prefetchable)
     }
+
+    /// How many slots it takes.
+    pub(crate) const fn slots(self) -> u8 {
+        if self.is_64_bit() { 2 } else { 1 }
+    }
 }
 
 /// MSI-X (PCIe 6.2 section 7.7.2).
@@ -214,7 +224,7 @@ impl BarKind {
 pub struct MsixSpec {
     /// Vectors, 1 to 2048.
     pub vectors: u16,
-    /// The BAR that the table and the pending bits are in; 0 unless said. A port has no other.
+    /// The BAR that the table and the pending bits are in; 0 unless said. A port has them in no other.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bar: u8,
     /// Offset of the table in the BAR, a multiple of 8. Unless said, the first after what else is in the BAR: after an

@@ -4,12 +4,13 @@ use super::CapabilitiesSpec;
 use super::EndpointSpec;
 use super::IoWindowSpec;
 use super::LinkSpec;
-use super::MsixSpec;
 use super::PinSpec;
+use super::PortBarSpec;
 use super::SerialNumber;
 use super::Size;
 use super::SlotSpec;
 use super::is_default;
+use super::port_bar;
 use super::yes;
 use crate::layout;
 use serde::Deserialize;
@@ -55,9 +56,13 @@ pub struct PortSpec {
     /// Its INTx pin, `"A"` to `"D"`; none unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intx: Option<PinSpec>,
-    /// Its BAR 0. A CXL port without one gets one for its component registers.
+    /// Its own BARs, or one of them as a table. A CXL port without one gets one for its component registers.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "port_bar::one_or_several")]
+    pub bar: Vec<PortBarSpec>,
+    /// Bytes of its expansion ROM, a power of two from 4 KiB to 16 MiB; none unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bar: Option<PortBarSpec>,
+    pub rom: Option<Size>,
     /// A switch behind it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Box<SwitchSpec>>,
@@ -82,7 +87,8 @@ impl PortSpec {
             cxl: None,
             io_window: None,
             intx: None,
-            bar: None,
+            bar: Vec::new(),
+            rom: None,
             switch: None,
             endpoint: None,
         }
@@ -151,21 +157,6 @@ impl Default for CxlPortSpec {
     }
 }
 
-/// A port's BAR 0, 64 bits wide.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PortBarSpec {
-    /// Bytes, a power of two of at least 4 KiB. As large as what lies in it unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<Size>,
-    /// Offset of a CXL port's component registers, 64 KiB at a multiple of 64 KiB; 0 unless said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub component_registers: Option<u64>,
-    /// MSI-X, for the port's own interrupts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub msix: Option<MsixSpec>,
-}
-
 /// A switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,6 +172,13 @@ pub struct SwitchSpec {
     /// The optional capabilities of its upstream port.
     #[serde(default, skip_serializing_if = "is_default")]
     pub capabilities: CapabilitiesSpec,
+    /// The BARs of its upstream port, or one of them as a table; with neither component registers nor MSI-X.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(deserialize_with = "port_bar::one_or_several")]
+    pub bar: Vec<PortBarSpec>,
+    /// Bytes of its upstream port's expansion ROM, a power of two from 4 KiB to 16 MiB; none unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rom: Option<Size>,
     /// Its downstream ports.
     #[serde(default, skip_serializing_if = "is_default")]
     pub port: Vec<PortSpec>,
@@ -194,6 +192,8 @@ impl SwitchSpec {
             serial_number: None,
             link: None,
             capabilities: CapabilitiesSpec::default(),
+            bar: Vec::new(),
+            rom: None,
             port: Vec::new(),
         }
     }

@@ -57,6 +57,9 @@ pub struct SlotSpec {
     /// An electromechanical interlock, which holds the device until the guest releases it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub interlock: bool,
+    /// The guest may leave what the link sees out of presence detection, and go by the presence pin alone.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub in_band_presence_disable: bool,
 }
 
 impl From<u32> for SlotSpec {

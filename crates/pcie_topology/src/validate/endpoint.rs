@@ -4,6 +4,9 @@ use super::ADDRESS_END;
 use super::Above;
 use super::Checker;
 use super::PortTraits;
+use super::bar::ROM_MAX;
+use super::bar::Slots;
+use super::bar::largest;
 use crate::BarKind;
 use crate::BarSpec;
 use crate::CxlDeviceSpec;
@@ -14,8 +17,6 @@ use crate::layout::PAGE_SIZE;
 use crate::layout::Region;
 use cxl_spec::spec::CXL_HPA_ALIGNMENT;
 
-/// The largest expansion ROM (PCIe 6.2 section 7.5.1.2.4).
-const ROM_MAX: u64 = 16 << 20;
 /// Functions of a device.
 const FUNCTIONS_MAX: u16 = 256;
 /// Functions that are reached without ARI.
@@ -54,6 +55,9 @@ impl Checker {
             }
             return;
         }
+        if endpoint.conventional {
+            self.conventional(place, endpoint, above);
+        }
         let bars = self.bars(place, &endpoint.bar, above);
         if let Some(rom) = endpoint.rom {
             self.bar_size(place, "rom", rom.0, ROM_MAX);
@@ -89,6 +93,7 @@ impl Checker {
             return;
         }
         for (field, said) in [
+            ("conventional", endpoint.conventional),
             ("functions", endpoint.functions != 1),
             ("bar", !endpoint.bar.is_empty()),
             ("msix", endpoint.msix.is_some()),
@@ -104,6 +109,29 @@ impl Checker {
                     "only for test endpoints; this is of kind {:?}",
                     endpoint.kind
                 );
+                self.problem(place, field, message);
+            }
+        }
+    }
+
+    /// What a function without PCI Express capability cannot have; that it has no link is said elsewhere.
+    fn conventional(&mut self, place: &str, endpoint: &EndpointSpec, above: Above) {
+        if let Above::Port(_) = above {
+            let message = "a conventional function is integrated in a root complex; behind a port everything is PCI Express";
+            self.problem(place, "conventional", message);
+        }
+        let has = &endpoint.capabilities;
+        let resizable = endpoint.bar.iter().any(|bar| !bar.resizable.is_empty());
+        for (field, said) in [
+            ("serial_number", endpoint.serial_number.is_some()),
+            ("capabilities.ltr", has.ltr),
+            ("capabilities.l1_pm_substates", has.l1_pm_substates),
+            ("capabilities.ptm", has.ptm),
+            ("capabilities.virtual_channel", has.virtual_channel),
+            ("bar.resizable", resizable),
+        ] {
+            if said {
+                let message = "a conventional function has no extended configuration space for it";
                 self.problem(place, field, message);
             }
         }
@@ -157,39 +185,18 @@ impl Checker {
     /// Checks the BARs, and says which there are of memory space: their numbers and sizes.
     fn bars(&mut self, place: &str, bars: &[BarSpec], above: Above) -> Vec<(u8, u64)> {
         let mut found: Vec<(u8, u64)> = Vec::new();
-        let mut taken: Vec<(u8, usize)> = Vec::new();
+        let mut slots = Slots::new("a function", BARS);
         for (i, (bar, index)) in bars.iter().zip(layout::bar_numbers(bars)).enumerate() {
             let place = format!("{place}{}bar[{i}]", if place.is_empty() { "" } else { "." });
-            let (width, max) = match bar.kind {
-                BarKind::Memory32 | BarKind::Memory32Prefetchable => (1, Some(1 << 31)),
-                BarKind::Memory64 | BarKind::Prefetchable => (2, Some(ADDRESS_END / 4)),
-                BarKind::Io => (1, None),
-            };
+            let max = largest(bar.kind);
             match max {
                 Some(max) => self.bar_size(&place, "size", bar.size.0, max),
                 None => self.io_bar(&place, bar, above),
             }
             self.resizable(&place, bar, max);
-            let Some(index) = index else {
-                self.problem(&place, "", format_args!("there is no room for it: a function has {BARS} slots, and a 64-bit BAR takes 2"));
-                continue;
-            };
-            if index > BARS - width {
-                let last = BARS - width;
-                self.problem(
-                    &place,
-                    "index",
-                    format_args!("{index}; such a BAR is number 0 to {last}"),
-                );
-                continue;
-            }
-            let slots = index..index + width;
-            if let Some((slot, other)) = taken.iter().find(|(slot, _)| slots.contains(slot)) {
-                let message = format!("slot {slot} is taken by bar[{other}]");
-                self.problem(&place, "index", message);
-            }
-            taken.extend(slots.map(|slot| (slot, i)));
-            if bar.kind != BarKind::Io {
+            if let Some(index) = self.bar_place(&place, i, bar.kind, index, &mut slots)
+                && bar.kind != BarKind::Io
+            {
                 // What lies in it fits whatever size the guest chooses.
                 found.push((index, bar.sizes().first().copied().unwrap_or(0)));
             }

@@ -3,28 +3,31 @@
 use super::Above;
 use super::Checker;
 use super::PortTraits;
+use super::bar::ROM_MAX;
+use super::bar::Slots;
+use super::bar::largest;
 use super::root_complex::port_tenants;
+use crate::BarKind;
 use crate::CapabilitiesSpec;
 use crate::LinkSpec;
 use crate::MsixSpec;
 use crate::PortBarSpec;
 use crate::PortSpec;
+use crate::Size;
 use crate::SlotSpec;
 use crate::SwitchSpec;
 use crate::layout;
 use crate::layout::MsixRegions;
-use crate::layout::PAGE_SIZE;
+use crate::layout::PORT_BARS;
+use crate::layout::PortBar;
 use crate::layout::Region;
 use cxl_spec::spec::CXL_COMPONENT_REGISTERS_SIZE_BYTES;
 use pci_core::capabilities::msix::MSIX_VECTORS_MAX;
 use pci_core::spec::caps::acs::DEFAULT_ACS_CAP_MASK;
-use std::ops::RangeInclusive;
 
 const SLOT_MAX: u32 = 8191;
 /// The largest BAR: a quarter of the addresses there are.
 const BAR_MAX: u64 = 1 << 50;
-/// Bytes of an I/O BAR (PCIe 6.2 section 7.5.1.2.1).
-const IO_BAR: RangeInclusive<u64> = 4..=256;
 
 impl Checker {
     /// Checks a port and what is behind it. `is_cxl` says whether the root complex has host bridge registers.
@@ -58,9 +61,7 @@ impl Checker {
                 self.problem(place, "cxl", "a CXL port has cache, mem, or both");
             }
         }
-        if let Some(bar) = &port.bar {
-            self.port_bar(place, port, bar);
-        }
+        self.port_bars(place, port);
         if port.switch.is_some() && port.endpoint.is_some() {
             self.problem(
                 place,
@@ -90,6 +91,13 @@ impl Checker {
         if let Some(link) = &switch.link {
             self.link(place, link);
         }
+        self.own_bars(place, &switch.bar, switch.rom, None);
+        for (i, bar) in switch.bar.iter().enumerate() {
+            if bar.component_registers.is_some() || bar.msix.is_some() {
+                let message = "an upstream port has neither component registers nor MSI-X";
+                self.problem(&format!("{place}.bar[{i}]"), "", message);
+            }
+        }
         self.tenants(
             &port_tenants(place, &switch.port),
             &layout::port_places(&switch.port),
@@ -101,14 +109,22 @@ impl Checker {
 
     /// Behind a port without I/O window nothing has I/O space.
     fn no_io_windows(&mut self, place: &str, switch: &SwitchSpec) {
+        const MESSAGE: &str = "the port above the switch has none, and lets no I/O access through";
+        self.no_io_bars(place, &switch.bar);
         for (i, port) in switch.port.iter().enumerate() {
+            let place = format!("{place}.port[{i}]");
             if port.io_window.is_some() {
-                self.problem(
-                    &format!("{place}.port[{i}]"),
-                    "io_window",
-                    "the port above the switch has none, and lets no I/O access through",
-                );
+                self.problem(&place, "io_window", MESSAGE);
             }
+            self.no_io_bars(&place, &port.bar);
+        }
+    }
+
+    fn no_io_bars(&mut self, place: &str, bars: &[PortBarSpec]) {
+        let io = bars.iter().enumerate();
+        for (i, _) in io.filter(|(_, bar)| bar.kind == BarKind::Io) {
+            let message = "an I/O BAR needs `io_window` in the port above the switch";
+            self.problem(&format!("{place}.bar[{i}]"), "kind", message);
         }
     }
 
@@ -152,70 +168,111 @@ impl Checker {
         }
     }
 
-    fn port_bar(&mut self, place: &str, port: &PortSpec, bar: &PortBarSpec) {
+    /// Checks the BARs and the expansion ROM of a port.
+    fn port_bars(&mut self, place: &str, port: &PortSpec) {
+        let registers = layout::port_bar(port);
+        let of_registers = registers.as_ref().map(|found| found.place);
+        self.own_bars(place, &port.bar, port.rom, of_registers);
+        if let Some(registers) = &registers
+            && let Some(bar) = port.bar.get(registers.place)
+        {
+            self.register_bar(place, port, bar, registers);
+        } else if port.cxl.is_some() {
+            for (i, index) in layout::port_bar_numbers(&port.bar).into_iter().enumerate() {
+                let message = format!(
+                    "BAR {} is taken: the component registers of a CXL port have BARs 0 and 1",
+                    index.unwrap_or_default()
+                );
+                self.problem(&format!("{place}.bar[{i}]"), "", message);
+            }
+        }
+    }
+
+    /// Checks BARs that the header of a port has room for, and sizes of those without registers. `of_registers` says which has such.
+    fn own_bars(
+        &mut self,
+        place: &str,
+        bars: &[PortBarSpec],
+        rom: Option<Size>,
+        of_registers: Option<usize>,
+    ) {
+        let mut slots = Slots::new("a port", PORT_BARS);
+        let numbers = layout::port_bar_numbers(bars);
+        for (i, (bar, index)) in bars.iter().zip(numbers).enumerate() {
+            let place = format!("{place}.bar[{i}]");
+            let size = layout::scratch_bar_size(bar);
+            match largest(bar.kind) {
+                _ if of_registers == Some(i) => {}
+                Some(max) => self.bar_size(&place, "size", size, max),
+                None => self.io_bar_size(&place, size),
+            }
+            if of_registers.is_some_and(|of_registers| of_registers != i) {
+                for (field, said) in [
+                    ("component_registers", bar.component_registers.is_some()),
+                    ("msix", bar.msix.is_some()),
+                ] {
+                    if said {
+                        self.problem(&place, field, "a port has one BAR of registers");
+                    }
+                }
+            }
+            self.bar_place(&place, i, bar.kind, index, &mut slots);
+        }
+        if let Some(rom) = rom {
+            self.bar_size(place, "rom", rom.0, ROM_MAX);
+        }
+    }
+
+    /// Checks the BAR of a port's registers.
+    fn register_bar(
+        &mut self,
+        port_place: &str,
+        port: &PortSpec,
+        bar: &PortBarSpec,
+        found: &PortBar,
+    ) {
+        let place = format!("{port_place}.bar[{}]", found.place);
+        let place = place.as_str();
+        if bar.kind != BarKind::Memory64 {
+            self.problem(
+                place,
+                "kind",
+                "component registers and MSI-X are in a 64-bit BAR",
+            );
+        }
         if let Some(size) = bar.size {
-            self.bar_size(place, "bar.size", size.0, BAR_MAX);
+            self.bar_size(place, "size", size.0, BAR_MAX);
         }
         match bar.component_registers {
             Some(_) if port.cxl.is_none() => {
                 self.problem(
                     place,
-                    "bar.component_registers",
+                    "component_registers",
                     "only a CXL port has component registers; it needs `cxl`",
                 );
             }
-            Some(offset) => self.component_registers(place, "bar.component_registers", offset),
+            Some(offset) => self.component_registers(place, "component_registers", offset),
             None => {}
         }
-        let Some(layout) = layout::port_bar(port) else {
-            return;
-        };
         let mut regions: Vec<(&str, Region)> = Vec::new();
         regions.extend(
-            layout
+            found
                 .component_registers
-                .map(|region| ("bar.component_registers", region)),
+                .map(|region| ("component_registers", region)),
         );
-        if let (Some(msix), Some(found)) = (&bar.msix, &layout.msix) {
+        if let (Some(msix), Some(found)) = (&bar.msix, &found.msix) {
             if msix.bar != 0 {
                 self.problem(
                     place,
-                    "bar.msix.bar",
-                    format_args!("{}; a port has BAR 0 only", msix.bar),
+                    "msix.bar",
+                    format_args!("{}; a port's is in BAR 0", msix.bar),
                 );
             }
-            self.msix(place, "bar.msix", msix, found);
-            regions.extend([("bar.msix.table", found.table), ("bar.msix.pba", found.pba)]);
+            self.msix(place, "msix", msix, found);
+            regions.extend([("msix.table", found.table), ("msix.pba", found.pba)]);
         }
         // Where the size is not said it follows from the parts, and where it cannot be that is said already.
-        self.regions(place, "BAR 0", layout.size, &regions);
-    }
-
-    /// Checks the size of a BAR.
-    pub(super) fn bar_size(&mut self, place: &str, field: &str, size: u64, max: u64) {
-        if !size.is_power_of_two() || size < PAGE_SIZE {
-            self.problem(
-                place,
-                field,
-                format_args!("{size:#x} bytes; a BAR is a power of two of at least {PAGE_SIZE:#x}"),
-            );
-        } else if size > max {
-            self.problem(
-                place,
-                field,
-                format_args!("{size:#x} bytes; such a BAR has {max:#x} at most"),
-            );
-        }
-    }
-
-    /// Checks the size of an I/O BAR.
-    pub(super) fn io_bar_size(&mut self, place: &str, size: u64) {
-        if !size.is_power_of_two() || !IO_BAR.contains(&size) {
-            let (least, most) = (IO_BAR.start(), IO_BAR.end());
-            let message =
-                format!("{size:#x} bytes; an I/O BAR is a power of two from {least} to {most}");
-            self.problem(place, "size", message);
-        }
+        self.regions(place, "BAR 0", found.size, &regions);
     }
 
     pub(super) fn component_registers(&mut self, place: &str, field: &str, offset: u64) {

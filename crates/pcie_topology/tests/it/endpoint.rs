@@ -2,7 +2,15 @@
 
 use crate::machine::Machine;
 use chipset_device::io::IoError;
+use chipset_device::io::IoResult;
+use chipset_device::mmio::ExternallyManagedMmioIntercepts;
+use pci_bus::GenericPciBusDevice;
+use pci_bus::ManagedDevice;
+use pci_core::msi::MsiTarget;
 use pcie_topology::DOORBELL_OFFSET;
+use pcie_topology::EndpointSpec;
+use pcie_topology::TestEndpoint;
+use reg_table::Reset;
 
 const BAR: u64 = 0x40_0000_0000;
 
@@ -196,4 +204,152 @@ fn what_is_not_there_reads_all_ones_and_ignores_writes() {
         0x80,
         "a multi-function device"
     );
+}
+
+#[test]
+fn each_function_reads_what_was_written_to_it() {
+    let spec = EndpointSpec {
+        functions: 3,
+        ..EndpointSpec::new("ep0")
+    };
+    let msi_target = MsiTarget::disconnected();
+    let mut endpoint =
+        TestEndpoint::new(&spec, &msi_target, &mut ExternallyManagedMmioIntercepts).unwrap();
+    let interrupt_lines = |endpoint: &mut TestEndpoint| {
+        [0, 1, 2, 3].map(|function| {
+            let mut value = 0;
+            let result = endpoint.pci_cfg_read_with_routing(1, 1, function, 0x3c, &mut value);
+            result.unwrap().unwrap();
+            value
+        })
+    };
+    for function in 0..4 {
+        let line = 0x10 + u32::from(function);
+        let result = endpoint.pci_cfg_write_with_routing(1, 1, function, 0x3c, line);
+        result.unwrap().unwrap();
+    }
+    let written = [0x10, 0x11, 0x12, u32::MAX];
+    assert_eq!(interrupt_lines(&mut endpoint), written);
+    let state = endpoint.save().unwrap();
+    endpoint.reset(Reset::Cold);
+    assert_eq!(interrupt_lines(&mut endpoint), [0, 0, 0, u32::MAX]);
+    endpoint.restore(state).unwrap();
+    assert_eq!(interrupt_lines(&mut endpoint), written);
+
+    let mut value = 7;
+    let below = endpoint.pci_cfg_read_with_routing(1, 2, 0, 0, &mut value);
+    below.unwrap().unwrap();
+    assert_eq!(value, u32::MAX, "there is no bus below it");
+    for offset in [0x3e, 0x1000] {
+        let read = endpoint.pci_cfg_read_with_routing(1, 1, 2, offset, &mut value);
+        let Some(IoResult::Err(error)) = read else {
+            panic!("{read:?}");
+        };
+        assert_eq!(error, IoError::InvalidRegister, "{offset:#x}");
+    }
+}
+
+/// The BAR kinds of a description, with what bits 3:0 of the register read (PCIe 6.2 section 7.5.1.2.1), and how many slots each takes.
+const KINDS: [(&str, u32, usize); 5] = [
+    ("32", 0x0, 1),
+    ("64", 0x4, 2),
+    ("32-prefetchable", 0x8, 1),
+    ("prefetchable", 0xc, 2),
+    ("io", 0x1, 1),
+];
+
+#[test]
+fn every_slot_takes_every_kind() {
+    for (kind, encoding, slots) in KINDS {
+        for (slot, bits) in (0..=6 - slots).flat_map(|slot| [4, 8, 12, 24].map(|bits| (slot, bits)))
+        {
+            let is_io = kind == "io";
+            if is_io != (bits <= 8) {
+                continue;
+            }
+            let size = 1_u64 << bits;
+            let mut machine = Machine::from_toml(&format!(
+                r#"
+                [[root_complex]]
+                name = "rc0"
+                ecam = 0xe000_0000
+                [[root_complex.endpoint]]
+                name = "ep0"
+                bar = [{{ index = {slot}, kind = "{kind}", size = {size} }}]
+                rom = "1M"
+                "#
+            ));
+            let bar = |index| 0x10 + 4 * index as u64;
+            for index in 0..6 {
+                machine.set_config("ep0", 0, bar(index), &[0xff; 4]);
+            }
+            machine.set_config("ep0", 0, 0x30, &[0xff; 4]);
+            let read: Vec<_> = (0..6)
+                .map(|index| machine.config("ep0", 0, bar(index)))
+                .collect();
+            let mut expected = vec![0; 6];
+            expected[slot] = (u32::MAX << bits) | encoding;
+            if slots == 2 {
+                expected[slot + 1] = u32::MAX;
+            }
+            assert_eq!(read, expected, "{kind} in slot {slot}, {size:#x} bytes");
+            assert_eq!(
+                machine.config("ep0", 0, 0x30),
+                0xfff0_0001,
+                "the ROM beside it"
+            );
+        }
+    }
+}
+
+#[test]
+fn six_bars_and_a_rom_answer_at_once() {
+    use chipset_device::pio::PortIoIntercept;
+    let mut machine = Machine::from_toml(
+        r#"
+        [[root_complex]]
+        name = "rc0"
+        ecam = 0xe000_0000
+        [[root_complex.endpoint]]
+        name = "ep0"
+        bar = [
+            { kind = "32", size = "4K" },
+            { kind = "io", size = 256 },
+            { kind = "32-prefetchable", size = "1M" },
+            { kind = "io", size = 4 },
+            { kind = "prefetchable", size = "8G" },
+        ]
+        rom = "16M"
+        "#,
+    );
+    for (offset, value) in [
+        (0x10, 0xc000_0000_u32),
+        (0x14, 0x2000),
+        (0x18, 0xc010_0000),
+        (0x1c, 0x3ffc),
+        (0x20, 0),
+        (0x24, 0x42),
+        (0x30, 0xc100_0001),
+        (0x04, 3),
+    ] {
+        machine.set_config("ep0", 0, offset, &value.to_le_bytes());
+    }
+    machine.write(0, 0xc000_0000, 0x0403_0201, 4).unwrap();
+    let root = &mut machine.hierarchy.complexes[0].root;
+    for port in [0x2000, 0x3ffc] {
+        let mut data = [0; 4];
+        root.io_read(port, &mut data).unwrap();
+        assert_eq!(data, [1, 2, 3, 4], "the scratch memory, by port {port:#x}");
+    }
+    for (first, last) in [
+        (0xc000_0000, 0xc000_0fff),
+        (0xc010_0000, 0xc01f_ffff),
+        (0x42_0000_0000, 0x43_ffff_ffff),
+        (0xc100_0000, 0xc1ff_ffff),
+    ] {
+        assert!(machine.read(0, first, 1).is_ok(), "{first:#x}");
+        assert!(machine.read(0, last, 1).is_ok(), "{last:#x}");
+        assert_eq!(machine.read(0, last + 1, 1), Err(IoError::InvalidRegister));
+    }
+    assert_eq!(machine.read(0, 0xc100_0000, 2), Ok(0xaa55));
 }

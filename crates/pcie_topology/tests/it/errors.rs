@@ -556,7 +556,9 @@ fn what_sleeps_does_not_answer_and_keeps_its_state() {
         [[root_complex]]
         name = "rc0"
         ecam = 0xe000_0000
-        port = [{ name = "rp0", endpoint = { name = "ep0", bar = [{ kind = "64", size = "4K" }] } }]
+        port = [{ name = "rp0", switch = { name = "sw0", port = [
+            { name = "dsp0", endpoint = { name = "ep0", bar = [{ kind = "64", size = "4K" }] } },
+        ] } }]
     "#,
     );
     machine.number_buses();
@@ -569,11 +571,15 @@ fn what_sleeps_does_not_answer_and_keeps_its_state() {
     machine.set_config("ep0", 0, pm + 4, &[0]);
     assert_eq!(machine.read(0, 0x1_0000_0000, 4), Ok(7));
     // A port that sleeps forwards nothing; its link stays up, and nothing below is reset.
-    let pm = machine.capability("rp0", 0, 0x01).unwrap();
-    machine.set_config("rp0", 0, pm + 4, &[3]);
-    assert_eq!(machine.config("ep0", 0, 0), !0);
-    machine.set_config("rp0", 0, pm + 4, &[0]);
-    assert_eq!(machine.read(0, 0x1_0000_0000, 4), Ok(7));
+    for (port, below) in [("rp0", "sw0"), ("sw0", "dsp0"), ("dsp0", "ep0")] {
+        let pm = machine.capability(port, 0, 0x01).unwrap();
+        machine.set_config(port, 0, pm + 4, &[3]);
+        assert_eq!(machine.config(below, 0, 0), !0, "{port}");
+        assert_eq!(machine.config("ep0", 0, 0), !0, "{port}");
+        assert!(machine.read(0, 0x1_0000_0000, 4).is_err(), "{port}");
+        machine.set_config(port, 0, pm + 4, &[0]);
+        assert_eq!(machine.read(0, 0x1_0000_0000, 4), Ok(7), "{port}");
+    }
 }
 
 trait SwitchDriver {

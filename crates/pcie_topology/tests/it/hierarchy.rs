@@ -542,4 +542,10 @@ fn both_ends_of_a_link_show_what_they_agreed_on() {
     for (name, nth) in ends {
         assert_eq!(status(&mut machine, name, nth), 0x42, "{name}.{nth}");
     }
+    // That of an end that leads upstream limits nothing (PCIe 6.2 section 7.5.3.19).
+    for (name, shown) in [("ep0", 0x42), ("sw0", 0x84)] {
+        let pcie = machine.capability(name, 0, 0x10).unwrap();
+        machine.set_config(name, 0, pcie + 0x30, &[1, 0]);
+        assert_eq!(status(&mut machine, name, 0), shown, "{name}");
+    }
 }

@@ -7,6 +7,7 @@
     reason = "a test that fails should stop at once"
 )]
 
+mod conventional;
 mod endpoint;
 mod errors;
 mod hierarchy;
@@ -16,6 +17,7 @@ mod properties;
 mod resizable_bar;
 mod routing;
 mod routing_model;
+mod slots;
 mod traffic;
 mod versions;
 mod wake;

@@ -217,16 +217,16 @@ fn ports() {
         expect![[r#"
             root_complex[0].port[0].acs: 0x0020: services 0x0020 are not emulated, only 0x005f are
             root_complex[0].port[1].cxl: a CXL port has cache, mem, or both
-            root_complex[0].port[2].bar.size: 0xc00 bytes; a BAR is a power of two of at least 0x1000
-            root_complex[0].port[3].bar.msix.bar: 1; a port has BAR 0 only
-            root_complex[0].port[3].bar.msix.vectors: 0; MSI-X has 1 to 2048
-            root_complex[0].port[4].bar.component_registers: only a CXL port has component registers; it needs `cxl`
-            root_complex[0].port[5].bar.component_registers: 0x8000 is not a multiple of 0x10000
-            root_complex[0].port[5].bar.component_registers: 0x10000 bytes at 0x8000 do not fit in BAR 0, which has 0x10000
-            root_complex[0].port[6].bar.msix.pba: 0x4 is not a multiple of 8
-            root_complex[0].port[6].bar.msix.table: at 0xfff0 of BAR 0 it overlaps bar.component_registers at 0x10000
-            root_complex[0].port[7].bar.msix.vectors: 2049; MSI-X has 1 to 2048
-            root_complex[0].port[7].bar.msix.pba: 0x100008008 has more than 32 bits
+            root_complex[0].port[2].bar[0].size: 0xc00 bytes; a BAR is a power of two of at least 0x1000
+            root_complex[0].port[3].bar[0].msix.bar: 1; a port's is in BAR 0
+            root_complex[0].port[3].bar[0].msix.vectors: 0; MSI-X has 1 to 2048
+            root_complex[0].port[4].bar[0].component_registers: only a CXL port has component registers; it needs `cxl`
+            root_complex[0].port[5].bar[0].component_registers: 0x8000 is not a multiple of 0x10000
+            root_complex[0].port[5].bar[0].component_registers: 0x10000 bytes at 0x8000 do not fit in BAR 0, which has 0x10000
+            root_complex[0].port[6].bar[0].msix.pba: 0x4 is not a multiple of 8
+            root_complex[0].port[6].bar[0].msix.table: at 0xfff0 of BAR 0 it overlaps component_registers at 0x10000
+            root_complex[0].port[7].bar[0].msix.vectors: 2049; MSI-X has 1 to 2048
+            root_complex[0].port[7].bar[0].msix.pba: 0x100008008 has more than 32 bits
             root_complex[0].port[8].endpoint: there is a switch behind the port already; a port has one link"#]],
     );
     check(
@@ -234,6 +234,90 @@ fn ports() {
         expect![[r#"
             root_complex[0].port[0].cxl: a CXL port needs `chbcr` in its root complex
             root_complex[0].port[0].switch.port[0].cxl: a CXL port needs `chbcr` in its root complex"#]],
+    );
+}
+
+#[test]
+fn conventional_functions() {
+    check(
+        &with_endpoint("conventional = true"),
+        expect![
+            "root_complex[0].port[0].endpoint.conventional: a conventional function is integrated in a root complex; behind a port everything is PCI Express"
+        ],
+    );
+    check(
+        r#"
+        [[root_complex]]
+        name = "rc0"
+        ecam = 0xe000_0000
+        [[root_complex.endpoint]]
+        name = "a"
+        conventional = true
+        functions = 2
+        link = { speed = "8GT/s", width = 1 }
+        serial_number = "02-00-5e-ff-fe-00-00-01"
+        bar = [{ size = "1M", resizable = ["2M"] }]
+        capabilities = { ltr = true, l1_pm_substates = true, ptm = true, virtual_channel = true, dpc = true }
+        [[root_complex.endpoint]]
+        name = "b"
+        kind = "nvme"
+        conventional = true
+        "#,
+        expect![[r#"
+            root_complex[0].endpoint[0].capabilities.dpc: only root ports and downstream ports contain errors
+            root_complex[0].endpoint[0].functions: 2; an integrated endpoint is one function: describe the others by themselves
+            root_complex[0].endpoint[0].serial_number: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].capabilities.ltr: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].capabilities.l1_pm_substates: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].capabilities.ptm: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].capabilities.virtual_channel: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].bar.resizable: a conventional function has no extended configuration space for it
+            root_complex[0].endpoint[0].link: an integrated endpoint has no link
+            root_complex[0].endpoint[1].conventional: only for test endpoints; this is of kind "nvme""#]],
+    );
+}
+
+#[test]
+fn bars_of_ports() {
+    check(
+        &with_ports(
+            r#"
+            { name = "a", cxl = {}, bar = [{ kind = "io" }, { kind = "32" }] },
+            { name = "b", cxl = {}, bar = [{}, { kind = "32" }] },
+            { name = "c", bar = [{ kind = "32", size = "2K" }, { kind = "io", size = 512 }] },
+            { name = "d", bar = [{ index = 1 }, { index = 2, kind = "32" }], rom = "32M" },
+            { name = "e", bar = [{ index = 1, kind = "32" }, { index = 1, kind = "32" }] },
+            { name = "f", bar = [{ kind = "32", msix = { vectors = 1 } }, { kind = "32", msix = { vectors = 1 } }] },
+            { name = "g", switch = { name = "s", bar = [{ kind = "io", msix = { vectors = 1 } }], port = [{ name = "t", bar = { kind = "io", size = 8 } }] } },
+            "#,
+        ),
+        expect![[r#"
+            root_complex[0].port[0].bar[0]: BAR 0 is taken: the component registers of a CXL port have BARs 0 and 1
+            root_complex[0].port[0].bar[1]: BAR 1 is taken: the component registers of a CXL port have BARs 0 and 1
+            root_complex[0].port[1].bar[1]: there is no room for it: a port has 2 slots, and a 64-bit BAR takes 2
+            root_complex[0].port[2].bar[0].size: 0x800 bytes; a BAR is a power of two of at least 0x1000
+            root_complex[0].port[2].bar[1].size: 0x200 bytes; an I/O BAR is a power of two from 4 to 256
+            root_complex[0].port[3].bar[0].index: 1; such a BAR is number 0 to 0
+            root_complex[0].port[3].bar[1].index: 2; such a BAR is number 0 to 1
+            root_complex[0].port[3].rom: 0x2000000 bytes; such a BAR has 0x1000000 at most
+            root_complex[0].port[4].bar[1].index: slot 1 is taken by bar[0]
+            root_complex[0].port[5].bar[1].msix: a port has one BAR of registers
+            root_complex[0].port[5].bar[0].kind: component registers and MSI-X are in a 64-bit BAR
+            root_complex[0].port[6].switch.bar[0]: an upstream port has neither component registers nor MSI-X
+            root_complex[0].port[6].switch.bar[0].kind: an I/O BAR needs `io_window` in the port above the switch
+            root_complex[0].port[6].switch.port[0].bar[0].kind: an I/O BAR needs `io_window` in the port above the switch"#]],
+    );
+    check(
+        &with_ports(r#"{ name = "a", bar = 1 }"#),
+        expect![
+            "line 5, column 29: invalid type: integer `1`, expected a list of BARs, or a table for a single one"
+        ],
+    );
+    check(
+        &with_ports(r#"{ name = "a", bar = { colour = 1 } }"#),
+        expect![
+            "line 5, column 31: unknown field `colour`, expected one of `index`, `kind`, `size`, `component_registers`, `msix`"
+        ],
     );
 }
 

@@ -127,17 +127,46 @@ fn endpoint() -> impl Strategy<Value = EndpointSpec> {
 
 fn port_bar() -> impl Strategy<Value = PortBarSpec> {
     let registers = option::weighted(0.1, mostly((0..2_u64).prop_map(|n| n << 16), any::<u64>()));
-    (option::weighted(0.2, size()), registers, option::of(msix())).prop_map(
-        |(size, component_registers, msix)| PortBarSpec {
-            size,
-            component_registers,
-            msix,
-        },
+    let kind = mostly(Just(BarKind::Memory64), bar_kind());
+    (
+        option::weighted(0.2, 0..3_u8),
+        kind,
+        option::weighted(0.2, size()),
+        registers,
+        option::weighted(0.3, msix()),
     )
+        .prop_map(
+            |(index, kind, size, component_registers, msix)| PortBarSpec {
+                index,
+                kind,
+                size,
+                component_registers,
+                msix,
+            },
+        )
+}
+
+/// BARs that a port may have, and others.
+fn port_bars() -> impl Strategy<Value = Vec<PortBarSpec>> {
+    let own = (any::<bool>(), any::<bool>()).prop_map(|(io, wide)| match wide {
+        true => vec![PortBarSpec::new(BarKind::Prefetchable, 0x1_0000)],
+        false => vec![
+            PortBarSpec::new(BarKind::Memory32, 0x1000),
+            PortBarSpec::new(
+                if io { BarKind::Io } else { BarKind::Memory32 },
+                0x1000 >> (8 * u8::from(io)),
+            ),
+        ],
+    });
+    prop_oneof![
+        60 => Just(Vec::new()),
+        6 => own,
+        1 => vec(port_bar(), 1..3),
+    ]
 }
 
 fn slot() -> impl Strategy<Value = SlotSpec> {
-    let table = (0..9000_u32, any::<[bool; 7]>()).prop_map(|(number, has)| {
+    let table = (0..9000_u32, any::<[bool; 8]>()).prop_map(|(number, has)| {
         let [
             surprise,
             attention_button,
@@ -146,6 +175,7 @@ fn slot() -> impl Strategy<Value = SlotSpec> {
             attention_indicator,
             power_indicator,
             interlock,
+            in_band_presence_disable,
         ] = has;
         SlotSpec {
             number,
@@ -156,6 +186,7 @@ fn slot() -> impl Strategy<Value = SlotSpec> {
             attention_indicator,
             power_indicator,
             interlock,
+            in_band_presence_disable,
         }
     });
     prop_oneof![(0..9000_u32).prop_map(SlotSpec::from), table]
@@ -189,7 +220,8 @@ fn port() -> impl Strategy<Value = PortSpec> {
             any::<bool>(),
         ),
     );
-    let bar = option::weighted(0.1, port_bar());
+    let bar = port_bars();
+    let rom = option::weighted(0.1, Just(Size(0x1_0000)));
     let leaf = (
         device,
         function,
@@ -197,7 +229,7 @@ fn port() -> impl Strategy<Value = PortSpec> {
         acs,
         any::<bool>(),
         cxl,
-        bar,
+        (bar, rom),
         option::of(endpoint()),
         mostly(Just(Some(IoWindowSpec::Bits32)), Just(None)),
         option::weighted(0.5, Just(PinSpec::A)),
@@ -210,7 +242,7 @@ fn port() -> impl Strategy<Value = PortSpec> {
                 acs,
                 ari_forwarding,
                 cxl,
-                bar,
+                (bar, rom),
                 endpoint,
                 io_window,
                 intx,
@@ -231,14 +263,16 @@ fn port() -> impl Strategy<Value = PortSpec> {
                     ..CxlPortSpec::default()
                 }),
                 bar,
+                rom,
                 endpoint: endpoint.map(Box::new),
                 ..PortSpec::new("")
             },
         );
     leaf.prop_recursive(3, 12, 4, |inner| {
-        (inner.clone(), vec(inner, 0..4)).prop_map(|(mut port, below)| {
+        (inner.clone(), vec(inner, 0..4), port_bars()).prop_map(|(mut port, below, bar)| {
             port.endpoint = None;
             port.with_switch(SwitchSpec {
+                bar,
                 port: below,
                 ..SwitchSpec::new("")
             })

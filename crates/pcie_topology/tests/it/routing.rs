@@ -31,9 +31,13 @@ pub(crate) const CHAIN: &str = r#"
     name = "rp0"
     io_window = "32"
     intx = "A"
+    bar = [{ kind = "32", size = "8K" }, { kind = "io", size = 16 }]
+    rom = "64K"
 
     [root_complex.port.switch]
     name = "sw0"
+    bar = [{ kind = "prefetchable", size = "64K" }]
+    rom = "4K"
 
     [[root_complex.port.switch.port]]
     name = "dsp0"
@@ -41,6 +45,7 @@ pub(crate) const CHAIN: &str = r#"
     slot = 1
     io_window = "32"
     intx = "A"
+    bar = [{ kind = "io", size = 32 }, { kind = "32-prefetchable", size = "1M" }]
 
     [root_complex.port.switch.port.endpoint]
     name = "card"
@@ -396,6 +401,102 @@ fn the_expansion_rom_has_an_enable_bit_of_its_own() {
     assert_eq!(chain.machine.config("card", 0, 0x30), 0xffff_0001, "64 KiB");
 }
 
+/// Places the BARs and ROMs of the bridges in the windows of those above, and apart from the card's.
+fn place_bridges(chain: &mut Chain) {
+    for (bridge, offset, value) in [
+        ("rp0", 0x10, 0xd000_0000),
+        ("rp0", 0x14, 0x2000),
+        ("rp0", 0x38, 0xd001_0001),
+        ("sw0", 0x10, 0x0008_0000),
+        ("sw0", 0x14, 0x12),
+        ("sw0", 0x38, 0x8008_0001),
+        ("dsp0", 0x10, 0x5800),
+    ] {
+        chain.set(bridge, offset, value);
+    }
+}
+
+#[test]
+fn bars_and_roms_of_ports_answer() {
+    let mut chain = ready();
+    place_bridges(&mut chain);
+    chain.machine.write(0, 0xd000_0ff8, u64::MAX, 8).unwrap();
+    chain
+        .machine
+        .write(0, 0x12_0008_0004, 0x1234_5678, 4)
+        .unwrap();
+    let ports = |chain: &mut Chain, port, bytes: [u8; 2]| {
+        let root = &mut chain.machine.hierarchy.complexes[0].root;
+        root.io_write(port, &bytes).unwrap();
+        let mut data = [0; 4];
+        root.io_read(port, &mut data).unwrap();
+        assert_eq!(data, [bytes[0], bytes[1], 0, 0], "{port:#x}");
+    };
+    ports(&mut chain, 0x200c, [1, 2]);
+    ports(&mut chain, 0x581c, [3, 4]);
+    let found = |chain: &mut Chain| {
+        [0xd000_0ff8, 0xd000_0ffc, 0xd000_1000, 0x12_0008_0004].map(|at| chain.read(at).unwrap())
+    };
+    let written = [0xffff_ffff, 0xffff_ffff, 0, 0x1234_5678];
+    assert_eq!(found(&mut chain), written, "zero beyond the first 4 KiB");
+    assert_eq!(chain.read(0x8000_0000), Ok(0), "the card's is its own");
+    // The ROM of each names it.
+    for (rom, ids) in [(0xd001_0000, 0xc030_1414), (0x8008_0000, 0xc031_1414)] {
+        assert_eq!(chain.read(rom).unwrap() & 0xffff, 0xaa55);
+        let at = chain.machine.read(0, rom + 0x18, 2).unwrap();
+        assert_eq!(chain.read(rom + at + 4), Ok(ids));
+        chain.machine.write(0, rom, 0, 4).unwrap();
+        assert_eq!(chain.read(rom).unwrap() & 0xffff, 0xaa55, "read-only");
+    }
+
+    let root = &mut chain.machine.hierarchy.complexes[0].root;
+    let saved = ProtobufSaveRestore::save(root).unwrap();
+    let mut other = Chain::new();
+    let root = &mut other.machine.hierarchy.complexes[0].root;
+    ProtobufSaveRestore::restore(root, saved.clone()).unwrap();
+    assert_eq!(ProtobufSaveRestore::save(root).unwrap(), saved);
+    assert_eq!(found(&mut other), written, "in another process");
+}
+
+#[test]
+fn scratch_memory_of_another_port_is_refused() {
+    let of = |bars: &str| {
+        Chain::of(&format!(
+            r#"
+            [[root_complex]]
+            name = "rc0"
+            ecam = 0xe000_0000
+            port = [{{ name = "rp0", bar = {bars} }}]
+            "#
+        ))
+    };
+    let mut chain = of(r#"{ kind = "io", size = 64 }"#);
+    chain.set("rp0", 0x10, 0x2000);
+    chain.set("rp0", 0x04, 1);
+    let root = &mut chain.machine.hierarchy.complexes[0].root;
+    root.io_write(0x203f, &[1]).unwrap();
+    let saved = ProtobufSaveRestore::save(root).unwrap();
+    for (bars, problem) in [
+        (
+            r#"{ kind = "io", size = 32 }"#,
+            "64 bytes of scratch memory of BAR 0 in the saved state; there are 32",
+        ),
+        (
+            r#"{ index = 1, kind = "32" }"#,
+            "64 bytes of scratch memory of BAR 0 in the saved state; there are 0",
+        ),
+        (
+            "[]",
+            "port 'rp0' has no registers behind BARs of its own; the saved state has",
+        ),
+    ] {
+        let mut other = of(bars);
+        let root = &mut other.machine.hierarchy.complexes[0].root;
+        let error = ProtobufSaveRestore::restore(root, saved.clone()).unwrap_err();
+        assert!(format!("{error:?}").contains(problem), "{error:?}");
+    }
+}
+
 #[test]
 fn ports_reach_the_card() {
     let mut chain = ready();
@@ -620,12 +721,15 @@ fn a_port_without_msi_tells_of_its_slot_by_intx() {
     let msi = chain.machine.capability("dsp0", 0, 0x05).unwrap();
     chain.machine.set_config("dsp0", 0, msi + 2, &[1, 0]);
     assert_eq!(chain.intx(), [false; 4], "MSI enabled");
+    let interrupts = chain.machine.interrupts.take();
+    assert_eq!(interrupts.len(), 1, "the event is still pending");
     chain.machine.set_config("dsp0", 0, msi + 2, &[0, 0]);
     assert_eq!(chain.intx(), [false, false, false, true]);
     chain
         .machine
         .set_config("dsp0", 0, pcie + 0x1a, &[0xff, 0x01]);
     assert_eq!(chain.intx(), [false; 4], "acknowledged");
+    chain.machine.set_config("dsp0", 0, msi + 2, &[1, 0]);
     assert_eq!(
         chain.machine.interrupts.take(),
         [],

@@ -40,6 +40,21 @@ fn bridge_write() -> impl Strategy<Value = (u64, u32)> {
         2 => Just((0x1c, 0x6050)),
         1 => (5..7u32, 5..7u32).prop_map(|(base, limit)| (0x1c, base << 4 | limit << 12)),
         1 => prop_oneof![3 => Just(0), 1 => 0..4u32].prop_map(|control| (0x3c, control << 18)),
+        4 => own_bar_write(),
+    ]
+}
+
+/// Where a bridge has BARs and an expansion ROM of its own; each kind of bridge has others.
+fn own_bar_write() -> impl Strategy<Value = (u64, u32)> {
+    let memory = (0..0x60u32).prop_map(|n| 0x8000_0000 + n * 0x1_0000);
+    let io = (0..0x100u32).prop_map(|n| 0x4f00 + n * 0x20);
+    prop_oneof![
+        2 => memory.clone().prop_map(|at| (0x10, at)),
+        2 => memory.clone().prop_map(|at| (0x14, at)),
+        1 => (0..2u32).prop_map(|upper| (0x14, upper)),
+        1 => io.clone().prop_map(|at| (0x10, at)),
+        1 => io.prop_map(|at| (0x14, at)),
+        3 => (memory, 0..2u32).prop_map(|(at, enable)| (0x38, at | enable)),
     ]
 }
 
@@ -105,46 +120,81 @@ fn header(chain: &mut Chain, name: &str) -> [u32; 16] {
     std::array::from_fn(|i| chain.machine.config(name, 0, 4 * i as u64))
 }
 
-/// Where each BAR, and then the ROM, ought to be.
-fn expected(chain: &mut Chain) -> [Option<u64>; 5] {
-    let bridges = BRIDGES.map(|bridge| Bridge(header(chain, bridge)));
-    let card = header(chain, "card");
-    let memory = |at: u64, len: u64| {
-        let reaches = (at..at + len)
-            .step_by(0x1000)
-            .all(|page| bridges.iter().all(|bridge| bridge.forwards_memory(page)));
-        (card[1] & 2 != 0 && reaches).then_some(at)
-    };
-    let io = u64::from(card[8] & !3);
-    let ports = card[1] & 1 != 0
-        && (io..io + 32).all(|port| bridges.iter().all(|bridge| bridge.forwards_port(port)));
+/// Everything in the hierarchy that answers an address.
+const TARGETS: [Target; 12] = {
+    use Space::*;
     [
-        memory((card[4] & !0xf).into(), 0x2000),
-        memory((card[5] & !0xf).into(), 0x10_0000),
-        memory(
-            u64::from(card[7]) << 32 | u64::from(card[6] & !0xf),
-            0x1_0000,
-        ),
-        ports.then_some(io),
-        memory((card[12] & !1).into(), 0x1_0000).filter(|_| card[12] & 1 != 0),
+        Target("card", "card.0-bar0", Memory, 4, 0x2000),
+        Target("card", "card.0-bar1", Memory, 5, 0x10_0000),
+        Target("card", "card.0-bar2", Memory64, 6, 0x1_0000),
+        Target("card", "card.0-bar4", Io, 8, 32),
+        Target("card", "card.0-rom", Rom, 12, 0x1_0000),
+        Target("rp0", "rp0-bar0", Memory, 4, 0x2000),
+        Target("rp0", "rp0-bar1", Io, 5, 16),
+        Target("rp0", "rp0-rom", Rom, 14, 0x1_0000),
+        Target("sw0", "sw0-bar0", Memory64, 4, 0x1_0000),
+        Target("sw0", "sw0-rom", Rom, 14, 0x1000),
+        Target("dsp0", "dsp0-bar0", Io, 4, 32),
+        Target("dsp0", "dsp0-bar1", Memory, 5, 0x10_0000),
     ]
+};
+
+/// A function's BAR or expansion ROM: its region's name, its register, its size.
+struct Target(&'static str, &'static str, Space, usize, u64);
+
+enum Space {
+    Memory,
+    Memory64,
+    Io,
+    Rom,
 }
 
-fn actual(chain: &Chain) -> [Option<u64>; 5] {
-    let memory = |bar: &str| {
-        chain
-            .memory
-            .region(&format!("card.0-{bar}"))
-            .unwrap()
-            .address
-    };
-    [
-        memory("bar0"),
-        memory("bar1"),
-        memory("bar2"),
-        chain.ports.port("card.0-bar4").map(u64::from),
-        memory("rom"),
-    ]
+impl Target {
+    /// Bridges above it.
+    fn above(&self) -> usize {
+        let place = BRIDGES.iter().position(|bridge| *bridge == self.0);
+        place.unwrap_or(BRIDGES.len())
+    }
+}
+
+type Places = [Option<u64>; TARGETS.len()];
+
+/// Where each BAR and ROM ought to be.
+fn expected(chain: &mut Chain) -> Places {
+    let bridges = BRIDGES.map(|bridge| Bridge(header(chain, bridge)));
+    TARGETS.each_ref().map(|target| {
+        let Target(name, _, space, register, len) = target;
+        let own = header(chain, name);
+        let above = &bridges[..target.above()];
+        let value = own[*register];
+        let at = match space {
+            Space::Memory => u64::from(value & !0xf),
+            Space::Memory64 => u64::from(own[register + 1]) << 32 | u64::from(value & !0xf),
+            Space::Io => u64::from(value & !3),
+            Space::Rom => u64::from(value & !0x7ff),
+        };
+        let answers = match space {
+            Space::Io => {
+                let reaches = |port| above.iter().all(|bridge| bridge.forwards_port(port));
+                own[1] & 1 != 0 && at + len <= 0x1_0000 && (at..at + len).all(reaches)
+            }
+            _ => {
+                let reaches = |page| above.iter().all(|bridge| bridge.forwards_memory(page));
+                own[1] & 2 != 0 && (at..at + len).step_by(0x1000).all(reaches)
+            }
+        };
+        let enabled = !matches!(space, Space::Rom) || value & 1 != 0;
+        (answers && enabled).then_some(at)
+    })
+}
+
+fn actual(chain: &Chain) -> Places {
+    TARGETS
+        .each_ref()
+        .map(|Target(_, region, space, ..)| match space {
+            Space::Io => chain.ports.port(region).map(u64::from),
+            _ => chain.memory.region(region).unwrap().address,
+        })
 }
 
 fn run(chain: &mut Chain, op: &Op) {
@@ -159,7 +209,9 @@ fn run(chain: &mut Chain, op: &Op) {
         Op::BusReset(i) => {
             let control = chain.machine.config(BRIDGES[*i], 0, 0x3c);
             chain.set(BRIDGES[*i], 0x3c, control | 0x40 << 16);
-            assert_eq!(actual(chain), [None; 5], "held in reset");
+            for (place, target) in actual(chain).iter().zip(&TARGETS) {
+                assert!(place.is_none() || target.above() <= *i, "held in reset");
+            }
             chain.set(BRIDGES[*i], 0x3c, control);
             chain.number();
         }
@@ -168,7 +220,7 @@ fn run(chain: &mut Chain, op: &Op) {
             let root = &mut chain.machine.hierarchy.complexes[0].root;
             let state = ProtobufSaveRestore::save(root).unwrap();
             pollster::block_on(vmcore::device_state::ChangeDeviceState::reset(root));
-            assert_eq!(actual(chain), [None; 5], "after a reset");
+            assert_eq!(actual(chain), [None; TARGETS.len()], "after a reset");
             let root = &mut chain.machine.hierarchy.complexes[0].root;
             ProtobufSaveRestore::restore(root, state).unwrap();
             assert_eq!(actual(chain), before, "restored");
@@ -179,7 +231,7 @@ fn run(chain: &mut Chain, op: &Op) {
 #[test]
 fn what_is_mapped_is_what_every_bridge_forwards() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut mapped = [0; 5];
+    let mut mapped = [0; TARGETS.len()];
     for _ in 0..60 {
         let ops = proptest::collection::vec(op(), 120)
             .new_tree(&mut runner)

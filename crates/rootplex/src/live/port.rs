@@ -235,6 +235,14 @@ pub(super) fn slot_state(slot: &Slot) -> String {
     if slot.power_fault {
         words.push_str(", power fault");
     }
+    for (indicator, shown) in [
+        ("attention", &slot.attention_indicator),
+        ("power", &slot.power_indicator),
+    ] {
+        if let Some(shown) = shown {
+            words.push_str(&format!(", {indicator} indicator {shown}"));
+        }
+    }
     if let Some(open) = slot.latch_open {
         words.push_str(if open {
             ", latch open"

@@ -6,6 +6,8 @@
     reason = "a test that fails should stop at once"
 )]
 
+mod port_bars;
+
 use pci_core::spec::caps::CapabilityId;
 use pci_core::spec::caps::ExtendedCapabilityId;
 use pci_core::spec::caps::pci_express::DevicePortType;

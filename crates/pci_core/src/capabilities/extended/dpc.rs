@@ -179,6 +179,20 @@ impl DpcExtendedCapability {
         self.interrupt.connect(interrupt);
     }
 
+    /// Says whether messages of the port are held back: it has neither MSI nor MSI-X enabled, or Bus Master Enable is clear. Containment
+    /// that is pending when they go out again interrupts then.
+    pub fn set_messages_held(&mut self, held: bool) {
+        self.interrupt.hold(held);
+        self.evaluate_interrupt();
+    }
+
+    /// As [`Self::set_messages_held`], of a port whose registers were reset or restored: nothing interrupts.
+    pub fn assume_messages_held(&mut self, held: bool) {
+        self.interrupt.hold(held);
+        let event = self.interrupt_event();
+        self.interrupt.restore(event);
+    }
+
     fn capability(&self) -> DpcCapability {
         DpcCapability::from_bits(self.registers.get16(DpcReg::Capability))
     }

@@ -17,6 +17,8 @@ pub struct PortEvents {
     pub link_rate_changed: bool,
     /// The link went down unasked, in a port that reports that as an error (PCIe 6.2 section 3.2.1): Surprise Down.
     pub surprise_down: bool,
+    /// The attention button was pressed.
+    pub attention_button: bool,
     /// The slot's power went on or off.
     pub power_changed: bool,
     /// The guest set the attention or the power indicator.

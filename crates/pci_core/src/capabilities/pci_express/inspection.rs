@@ -96,7 +96,7 @@ impl PciExpressCapability {
             event_pending: self.hot_plug_event(),
             interlock_engaged: has
                 .electromechanical_interlock_present()
-                .then(|| status.electromechanical_interlock_status() != 0),
+                .then(|| self.interlock_engaged()),
             mrl_open: has
                 .mrl_sensor_present()
                 .then(|| status.mrl_sensor_state() != 0),

@@ -55,6 +55,8 @@ pub(super) struct Machine {
     pub(super) pme_interrupts: u64,
     /// The port is below D0: slot and link do not interrupt.
     pub(super) asleep: bool,
+    /// Messages do not go out.
+    pub(super) messages_held: bool,
 }
 
 impl Default for Machine {
@@ -77,6 +79,7 @@ impl Default for Machine {
             pending_pmes: VecDeque::new(),
             pme_interrupts: 0,
             asleep: false,
+            messages_held: false,
         }
     }
 }
@@ -203,21 +206,28 @@ impl PciExpressCapability {
 
     /// Takes what is pending for what was told.
     pub(super) fn assume_events(&self, machine: &mut Machine) {
-        let awake = !machine.asleep;
-        machine.hot_plug.assume(awake && self.hot_plug_event());
-        machine
-            .bandwidth
-            .assume(awake && self.link_bandwidth_event());
-        machine.pme.assume(self.pme_event());
+        let [hot_plug, bandwidth, pme] = self.conditions(machine);
+        machine.hot_plug.assume(hot_plug);
+        machine.bandwidth.assume(bandwidth);
+        machine.pme.assume(pme);
     }
 
     fn evaluate(&self, machine: &mut Machine) {
-        let awake = !machine.asleep;
-        machine.hot_plug.evaluate(awake && self.hot_plug_event());
-        machine
-            .bandwidth
-            .evaluate(awake && self.link_bandwidth_event());
-        machine.pme.evaluate(self.pme_event());
+        let [hot_plug, bandwidth, pme] = self.conditions(machine);
+        machine.hot_plug.evaluate(hot_plug);
+        machine.bandwidth.evaluate(bandwidth);
+        machine.pme.evaluate(pme);
+    }
+
+    /// What makes the messages of slot, link and power management events due.
+    fn conditions(&self, machine: &Machine) -> [bool; 3] {
+        let sends = !machine.messages_held;
+        let awake = sends && !machine.asleep;
+        [
+            awake && self.hot_plug_event(),
+            awake && self.link_bandwidth_event(),
+            sends && self.pme_event(),
+        ]
     }
 
     /// Derives power, link and presence, and shows them.
@@ -248,15 +258,19 @@ impl PciExpressCapability {
             .card
             .filter(|_| machine.powered && !disabled)
             .filter(|_| !machine.held_in_reset && !machine.contained)?;
+        // An end that leads upstream shows what both ends agreed on; Target Link Speed limits the other end (PCIe 6.2 section 7.5.3.19).
+        let told = !self.is_downstream() && card != LinkRate::MAX;
+        let target = if told {
+            LinkSpeed::Speed64_0GtS
+        } else {
+            LinkSpeed(self.link_control_2().target_link_speed().into())
+        };
         let mut own = self.link_rate();
         // 64.0 GT/s is Flit Mode only (PCIe 6.2 section 4.2.3).
         if self.link_control().flit_mode_disable() {
             own.speed = own.speed.min(LinkSpeed::Speed32_0GtS);
         }
-        own.negotiate(
-            card,
-            LinkSpeed(self.link_control_2().target_link_speed().into()),
-        )
+        own.negotiate(card, target)
     }
 
     fn record_link(&self, machine: &mut Machine, link: Option<LinkRate>, cause: Cause) {

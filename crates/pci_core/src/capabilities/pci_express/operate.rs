@@ -43,7 +43,7 @@ impl PciExpressCapability {
     ///
     /// [`SlotError::InterlockEngaged`]: the guest locked the card in.
     pub fn remove_card(&self) -> Result<(), SlotError> {
-        if self.slot_status().electromechanical_interlock_status() != 0 {
+        if self.interlock_engaged() {
             return Err(SlotError::InterlockEngaged {
                 number: self.slot_number(),
             });
@@ -68,6 +68,7 @@ impl PciExpressCapability {
         self.part("attention button", has)?;
         self.act(Cause::Hardware, |machine| {
             machine.counters.buttons += 1;
+            machine.events.attention_button = true;
             self.raise(SlotStatus::new().with_attention_button_pressed(true));
         });
         Ok(())
@@ -199,7 +200,13 @@ impl PciExpressCapability {
         let has = &self.slot_capabilities;
         !(has.power_controller_present() && self.slot_powered())
             && self.power_indicator() == SlotIndicator::Off
-            && self.slot_status().electromechanical_interlock_status() == 0
+            && !self.interlock_engaged()
+    }
+
+    /// Whether the electromechanical interlock holds the card; never, without one.
+    pub fn interlock_engaged(&self) -> bool {
+        self.slot_capabilities.electromechanical_interlock_present()
+            && self.slot_status().electromechanical_interlock_status() != 0
     }
 
     /// Takes what happened since the last call. An owner asks after each configuration write and reset of the port, and after
@@ -245,6 +252,21 @@ impl PciExpressCapability {
     pub fn assume_asleep(&self, asleep: bool) {
         let mut machine = self.machine.lock();
         machine.asleep = asleep;
+        self.assume_events(&mut machine);
+    }
+
+    /// Says whether messages of the port are held back: the guest enabled neither MSI nor MSI-X, or Bus Master Enable is clear. What is
+    /// pending when they go out again interrupts then, once (PCIe 6.2 section 6.7.3.4).
+    pub fn set_messages_held(&self, held: bool) {
+        if self.machine.lock().messages_held != held {
+            self.act(Cause::Guest, |machine| machine.messages_held = held);
+        }
+    }
+
+    /// As [`Self::set_messages_held`], of a port whose registers were reset or restored: nothing interrupts.
+    pub fn assume_messages_held(&self, held: bool) {
+        let mut machine = self.machine.lock();
+        machine.messages_held = held;
         self.assume_events(&mut machine);
     }
 

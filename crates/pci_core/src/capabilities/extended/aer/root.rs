@@ -36,6 +36,20 @@ impl AerExtendedCapability {
         self.interrupt.connect(interrupt);
     }
 
+    /// Says whether messages of the function are held back: it has neither MSI nor MSI-X enabled, or Bus Master Enable is clear. An error
+    /// that is pending when they go out again interrupts then.
+    pub fn set_messages_held(&mut self, held: bool) {
+        self.interrupt.hold(held);
+        self.evaluate_interrupt();
+    }
+
+    /// As [`Self::set_messages_held`], of a function whose registers were reset or restored: nothing interrupts.
+    pub fn assume_messages_held(&mut self, held: bool) {
+        self.interrupt.hold(held);
+        let event = self.error_event();
+        self.interrupt.restore(event);
+    }
+
     /// Root Error Status as of now.
     pub fn root_error_status(&self) -> RootErrorStatus {
         RootErrorStatus::from_bits(self.registers.get(AerReg::RootErrorStatus))
