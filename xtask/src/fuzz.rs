@@ -25,7 +25,7 @@ const SECONDS: u64 = 600;
 const CORPUS: &str = "crates/fuzz_bodies/corpus";
 
 /// Inputs of a body that are committed.
-const INPUTS_MAX: usize = 24;
+const INPUTS_MAX: usize = 120;
 
 /// libFuzzer is C++.
 const COMPILER: Package = Package {

@@ -10,7 +10,7 @@
 //! | [`ecam`](mod@ecam) | accesses of any size to a hierarchy, hot-plug, slots, resets, saves | what is saved is restored; reading changes nothing |
 //! | [`memory`](mod@memory) | accesses of any size to a function's BARs | an array of bytes |
 //! | [`ports`](mod@ports) | accesses of any size to CF8 and CFC | the address as last written, and the device by itself |
-//! | [`slots`](mod@slots) | what operator and guest do to slots and links | who is there, as a set of names |
+//! | [`slots`](mod@slots) | what operator and guest do to slots and links | who is there, which events are pending, which messages are due |
 //! | [`states`](mod@states) | saved states with bytes changed | a refused state changes nothing, an accepted one is kept |
 //! | [`messages`](mod@messages) | bytes as messages | what was decoded encodes to what decodes to the same |
 //! | [`description`](mod@description) | text as a description | what is written reads the same |
@@ -23,6 +23,7 @@
     reason = "a fuzz body ends at the first surprise"
 )]
 
+mod action;
 pub mod description;
 pub mod ecam;
 mod machine;

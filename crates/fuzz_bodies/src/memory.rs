@@ -2,6 +2,7 @@
 
 use crate::machine::Machine;
 use crate::machine::NIC;
+use crate::machine::WITH_CARD;
 use crate::steps;
 use arbitrary::Arbitrary;
 use arbitrary::Unstructured;
@@ -32,7 +33,7 @@ struct Access {
 /// - an access that the BAR does not take is answered, or one that it takes is not;
 /// - what is saved is not restored.
 pub fn run(data: &[u8]) {
-    let mut machine = Machine::new();
+    let mut machine = Machine::new(&WITH_CARD);
     let mut model = Model::new();
     let mut input = Unstructured::new(data);
     for access in steps::<Access>(&mut input).take(ACCESSES_MAX) {

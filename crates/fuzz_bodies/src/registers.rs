@@ -13,6 +13,7 @@ use reg_table::Reset;
 use reg_table::plan::SUBJECTS;
 use reg_table::plan::Subject;
 use reg_table::plan::SubjectEntry;
+use std::sync::LazyLock;
 
 /// Of one block, and blocks of one input.
 const STEPS_MAX: usize = 12;
@@ -43,10 +44,13 @@ enum Step {
 pub fn run(data: &[u8]) {
     let mut input = Unstructured::new(data);
     // In order of name: link order is the linker's.
-    let mut entries: Vec<_> = SUBJECTS.iter().collect();
-    entries.sort_by_key(|entry| entry.name);
+    static ENTRIES: LazyLock<Vec<&SubjectEntry>> = LazyLock::new(|| {
+        let mut entries: Vec<_> = SUBJECTS.iter().collect();
+        entries.sort_by_key(|entry| entry.name);
+        entries
+    });
     for _ in 0..BLOCKS_MAX {
-        let Ok(entry) = input.choose(&entries) else {
+        let Ok(entry) = input.choose(&ENTRIES) else {
             return;
         };
         one(entry, &mut input);
@@ -87,7 +91,7 @@ fn one(entry: &SubjectEntry, input: &mut Unstructured<'_>) {
                 assert_eq!(subject.save(), saved, "{}: saved again", entry.name);
             }
         }
-        model.compare(subject.as_ref(), &format!("{} after {step:?}", entry.name));
+        model.compare(subject.as_ref(), entry.name, step);
     }
 }
 
@@ -206,22 +210,21 @@ impl Model {
         }
     }
 
-    fn compare(&mut self, subject: &dyn Subject, what: &str) {
+    fn compare(&mut self, subject: &dyn Subject, name: &str, step: Step) {
         for (((found, byte), unknown), at) in bytes_of(subject)
             .into_iter()
             .zip(&mut self.bytes)
             .zip(&self.unknown)
             .zip(0u16..)
         {
-            let register = self
-                .block
-                .register_at(at)
-                .map_or("", |register| register.name);
-            assert_eq!(
-                found & !unknown,
-                *byte & !unknown,
-                "byte {at:#x} ({register}) of {what}"
-            );
+            let (seen, expected) = (found & !unknown, *byte & !unknown);
+            if seen != expected {
+                let register = self.block.register_at(at);
+                let register = register.map_or("", |register| register.name);
+                panic!(
+                    "byte {at:#x} ({register}) of {name} after {step:?}: {seen:#x}, not {expected:#x}"
+                );
+            }
             *byte = found;
         }
     }
