@@ -3,7 +3,6 @@
 
 use crate::model::*;
 use crate::slots::plain_port;
-use crate::switch::switch;
 use chipset_device::io::IoResult;
 use inspect::InspectMut;
 use pci_bus::GenericPciBusDevice;
