@@ -177,6 +177,7 @@ impl<const N: usize> Inspect for [u8; N] {
 
 /// Keeps its own number format, if it has one.
 impl Inspect for Value {
+    #[inline]
     fn inspect(&self, req: Request<'_>) {
         req.leaf(self.clone());
     }

@@ -83,8 +83,10 @@ impl<'a> InspectionBuilder<'a> {
 
     fn ask(self, update: Option<&str>, mut obj: impl InspectMut) -> Inspection {
         let path = self.path.trim_matches('/');
-        let components = path.split('/').filter(|c| !c.is_empty());
-        let record = if components.count() <= PATH_COMPONENTS_MAX {
+        let components = || path.split('/').filter(|c| !c.is_empty()).count();
+        // A short one need not be counted.
+        let is_followed = path.len() <= PATH_COMPONENTS_MAX || components() <= PATH_COMPONENTS_MAX;
+        let record = if is_followed {
             let inquiry = Inquiry {
                 ceiling: self.ceiling,
                 update,

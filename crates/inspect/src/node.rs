@@ -121,7 +121,7 @@ fn rate(value: &Value, last: &Value, elapsed: Duration) -> Value {
 }
 
 /// Whether the entries are in order and no two have the same name, as is nearly always so.
-fn is_tidy(entries: &[Entry]) -> bool {
+pub(crate) fn is_tidy(entries: &[Entry]) -> bool {
     entries.is_sorted_by(|a, b| natural::compare(&a.name, &b.name).is_lt())
 }
 

@@ -1,14 +1,18 @@
 //! What an object is asked.
 
+use crate::Entry;
 use crate::Error;
 use crate::Node;
 use crate::Response;
 use crate::Value;
 use crate::ValueFlags;
 use crate::ValueKind;
+use crate::node::is_tidy;
 use crate::record::Place;
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 /// The longest path that is followed, in components. It bounds the recursion that a path can cause in an object that contains
 /// itself.
@@ -50,12 +54,17 @@ pub(crate) struct Scope<'a> {
 
 /// The first component of `path` and the rest, or `None` if no component is left.
 pub(crate) fn split_path(path: &str) -> Option<(&str, &str)> {
-    let path = path.trim_matches('/');
-    if path.is_empty() {
-        return None;
+    let path = after_slashes(path);
+    let end = path.bytes().position(|byte| byte == b'/');
+    let (first, rest) = path.split_at_checked(end.unwrap_or(path.len()))?;
+    (!first.is_empty()).then_some((first, after_slashes(rest)))
+}
+
+fn after_slashes(mut path: &str) -> &str {
+    while let Some(rest) = path.strip_prefix('/') {
+        path = rest;
     }
-    let (first, rest) = path.split_once('/').unwrap_or((path, ""));
-    Some((first, rest.trim_start_matches('/')))
+    path
 }
 
 /// What an object is asked: to show itself, or to take a new value.
@@ -103,6 +112,39 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Answers as a directory of leaves, for an object that has a table of them: their names are part of the program, in natural
+    /// order and each there once, so nobody need copy, sort or look. Integers keep a format other than decimal.
+    #[inline]
+    pub fn leaves(self, leaves: impl Iterator<Item = (&'static str, Value)>) {
+        let Self { scope, place } = self;
+        let as_a_whole = scope.path.is_empty()
+            && scope.inquiry.update.is_none()
+            && scope.levels > 0
+            && SensitivityLevel::default() <= scope.inquiry.ceiling
+            && place.name.is_some();
+        if as_a_whole {
+            let leaf = |(name, value)| Entry {
+                name: Cow::Borrowed(name),
+                node: Node::Value(formatted(value, scope.flags)),
+                sensitivity: SensitivityLevel::default(),
+            };
+            let entries: Vec<Entry> = leaves.map(leaf).collect();
+            debug_assert!(is_tidy(&entries), "out of order: {entries:?}");
+            place.put_with(scope.own, || Node::Dir(entries));
+        } else {
+            Self { scope, place }.some_leaves(&mut { leaves });
+        }
+    }
+
+    /// As [`Self::leaves`], where not all are asked for, or not as a directory.
+    #[cold]
+    fn some_leaves(self, leaves: &mut dyn Iterator<Item = (&'static str, Value)>) {
+        let mut resp = self.respond();
+        for (name, value) in leaves {
+            resp.fixed_child(name, SensitivityLevel::default(), |req| req.leaf(value));
+        }
+    }
+
     #[inline(always)]
     fn scalar(self, kind: impl FnOnce() -> ValueKind) {
         if self.scope.path.is_empty() && self.scope.inquiry.update.is_none() {
@@ -114,9 +156,10 @@ impl<'a> Request<'a> {
     }
 
     /// As [`Self::value`], keeping the value's own format if it has one.
+    #[inline]
     pub(crate) fn leaf(self, value: Value) {
-        let flags = self.scope.flags;
-        self.answer(formatted(value, flags));
+        let Value { kind, flags } = formatted(value, self.scope.flags);
+        self.with_flags(flags).value(kind);
     }
 
     fn answer(self, value: Value) {
@@ -237,6 +280,7 @@ impl UpdateRequest<'_> {
 }
 
 /// The value as it is written where `flags` hold, unless it has chosen for itself.
+#[inline]
 fn formatted(value: Value, flags: ValueFlags) -> Value {
     if value.flags == ValueFlags::default() {
         value.kind.with_flags(flags)

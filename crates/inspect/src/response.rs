@@ -57,18 +57,17 @@ impl<'a> Response<'a> {
         self.scope.own
     }
 
-    /// False if a child `name` would surely be passed over. Nobody has to ask; it spares an object of many children the
-    /// preparation of those that the path does not lead to.
-    #[inline]
-    pub fn may_ask_for(&self, name: &str) -> bool {
-        self.children.is_some() && self.may_want(name)
+    /// What the path has next: only children whose names begin with it, slashes before it aside, and those without a name are
+    /// evaluated; all are, if it is `None`. Nobody has to ask; it spares an object of many children the walk over them.
+    pub fn asked_for(&self) -> Option<&'a str> {
+        self.wanted.map(|(first, _)| first)
     }
 
     #[inline]
     fn may_want(&self, name: &str) -> bool {
         self.wanted.is_none_or(|(wanted, _)| {
             // A name with slashes may be spelt in more ways than one.
-            begins_with(name, wanted) || name.is_empty() || name.starts_with('/')
+            name.starts_with(wanted) || name.is_empty() || name.starts_with('/')
         })
     }
 
@@ -406,53 +405,12 @@ impl<'a> Response<'a> {
     }
 }
 
-/// As `str::starts_with`, faster for names of the same kind: they differ at their end.
-#[inline]
-fn begins_with(name: &str, wanted: &str) -> bool {
-    let (name, wanted) = (name.as_bytes(), wanted.as_bytes());
-    let last = wanted.len().wrapping_sub(1);
-    name.get(last) == wanted.get(last) && name.starts_with(wanted)
-}
-
 fn merged(mut value: impl InspectMut) -> impl FnOnce(Request<'_>) {
     move |req| value.inspect_mut(req)
 }
 
 /// Whether a name is that of one child: it is not empty and has no slash.
+#[inline]
 fn is_plain(name: &str) -> bool {
-    /// Eight bytes at a time: is there a slash?
-    fn has_slash(bytes: &[u8; 8]) -> bool {
-        const ONES: u64 = u64::MAX / 0xff;
-        // A byte that equals the slash is zero now, and only a zero byte borrows into its top bit first.
-        let zero = u64::from_ne_bytes(*bytes) ^ (ONES * b'/' as u64);
-        zero.wrapping_sub(ONES) & !zero & (ONES << 7) != 0
-    }
-    let bytes = name.as_bytes();
-    match bytes.last_chunk() {
-        Some(last) => !has_slash(last) && !bytes.as_chunks().0.iter().any(has_slash),
-        None => !bytes.is_empty() && !bytes.contains(&b'/'),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_plain;
-    use alloc::string::String;
-
-    #[test]
-    fn a_plain_name_has_no_slash_anywhere() {
-        assert!(!is_plain(""));
-        for len in 1..40 {
-            // The bytes beside a slash in value, and one that differs in the top bit.
-            for filler in ["a", ".", "0", "\u{7f}"] {
-                let name = filler.repeat(len);
-                assert!(is_plain(&name), "{name}");
-                for at in 0..len {
-                    let slashed: String = [&name[..at], "/", &name[at + 1..]].concat();
-                    assert!(!is_plain(&slashed), "{slashed}");
-                }
-            }
-        }
-        assert!(is_plain("\u{ef}\u{2f00}\u{af}\u{af}\u{af}"));
-    }
+    !name.is_empty() && !name.as_bytes().contains(&b'/')
 }

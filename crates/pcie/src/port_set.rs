@@ -75,6 +75,17 @@ pub(crate) struct Function {
     pub(crate) occupant: Occupant,
 }
 
+impl Function {
+    /// The name, as far as inspection compares it.
+    fn name(&self) -> &str {
+        let name = match &self.occupant {
+            Occupant::Port(port) => &*port.name,
+            Occupant::Integrated { name, .. } => name,
+        };
+        name.trim_start_matches('/')
+    }
+}
+
 /// Where the accesses for a bus go: the port in [`PortSet::functions`], and that port's secondary bus.
 #[derive(Copy, Clone)]
 struct Route {
@@ -96,6 +107,8 @@ const HERE: u16 = u16::MAX - 1;
 pub(crate) struct PortSet {
     functions: Vec<Function>,
     by_devfn: [u16; MAX_FUNCTIONS_PER_BUS],
+    /// The functions in order of name, for inspection.
+    by_name: Vec<u16>,
     by_bus: [Route; 256],
     /// Accesses that nobody answered (PCIe 6.2 section 2.3.1: Unsupported Request).
     unsupported_requests: u64,
@@ -117,6 +130,8 @@ impl PortSet {
                 *entry = index;
             }
         }
+        let mut by_name: Vec<_> = (0..).take(functions.len()).collect();
+        by_name.sort_by_key(|&index| functions.get(usize::from(index)).map(Function::name));
         let claims = ClaimTable::default();
         for function in &mut functions {
             if let Occupant::Port(port) = &mut function.occupant {
@@ -127,6 +142,7 @@ impl PortSet {
         Self {
             functions,
             by_devfn,
+            by_name,
             by_bus: [Route {
                 index: NOWHERE,
                 secondary: 0,
@@ -203,6 +219,29 @@ impl PortSet {
                 Occupant::Port(port) => Some((f.devfn, port)),
                 Occupant::Integrated { .. } => None,
             })
+    }
+
+    /// The positions in [`Self::functions`] of those that an inquiry may be for: those without a name, and those whose name
+    /// begins with what the path has next.
+    fn asked_for(&self, next: Option<&str>) -> Vec<u16> {
+        let Some(next) = next else {
+            return (0..).take(self.functions.len()).collect();
+        };
+        let name = |index: &u16| {
+            self.functions
+                .get(usize::from(*index))
+                .map_or("", Function::name)
+        };
+        let nameless = self
+            .by_name
+            .iter()
+            .take_while(|index| name(index).is_empty());
+        let first = self.by_name.partition_point(|index| name(index) < next);
+        let named = self.by_name.iter().skip(first);
+        nameless
+            .chain(named.take_while(|index| name(index).starts_with(next)))
+            .copied()
+            .collect()
     }
 
     /// The port at a place.
@@ -449,14 +488,14 @@ impl InspectMut for PortSet {
         let mut resp = req.respond();
         resp.counter("unsupported_requests", self.unsupported_requests);
         resp.counter("request_retries", self.request_retries);
-        for function in &mut self.functions {
+        for index in self.asked_for(resp.asked_for()) {
+            let Some(function) = self.functions.get_mut(usize::from(index)) else {
+                continue;
+            };
             let devfn = function.devfn;
             let place = || format!("{:02x}.{}", devfn >> 3, devfn & 7);
             match &mut function.occupant {
                 Occupant::Port(port) => {
-                    if !resp.may_ask_for(&port.name) {
-                        continue;
-                    }
                     let name = port.name.clone();
                     resp.child(&name, |req| {
                         let mut resp = req.respond();

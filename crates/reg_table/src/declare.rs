@@ -56,10 +56,13 @@ macro_rules! register_block {
                                 $crate::field!($ty, $access, $field $([$high : $low])?)
                                     $(.with_meaning($crate::meaning!($meaning $($unit)?)))?
                             ),*),*],
-                            &$crate::private::fields_by_name([$($(
-                                $crate::field!($ty, $access, $field $([$high : $low])?)
-                                    $(.with_meaning($crate::meaning!($meaning $($unit)?)))?
-                            ),*),*]),
+                            &$crate::private::fields_by_name([
+                                $crate::private::raw(size_of::<$repr>())
+                                $($(
+                                    , $crate::field!($ty, $access, $field $([$high : $low])?)
+                                        $(.with_meaning($crate::meaning!($meaning $($unit)?)))?
+                                )*)*
+                            ]),
                             $where,
                         ),
                     )+

@@ -20,7 +20,7 @@ use core::sync::atomic::Ordering;
 /// a status bit while a guest reads. Each change of one dword is atomic; a change of several is not, and callers that
 /// need it hold the lock of the device.
 pub struct RegisterFile<R> {
-    words: Words,
+    pub(crate) words: Words,
     /// Where this instance differs from the table, in order of the dwords: most blocks of a kind differ in few, and a machine may have
     /// a million of them.
     differences: Vec<Difference>,
@@ -220,10 +220,7 @@ impl<R: BlockRegister> RegisterFile<R> {
 
     /// A register's value.
     pub fn get(&self, register: R) -> u32 {
-        let register = register.register();
-        self.word(register).map_or(0, |word| {
-            (word.load(Ordering::Relaxed) >> register.shift()) & register.mask()
-        })
+        self.words.get(register.register())
     }
 
     /// The low 16 bits of a register's value: all of it, for a register of two bytes.

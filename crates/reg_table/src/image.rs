@@ -1,5 +1,6 @@
 //! Where register values live.
 
+use crate::Register;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::AtomicU32;
@@ -109,5 +110,12 @@ impl Words {
                     .unwrap_or_default()
             }
         }
+    }
+
+    /// A register's value.
+    pub(crate) fn get(&self, register: &Register) -> u32 {
+        self.as_slice().get(register.word()).map_or(0, |word| {
+            (word.load(Ordering::Relaxed) >> register.shift()) & register.mask()
+        })
     }
 }

@@ -5,71 +5,51 @@ use crate::Field;
 use crate::Meaning;
 use crate::Register;
 use crate::RegisterFile;
-use crate::table::RAW;
+use crate::image::Words;
 use inspect::Inspect;
-use inspect::Response;
+use inspect::Request;
 use inspect::SensitivityLevel;
+use inspect::Value;
+use inspect::ValueFlags;
+use inspect::ValueKind;
 
 impl<R: BlockRegister> Inspect for RegisterFile<R> {
-    fn inspect(&self, req: inspect::Request<'_>) {
-        let mut resp = req.respond();
-        for &register in R::BY_NAME
-            .iter()
-            .filter_map(|&index| R::ALL.get(usize::from(index)))
-        {
-            let entry = register.register();
-            let value = || self.get(register);
-            match entry.fields {
-                [] => {}
-                // A field that is all there is to the register, or has its name, would only say it twice.
-                [field]
-                    if field.meaning == Meaning::Plain
-                        && (field.mask() == entry.mask() || entry.name.ends_with(field.name)) =>
-                {
-                    inspect_field(&mut resp, entry.name, field, value);
-                }
-                _ => {
-                    resp.fixed_child(entry.name, SensitivityLevel::default(), |req| {
-                        inspect_fields(&mut req.respond(), entry, value());
-                    });
+    fn inspect(&self, req: Request<'_>) {
+        inspect(R::REGISTERS, R::BY_NAME, &self.words, req);
+    }
+}
+
+/// The same code for all blocks.
+fn inspect(registers: &'static [Register], by_name: &[u16], words: &Words, req: Request<'_>) {
+    let mut resp = req.respond();
+    let registers = by_name
+        .iter()
+        .filter_map(|&index| registers.get(usize::from(index)));
+    for register in registers {
+        let child = |req: Request<'_>| {
+            let value = words.get(register);
+            match register.shown {
+                [field] => shown(field, value).inspect(req),
+                fields => {
+                    req.leaves(fields.iter().map(|field| (field.name, shown(field, value))));
                 }
             }
+        };
+        if !register.shown.is_empty() {
+            resp.fixed_child(register.name, SensitivityLevel::default(), child);
         }
     }
 }
 
-/// A register's value and its fields, in order of name: there is nothing left to sort.
-fn inspect_fields(resp: &mut Response<'_>, register: &'static Register, value: u32) {
-    let (before, after) = register
-        .fields_by_name
-        .split_at_checked(register.fields_before_raw)
-        .unwrap_or_default();
-    for field in before {
-        inspect_field(resp, field.name, field, || value);
-    }
-    resp.fixed_child(RAW, SensitivityLevel::default(), |req| {
-        req.with_hex_format().value(value);
-    });
-    for field in after {
-        inspect_field(resp, field.name, field, || value);
-    }
-}
-
-/// One field of a register: a bit as a bool, sizes and counts as decimal numbers, all else as hexadecimal ones.
-fn inspect_field(
-    resp: &mut Response<'_>,
-    name: &'static str,
-    field: &Field,
-    register: impl FnOnce() -> u32,
-) {
-    resp.fixed_child(name, SensitivityLevel::default(), |req| {
-        let value = field.value(register());
-        match field.meaning {
-            Meaning::Plain if field.bits == 1 => req.value(value != 0),
-            Meaning::Plain | Meaning::Address(_) | Meaning::Limit(_) => {
-                req.with_hex_format().value(value);
-            }
-            Meaning::Doubling(_) | Meaning::LessOne => req.value(value),
+/// A field within its register's value: a bit as a bool, sizes and counts as decimal numbers, all else as hexadecimal ones.
+#[inline]
+fn shown(field: &Field, register: u32) -> Value {
+    let value = field.value(register);
+    match field.meaning {
+        Meaning::Plain if field.bits == 1 => ValueKind::Bool(value != 0).into(),
+        Meaning::Plain | Meaning::Address(_) | Meaning::Limit(_) => {
+            ValueKind::Unsigned(value).with_flags(ValueFlags::HEX)
         }
-    });
+        Meaning::Doubling(_) | Meaning::LessOne => ValueKind::Unsigned(value).into(),
+    }
 }

@@ -68,6 +68,7 @@ pub use table::WordMask;
 pub mod private {
     pub use crate::table::check;
     pub use crate::table::fields_by_name;
+    pub use crate::table::raw;
     pub use crate::table::registers_by_name;
     pub use crate::table::word_masks;
     pub use alloc::boxed::Box;

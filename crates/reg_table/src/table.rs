@@ -136,9 +136,20 @@ impl Field {
         (u32::MAX >> (32 - self.bits)) << self.lsb
     }
 
+    /// Whether it says all of a register of this name and size.
+    const fn is_all_of(&self, register: &str, bytes: usize) -> bool {
+        let (name, register) = (self.name.as_bytes(), register.as_bytes());
+        let named_alike = match register.split_at_checked(register.len().saturating_sub(name.len()))
+        {
+            Some((_, end)) => is_same(end, name),
+            None => false,
+        };
+        matches!(self.meaning, Meaning::Plain) && (named_alike || self.bits as usize == 8 * bytes)
+    }
+
     /// The field's value within a register's value.
     pub const fn extract(&self, register: u32) -> u32 {
-        (register & self.mask()) >> self.lsb
+        (register >> self.lsb) & (u32::MAX >> (32 - self.bits))
     }
 
     /// What the field stands for within a register's value. A number too large for 64 bits, which only a reserved code can spell, is
@@ -172,14 +183,10 @@ pub struct Register {
     pub fields: &'static [Field],
     /// Where the specification defines it.
     pub section: &'static str,
-    /// The same fields in order of name, as inspection lists them.
-    pub(crate) fields_by_name: &'static [Field],
-    /// How many of those come before [`RAW`].
-    pub(crate) fields_before_raw: usize,
+    /// The fields as inspection lists them: in order of name, and among them `raw`, all the bits. One field is shown by the
+    /// register's name; a register of none is not shown.
+    pub(crate) shown: &'static [Field],
 }
-
-/// The name of a register's value as it stands among its fields in inspection.
-pub(crate) const RAW: &str = "raw";
 
 impl Register {
     #[doc(hidden)]
@@ -203,8 +210,12 @@ impl Register {
             reset,
             fields,
             section,
-            fields_by_name,
-            fields_before_raw: before_raw(fields_by_name),
+            shown: match fields {
+                // A field that is all there is to the register, or has its name, would only say it twice.
+                [] => fields,
+                [field] if field.is_all_of(name, bytes) => fields,
+                _ => fields_by_name,
+            },
         }
     }
 
@@ -377,6 +388,12 @@ pub const fn word_masks<const N: usize>(registers: &[Register]) -> [WordMask; N]
     masks
 }
 
+/// All the bits of a register, as a field among its fields in inspection.
+#[doc(hidden)]
+pub const fn raw(bytes: usize) -> Field {
+    Field::new("raw", 0, 8 * bytes, Access::Ro)
+}
+
 /// Sorts fields by name, as inspection lists them.
 #[doc(hidden)]
 #[expect(
@@ -394,18 +411,6 @@ pub const fn fields_by_name<const N: usize>(mut fields: [Field; N]) -> [Field; N
         sorted += 1;
     }
     fields
-}
-
-#[expect(
-    clippy::indexing_slicing,
-    reason = "const evaluation: out of bounds is a compile error"
-)]
-const fn before_raw(fields: &[Field]) -> usize {
-    let mut before = 0;
-    while before < fields.len() && precedes(fields[before].name, RAW) {
-        before += 1;
-    }
-    before
 }
 
 /// The positions of registers in the order of their names.
@@ -435,7 +440,8 @@ pub const fn registers_by_name<const N: usize>(registers: &[Register]) -> [u16; 
     order
 }
 
-/// Whether `a` comes before `b` as text, and differs.
+/// Whether `a` comes before `b`, and differs: as text, but a number before a longer one, as in inspection. Numbers in names do not
+/// begin with zeros.
 #[expect(
     clippy::indexing_slicing,
     reason = "const evaluation: out of bounds is a compile error"
@@ -443,13 +449,40 @@ pub const fn registers_by_name<const N: usize>(registers: &[Register]) -> [u16; 
 const fn precedes(a: &str, b: &str) -> bool {
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let mut i = 0;
-    while i < a.len() && i < b.len() {
-        if a[i] != b[i] {
-            return a[i] < b[i];
-        }
+    while i < a.len() && i < b.len() && a[i] == b[i] {
         i += 1;
     }
-    a.len() < b.len()
+    let (digits_a, digits_b) = (digits(a, i), digits(b, i));
+    let in_number = (i > 0 && a[i - 1].is_ascii_digit()) || (digits_a > 0 && digits_b > 0);
+    if in_number && digits_a != digits_b {
+        return digits_a < digits_b;
+    }
+    i < b.len() && (i == a.len() || a[i] < b[i])
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const evaluation: out of bounds is a compile error"
+)]
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut i = 0;
+    while i < a.len() && i < b.len() && a[i] == b[i] {
+        i += 1;
+    }
+    i == a.len() && i == b.len()
+}
+
+/// How many digits there are from `start` on.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "const evaluation: out of bounds is a compile error"
+)]
+const fn digits(text: &[u8], start: usize) -> usize {
+    let mut end = start;
+    while end < text.len() && text[end].is_ascii_digit() {
+        end += 1;
+    }
+    end - start
 }
 
 /// Fails to compile unless the registers fill the block without gap or overlap, fields do not overlap and lie inside
@@ -499,4 +532,21 @@ pub const fn check(bytes: u16, registers: &[Register]) {
         i += 1;
     }
     assert!(next == bytes, "the registers do not fill the block");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::precedes;
+
+    #[test]
+    fn names_stand_in_natural_order() {
+        let names = [
+            "a", "bar", "bar1", "bar1_a", "bar2", "bar9x", "bar10", "bar12", "bar_", "bart", "raw",
+        ];
+        for (i, a) in names.into_iter().enumerate() {
+            for (j, b) in names.into_iter().enumerate() {
+                assert_eq!(precedes(a, b), i < j, "{a} {b}");
+            }
+        }
+    }
 }

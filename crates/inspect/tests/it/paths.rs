@@ -2,6 +2,7 @@
 
 use crate::show;
 use crate::show_at;
+use inspect::Error;
 use inspect::Inspect;
 use inspect::InspectionBuilder;
 use inspect::PATH_COMPONENTS_MAX;
@@ -10,6 +11,8 @@ use inspect::SensitivityLevel;
 use inspect::SensitivityLevel::Safe;
 use inspect::SensitivityLevel::Sensitive;
 use inspect::SensitivityLevel::Unspecified;
+use inspect::ValueFlags;
+use inspect::ValueKind;
 use inspect::adhoc;
 use inspect::iter_by_index;
 use inspect::iter_by_key;
@@ -101,6 +104,69 @@ fn mapped_values_are_evaluated_only_if_requested() {
         .map_key(|k| format!("{k:#04x}"))
         .map_value(str::len);
     assert_eq!(show(&obj), "{0x01: 3, 0x02: 3}");
+}
+
+#[test]
+fn a_table_of_leaves_is_a_directory_like_any_other() {
+    let number = |n: u32, flags| ValueKind::from(n).with_flags(flags);
+    let table = adhoc(|req: Request<'_>| {
+        let leaves = [
+            ("bit", ValueKind::from(true).into()),
+            ("field2", number(17, ValueFlags::DECIMAL)),
+            ("field10", number(18, ValueFlags::HEX)),
+        ];
+        req.leaves(leaves.into_iter());
+    });
+    let obj = adhoc(|req: Request<'_>| {
+        let mut resp = req.respond();
+        resp.field("table", table)
+            .binary("bits", table)
+            .merge(table);
+    });
+    let whole = "{bit: true, field2: 17, field10: 0x12}";
+    for (path, expected) in [
+        ("table", whole),
+        ("bits", "{bit: true, field2: 0b10001, field10: 0x12}"),
+        ("table/field2", "17"),
+        ("bits/field10", "0x12"),
+        ("field10", "0x12"),
+        ("table/field", "error (not found)"),
+        ("table/bit/x", "error (not a directory)"),
+    ] {
+        assert_eq!(show_at(path, &obj), expected, "{path}");
+    }
+    assert_eq!(
+        show(&obj),
+        "{bit: true, bits: {bit: true, field2: 0b10001, field10: 0x12}, field2: 17, field10: 0x12, \
+         table: {bit: true, field2: 17, field10: 0x12}}"
+    );
+
+    let with = |builder: InspectionBuilder<'_>| builder.inspect(&table).results().to_string();
+    let new = InspectionBuilder::new;
+    assert_eq!(with(new("").depth(Some(0))), whole);
+    let nested = new("").depth(Some(0)).inspect(&obj).results();
+    assert_eq!(
+        nested.to_string(),
+        "{bit: true, bits: _, field2: 17, field10: 0x12, table: _}"
+    );
+    assert_eq!(with(new("").sensitivity(Some(Safe))), "{}");
+    for path in ["table", "table/bit"] {
+        let result = inspect::update(path, "1", &obj).result();
+        assert_eq!(result, Err(Error::Immutable), "{path}");
+    }
+}
+
+#[test]
+fn an_object_can_ask_what_the_path_has_next() {
+    let obj = adhoc(|req: Request<'_>| {
+        let mut resp = req.respond();
+        let next = resp.asked_for().map(str::to_owned);
+        resp.field("a", next.as_deref());
+    });
+    assert_eq!(show(&obj), "{}");
+    assert_eq!(show_at("/a", &obj), r#""a""#);
+    assert_eq!(show_at("a/b", &obj), "error (not a directory)");
+    assert_eq!(show_at("b/a", &obj), "error (not found)");
 }
 
 #[test]

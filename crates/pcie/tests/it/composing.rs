@@ -109,6 +109,43 @@ fn names_and_places() {
 }
 
 #[test]
+fn inspection_finds_a_port_by_its_name() {
+    let names = [
+        "rp1",
+        "rp10",
+        "rp2",
+        "rp",
+        "nic/left",
+        "nic/right",
+        "/led",
+        "",
+        "rp1x",
+    ];
+    let ports = (0..).zip(names);
+    let mut root = build(ports.fold(builder(), |builder, (device, name)| {
+        builder.port(PortConfig::new(name, device, 0))
+    }));
+    for (path, expected) in [
+        ("rp", "\"03.0\""),
+        ("rp1", "\"00.0\""),
+        ("rp10", "\"01.0\""),
+        ("rp1x", "\"08.0\""),
+        ("rp2", "\"02.0\""),
+        ("nic/left", "\"04.0\""),
+        ("nic/right", "\"05.0\""),
+        ("led", "\"06.0\""),
+        // Of a port without a name, there are only its children.
+        ("", "\"07.0\""),
+        ("rp3", "error (not found)"),
+        ("ni", "error (not found)"),
+    ] {
+        let path = format!("functions/{path}/device_function");
+        let shown = inspect::inspect(&path, &mut root).results();
+        assert_eq!(shown.to_string(), expected, "{path}");
+    }
+}
+
+#[test]
 fn slot_numbers() {
     assert_eq!(
         text([PortConfig::new("a", 0, 0).with_slot(8192)]),

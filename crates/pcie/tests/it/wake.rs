@@ -128,3 +128,24 @@ fn a_function_that_signals_from_d3cold_sends_when_the_link_is_up() {
 fn the_reset_of_its_link_disarms_one_that_does_not() {
     assert_eq!(woken_while_the_link_was_down(0b0_1001), (0, STATUS));
 }
+
+#[test]
+fn a_bus_that_a_switch_holds_in_reset_sends_when_it_is_released() {
+    let mut sw = switch("sw", 1);
+    sw.add_pcie_device(0, "ep", Box::new(Waker::new(0b1_1001)))
+        .unwrap();
+    let mut root = build(builder().port(plain_port()));
+    root.add_pcie_device(0, "sw", sw.into_device()).unwrap();
+    for (bridge, secondary) in [(PORT, 1), ((1, 0), 2), ((2, 0), 3)] {
+        root.number(bridge, secondary, 3);
+    }
+    root.write(3, 0, POWER, ENABLE | 3);
+    let secondary_bus_reset = 1_u16 << 6;
+    root.store(config(1, 0, 0x3e), &secondary_bus_reset.to_le_bytes())
+        .unwrap();
+    root.wake("ep", 0).unwrap();
+    assert_eq!(root.read(0, 0, ROOT_STATUS), 0, "the bus is held in reset");
+    root.store(config(1, 0, 0x3e), &[0, 0]).unwrap();
+    // The reset took the bus numbers of the port below with it, and a function knows its own by what is written to it (section 2.2.6.2).
+    assert_eq!(root.read(0, 0, ROOT_STATUS), PME);
+}

@@ -1,10 +1,12 @@
 //! The capability as inspection shows it: the registers, and the slot and the link behind them.
 
+use super::LinkRate;
 use super::PciExpressCapability;
+use super::PortCounters;
 use super::link::has_link;
+use crate::spec::caps::pci_express::SlotIndicator;
 use inspect::Inspect;
 use inspect::Request;
-use inspect::Response;
 
 impl Inspect for PciExpressCapability {
     fn inspect(&self, req: Request<'_>) {
@@ -12,61 +14,102 @@ impl Inspect for PciExpressCapability {
         resp.merge(&self.registers);
         resp.field("flr_handler", &self.flr_handler);
         if has_link(self.device_port_type()) {
-            resp.child("link", |req| self.inspect_link(&mut req.respond()));
+            resp.field_with("link", || self.shown_link());
         }
         if self.ends_messages() {
-            resp.child("pme", |req| self.inspect_pme(&mut req.respond()));
+            resp.field_with("pme", || self.shown_pme());
         }
         if self.slot_implemented() {
-            resp.child("slot", |req| self.inspect_slot(&mut req.respond()));
+            resp.field_with("slot", || self.shown_slot());
         }
     }
 }
 
+/// The link behind a port, or before an endpoint.
+#[derive(Inspect)]
+struct Link {
+    bandwidth_event: bool,
+    negotiated: Option<LinkRate>,
+    other_end: Option<LinkRate>,
+    up: bool,
+}
+
+/// The power management events that a root port or event collector was told of.
+#[derive(Inspect)]
+struct Pme {
+    #[inspect(counter)]
+    interrupts: u64,
+    pending: String,
+}
+
+/// The slot behind a port, with what it has.
+#[derive(Inspect)]
+struct Slot<'a> {
+    attention_button: Option<AttentionButton<'a>>,
+    attention_indicator: Option<SlotIndicator>,
+    card_present: bool,
+    counters: PortCounters,
+    event_pending: bool,
+    interlock_engaged: Option<bool>,
+    mrl_open: Option<bool>,
+    number: u32,
+    power_fault: Option<bool>,
+    power_indicator: Option<SlotIndicator>,
+    powered: bool,
+    presence_detected: bool,
+    removal_permitted: bool,
+}
+
 impl PciExpressCapability {
-    fn inspect_link(&self, resp: &mut Response<'_>) {
-        resp.field("bandwidth_event", self.link_bandwidth_event())
-            .field("negotiated", self.negotiated_link())
-            .field("other_end", self.card())
-            .field("up", self.link_up());
+    fn shown_link(&self) -> Link {
+        Link {
+            bandwidth_event: self.link_bandwidth_event(),
+            negotiated: self.negotiated_link(),
+            other_end: self.card(),
+            up: self.link_up(),
+        }
     }
 
-    fn inspect_pme(&self, resp: &mut Response<'_>) {
+    fn shown_pme(&self) -> Pme {
         let pending: Vec<_> = self
             .pending_pmes()
             .iter()
             .map(ToString::to_string)
             .collect();
-        resp.counter("interrupts", self.machine.lock().pme_interrupts)
-            .field("pending", pending.join(" "));
+        Pme {
+            interrupts: self.machine.lock().pme_interrupts,
+            pending: pending.join(" "),
+        }
     }
 
-    fn inspect_slot(&self, resp: &mut Response<'_>) {
+    fn shown_slot(&self) -> Slot<'_> {
         let (status, has) = (self.slot_status(), self.slot_capabilities());
-        resp.field("card_present", self.card().is_some())
-            .field("counters", self.counters())
-            .field("event_pending", self.hot_plug_event())
-            .field("number", has.physical_slot_number())
-            .field("powered", self.slot_powered())
-            .field("presence_detected", status.presence_detect_state() != 0)
-            .field("removal_permitted", self.removal_permitted());
-        if has.power_controller_present() {
-            resp.field("power_fault", self.machine.lock().power_fault);
-        }
-        if has.mrl_sensor_present() {
-            resp.field("mrl_open", status.mrl_sensor_state() != 0);
-        }
-        if has.electromechanical_interlock_present() {
-            resp.field("interlock_engaged", self.interlock_engaged());
-        }
-        if has.attention_indicator_present() {
-            resp.field("attention_indicator", self.attention_indicator());
-        }
-        if has.power_indicator_present() {
-            resp.field("power_indicator", self.power_indicator());
-        }
-        if has.attention_button_present() {
-            resp.field("attention_button", AttentionButton(self));
+        Slot {
+            attention_button: has
+                .attention_button_present()
+                .then_some(AttentionButton(self)),
+            attention_indicator: has
+                .attention_indicator_present()
+                .then(|| self.attention_indicator()),
+            card_present: self.card().is_some(),
+            counters: self.counters(),
+            event_pending: self.hot_plug_event(),
+            interlock_engaged: has
+                .electromechanical_interlock_present()
+                .then(|| self.interlock_engaged()),
+            mrl_open: has
+                .mrl_sensor_present()
+                .then(|| status.mrl_sensor_state() != 0),
+            number: has.physical_slot_number(),
+            power_fault: has
+                .power_controller_present()
+                .then(|| self.machine.lock().power_fault),
+            power_indicator: has
+                .power_indicator_present()
+                .then(|| self.power_indicator()),
+            powered: self.slot_powered(),
+            presence_detected: status.presence_detect_state() != 0,
+            removal_permitted: self.removal_permitted(),
         }
     }
 }
