@@ -247,6 +247,8 @@ const FLIT_MODE: u32 = 0x0400;
 const LINK_CHANGED: u32 = 0x100;
 /// Presence Detect State and Changed.
 const PRESENCE: u32 = 0x48;
+/// LTR Mechanism Enable, which goes with the link.
+const LTR: u32 = 1 << 10;
 /// Command Completed, Electromechanical Interlock Status.
 const COMMAND: u32 = 0x90;
 
@@ -267,6 +269,7 @@ const PORT: &[Consequence] = &[
     effect("link_control_2", "link_control_2", 0xf),
     effect("link_control_2", "link_status", 0xf),
     effect("link_control", "link_status", LINK | RETRAINED),
+    effect("link_control", "device_control_2", LTR),
     effect("link_control", "slot_status", LINK_CHANGED),
     effect("reset", "link_status", LINK),
 ];
