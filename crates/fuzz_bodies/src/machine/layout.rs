@@ -98,6 +98,21 @@ const UPSTREAM: Bridge = bridge(2, 0, 3, 5);
 const DOWNSTREAM: [Bridge; 2] = [bridge(3, 0, 4, 4), bridge(3, 1, 5, 5)];
 const ABOVE_CXL: Bridge = bridge(0, 3, 6, 6);
 
+const ALL_BRIDGES: [Bridge; 6] = [
+    ABOVE_CARD,
+    ABOVE_SWITCH,
+    UPSTREAM,
+    DOWNSTREAM[0],
+    DOWNSTREAM[1],
+    ABOVE_CXL,
+];
+const ALL_BARS: [(u8, u8, u64); 4] = [
+    (1, 0, NIC),
+    (6, 0, CXL[0]),
+    (0, 3 << 3, CXL[1]),
+    (0, 2 << 3, SCRATCH),
+];
+
 /// A card in a slot, and an integrated endpoint.
 pub(crate) static WITH_CARD: Layout = Layout {
     description: &[ROOT, CARD, INTEGRATED],
@@ -137,14 +152,7 @@ pub(crate) static WITH_SLOTS: Layout = Layout {
     topology: OnceLock::new(),
     ports: &["rp0", "rp2", "sw0p0", "rp1", "sw0p1", "nobody"],
     slots: &[RP0, RP2, SW0P0],
-    bridges: &[
-        ABOVE_CARD,
-        ABOVE_SWITCH,
-        UPSTREAM,
-        DOWNSTREAM[0],
-        DOWNSTREAM[1],
-        ABOVE_CXL,
-    ],
+    bridges: &ALL_BRIDGES,
     functions: &[
         (0, 1 << 3),
         (0, 2 << 3),
@@ -153,12 +161,7 @@ pub(crate) static WITH_SLOTS: Layout = Layout {
         (3, 0),
         (3, 1 << 3),
     ],
-    bars: &[
-        (1, 0, NIC),
-        (6, 0, CXL[0]),
-        (0, 3 << 3, CXL[1]),
-        (0, 2 << 3, SCRATCH),
-    ],
+    bars: &ALL_BARS,
 };
 
 /// Every kind of function, and a device of more than eight.
@@ -167,14 +170,7 @@ pub(crate) static WITH_ALL: Layout = Layout {
     topology: OnceLock::new(),
     ports: &["rp0", "rp1", "rp2", "sw0p0", "sw0p1", "nobody"],
     slots: &[RP0, RP2, SW0P0],
-    bridges: &[
-        ABOVE_CARD,
-        ABOVE_SWITCH,
-        UPSTREAM,
-        DOWNSTREAM[0],
-        DOWNSTREAM[1],
-        ABOVE_CXL,
-    ],
+    bridges: &ALL_BRIDGES,
     functions: &[
         (0, 1 << 3),
         (0, 2 << 3),
@@ -187,12 +183,7 @@ pub(crate) static WITH_ALL: Layout = Layout {
         (5, 0),
         (6, 0),
     ],
-    bars: &[
-        (1, 0, NIC),
-        (6, 0, CXL[0]),
-        (0, 3 << 3, CXL[1]),
-        (0, 2 << 3, SCRATCH),
-    ],
+    bars: &ALL_BARS,
 };
 
 /// What an input chooses among, by its first byte: the small ones more often, since they take less time.
