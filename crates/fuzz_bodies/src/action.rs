@@ -30,6 +30,13 @@ pub(crate) enum Action {
         len: u8,
         data: [u8; 16],
     },
+    /// A value to each of 64 registers of a function, from one that is a multiple of 256 bytes. What is saved and not restored is seen
+    /// soon.
+    Sweep {
+        function: u8,
+        page: u8,
+        value: u32,
+    },
     /// Bus numbers of a bridge, as a guest writes them.
     Number {
         function: u8,
@@ -46,14 +53,19 @@ impl<'a> Arbitrary<'a> for Action {
         Ok(match input.arbitrary::<u8>()? % 16 {
             0..=2 => Self::Read {
                 address: input.arbitrary()?,
-                len: input.arbitrary()?,
+                len: size(input)?,
             },
-            3..=8 => {
-                let (address, len) = (input.arbitrary()?, input.arbitrary::<u8>()? % 17);
+            3..=7 => {
+                let (address, len) = (input.arbitrary()?, size(input)?);
                 let mut data = [0; 16];
                 input.fill_buffer(&mut data[..len.into()])?;
                 Self::Write { address, len, data }
             }
+            8 => Self::Sweep {
+                function: input.arbitrary()?,
+                page: input.arbitrary()?,
+                value: input.arbitrary()?,
+            },
             9 => Self::Number {
                 function: input.arbitrary()?,
                 numbers: input.arbitrary()?,
@@ -64,6 +76,15 @@ impl<'a> Arbitrary<'a> for Action {
             _ => Self::Restore,
         })
     }
+}
+
+/// How many bytes an access has: mostly as many as a processor's.
+fn size(input: &mut Unstructured<'_>) -> Result<u8> {
+    let choice = input.arbitrary::<u8>()?;
+    Ok(match choice {
+        0..=223 => 1 << (choice % 4),
+        224.. => choice % 17,
+    })
 }
 
 /// What is done to slots and links, by the guest or the operator.
@@ -207,6 +228,20 @@ impl Machine {
                 let address = address.get(self.layout);
                 self.write(address, &data[..len.into()]);
             }
+            Action::Sweep {
+                function,
+                page,
+                value,
+            } => {
+                let (bus, devfn) = nth(self.layout.functions, function);
+                let page = u16::from(page % 16) << 8;
+                for offset in (page..page + 0x100).step_by(4) {
+                    // Numbers and windows of a bridge have actions of their own; without them nothing below answers.
+                    if offset >= 0x40 {
+                        self.write(config(bus, devfn, offset), &value.to_le_bytes());
+                    }
+                }
+            }
             Action::Number { function, numbers } => {
                 let (bus, devfn) = nth(self.layout.functions, function);
                 self.write(config(bus, devfn, 0x18), &numbers.to_le_bytes());
@@ -225,7 +260,7 @@ impl Machine {
 
     fn read_twice(&mut self, address: Address, len: u8) {
         let address = address.get(self.layout);
-        let len = usize::from(len) % 17;
+        let len = usize::from(len);
         let (mut first, mut second) = ([0xa5; 16], [0xa5; 16]);
         let result = self.read(address, &mut first[..len]);
         if !matches!(len, 1 | 2 | 4 | 8) {
