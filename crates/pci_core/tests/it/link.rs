@@ -11,6 +11,7 @@ use pci_core::capabilities::pci_express::SlotConfig;
 use pci_core::spec::caps::pci_express::DevicePortType;
 use pci_core::spec::caps::pci_express::LinkSpeed;
 use pci_core::spec::caps::pci_express::LinkWidth;
+use vmcore::save_restore::SaveRestore;
 
 fn function(typ: DevicePortType, config: LinkConfig) -> PciExpressCapability {
     PciExpressCapability::new(typ, None)
@@ -384,4 +385,20 @@ fn ltr_of_a_downstream_port_does_not_outlive_its_link() {
     port.write_u32(0x28, LTR_ENABLE);
     port.remove_card().unwrap();
     assert_eq!(port.read_u32(0x28), LTR_ENABLE);
+}
+
+/// Software may set it while the link is down, too: a restored port did not lose its link.
+#[test]
+fn ltr_that_was_set_while_the_link_was_down_is_restored() {
+    const LTR_ENABLE: u32 = 1 << 10;
+    let port = || function(DevicePortType::RootPort, gen4_x8()).with_ltr();
+    let mut saved = port();
+    saved.hold_in_reset(true);
+    saved.write_u32(0x28, LTR_ENABLE);
+    let state = saved.save().unwrap();
+    let mut restored = port();
+    restored.restore(state).unwrap();
+    restored.assume_held_in_reset(true);
+    assert_eq!(restored.read_u32(0x28), LTR_ENABLE);
+    assert!(!restored.link_up());
 }

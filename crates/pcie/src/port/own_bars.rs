@@ -6,6 +6,7 @@ use super::PortBarSubregionKind;
 use super::PortError;
 use super::check_memory_access;
 use anyhow::anyhow;
+use chipset_device::io::IoError;
 use chipset_device::io::IoResult;
 use inspect::Inspect;
 use pci_core::cfg_space_emu::DeviceBars;
@@ -19,11 +20,14 @@ use vmcore::save_restore::SavedStateBlob;
 /// BARs in a Type 1 header (PCIe 6.2 section 7.5.1.3).
 const BARS: u8 = 2;
 
+/// An I/O request is of one dword (PCIe 6.2 section 2.2.7), and an I/O BAR may be no longer.
+const IO_ACCESS_MAX: usize = 4;
+
 /// What answers accesses to the BARs and the expansion ROM that a port's author gave it.
 ///
 /// The port calls with the number of the BAR ([`EXPANSION_ROM`](pci_core::cfg_space_emu::EXPANSION_ROM) for the ROM) and the offset into it,
-/// and only for accesses of 1, 2, 4 or 8 bytes that are naturally aligned and lie in the BAR, while Memory or I/O Space Enable, the ROM's own
-/// enable bit and the bridges above let them through. An implementation must not block.
+/// and only for accesses of 1, 2, 4 or, in memory space, 8 bytes that are naturally aligned and lie in the BAR, while Memory or I/O Space
+/// Enable, the ROM's own enable bit and the bridges above let them through. An implementation must not block.
 pub trait PortRegisters: Inspect + Send {
     /// Fills `data` with what is at `offset` of BAR `bar`.
     fn read(&mut self, bar: u8, offset: u64, data: &mut [u8]) -> IoResult;
@@ -164,6 +168,22 @@ impl OwnRegisters {
         match &mut self.0 {
             Some(registers) => registers.write(bar, offset, data),
             None => IoResult::Ok,
+        }
+    }
+
+    /// As [`Self::read`], from an I/O BAR.
+    pub(crate) fn io_read(&mut self, bar: u8, offset: u64, data: &mut [u8]) -> IoResult {
+        match data.len() {
+            ..=IO_ACCESS_MAX => self.read(bar, offset, data),
+            _ => IoResult::Err(IoError::InvalidAccessSize),
+        }
+    }
+
+    /// As [`Self::write`], to an I/O BAR.
+    pub(crate) fn io_write(&mut self, bar: u8, offset: u64, data: &[u8]) -> IoResult {
+        match data.len() {
+            ..=IO_ACCESS_MAX => self.write(bar, offset, data),
+            _ => IoResult::Err(IoError::InvalidAccessSize),
         }
     }
 

@@ -190,7 +190,7 @@ impl PcieDownstreamPort {
     /// Reads from I/O ports that a BAR of the port or a device below claims.
     pub(crate) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
         if let Some((bar, offset)) = self.cfg_space.find_io_bar(port) {
-            return Some(self.own.read(bar, offset, data));
+            return Some(self.own.io_read(bar, offset, data));
         }
         self.link.as_mut()?.1.managed()?.io_read(port, data)
     }
@@ -198,7 +198,7 @@ impl PcieDownstreamPort {
     /// Writes to I/O ports that a BAR of the port or a device below claims.
     pub(crate) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
         if let Some((bar, offset)) = self.cfg_space.find_io_bar(port) {
-            return Some(self.own.write(bar, offset, data));
+            return Some(self.own.io_write(bar, offset, data));
         }
         self.link.as_mut()?.1.managed()?.io_write(port, data)
     }

@@ -142,12 +142,12 @@ impl UpstreamSwitchPort {
     /// Reads from I/O ports that a BAR of the port claims.
     pub(super) fn io_read(&mut self, port: u16, data: &mut [u8]) -> Option<IoResult> {
         let (bar, offset) = self.cfg_space.find_io_bar(port)?;
-        Some(self.own.read(bar, offset, data))
+        Some(self.own.io_read(bar, offset, data))
     }
 
     /// Writes to I/O ports that a BAR of the port claims.
     pub(super) fn io_write(&mut self, port: u16, data: &[u8]) -> Option<IoResult> {
         let (bar, offset) = self.cfg_space.find_io_bar(port)?;
-        Some(self.own.write(bar, offset, data))
+        Some(self.own.io_write(bar, offset, data))
     }
 }

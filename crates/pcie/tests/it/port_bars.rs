@@ -282,6 +282,16 @@ fn accesses_come_to_what_stands_behind() {
         root.io_read(RP0_PORTS + 1, &mut data).now_or_never(),
         Err(IoError::UnalignedAccess)
     );
+    for port in [RP0_PORTS, DSP_PORTS] {
+        let (read, written) = (
+            root.io_read(port, &mut [0; 8]),
+            root.io_write(port, &[0; 8]),
+        );
+        for result in [read, written] {
+            let result = result.now_or_never();
+            assert_eq!(result, Err(IoError::InvalidAccessSize), "one dword at most");
+        }
+    }
 }
 
 #[test]

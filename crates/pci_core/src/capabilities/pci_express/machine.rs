@@ -284,7 +284,10 @@ impl PciExpressCapability {
             }
             (Some(_), None) => {
                 machine.events.link_went_down = true;
-                self.forget_ltr();
+                // What was restored says itself what it remembers.
+                if cause != Cause::Beginning {
+                    self.forget_ltr();
+                }
                 machine.events.surprise_down |= cause == Cause::Hardware
                     && self.link_capabilities().surprise_down_error_reporting()
                     && !self.slot_capabilities.hot_plug_surprise();

@@ -90,6 +90,8 @@ pub struct PciExpressCapability {
     slot_capabilities: SlotCapabilities,
     /// The slot has out-of-band presence detection, which no register tells.
     presence_pin: bool,
+    /// Composed [`Self::with_standard_registers`].
+    standard: bool,
     /// Target of function-level resets.
     flr_handler: Option<Arc<dyn FlrHandler>>,
     /// The guest asked for a function-level reset, and the owner does not know yet.
@@ -128,6 +130,7 @@ impl PciExpressCapability {
             registers,
             slot_capabilities: SlotCapabilities::new(),
             presence_pin: false,
+            standard: false,
             flr_handler,
             flr_requested: AtomicBool::new(false),
             machine: Mutex::default(),

@@ -117,24 +117,32 @@ impl SaveRestore for PciExpressCapability {
     }
 
     /// The values go back as they are, bits that no longer mean anything included: states of other versions of this
-    /// capability are to be saved again as they came.
+    /// capability are to be saved again as they came. Not so [with standard registers](Self::with_standard_registers), where nobody
+    /// could turn off again what the function does not have.
     fn restore(&mut self, state: Self::SavedState) -> Result<(), RestoreError> {
-        let set = |register, value: u16| self.registers.set(register, value);
-        set(PciExpressReg::DeviceControl, state.device_control);
-        set(PciExpressReg::DeviceStatus, state.device_status);
-        set(PciExpressReg::LinkControl, state.link_control);
-        set(PciExpressReg::LinkStatus, state.link_status);
-        set(PciExpressReg::SlotControl, state.slot_control);
-        set(PciExpressReg::SlotStatus, state.slot_status);
-        set(PciExpressReg::RootControl, state.root_control);
+        for (register, value) in [
+            (PciExpressReg::DeviceControl, state.device_control),
+            (PciExpressReg::LinkControl, state.link_control),
+            (PciExpressReg::SlotControl, state.slot_control),
+            (PciExpressReg::RootControl, state.root_control),
+            (PciExpressReg::DeviceControl2, state.device_control_2),
+            (PciExpressReg::LinkControl2, state.link_control_2),
+            (PciExpressReg::SlotControl2, state.slot_control_2),
+        ] {
+            self.restore_control(register, value);
+        }
+        for (register, value) in [
+            (PciExpressReg::DeviceStatus, state.device_status),
+            (PciExpressReg::LinkStatus, state.link_status),
+            (PciExpressReg::SlotStatus, state.slot_status),
+            (PciExpressReg::DeviceStatus2, state.device_status_2),
+            (PciExpressReg::LinkStatus2, state.link_status_2),
+            (PciExpressReg::SlotStatus2, state.slot_status_2),
+        ] {
+            self.restore_status(register, value);
+        }
         self.registers
             .set(PciExpressReg::RootStatus, state.root_status);
-        set(PciExpressReg::DeviceControl2, state.device_control_2);
-        set(PciExpressReg::DeviceStatus2, state.device_status_2);
-        set(PciExpressReg::LinkControl2, state.link_control_2);
-        set(PciExpressReg::LinkStatus2, state.link_status_2);
-        set(PciExpressReg::SlotControl2, state.slot_control_2);
-        set(PciExpressReg::SlotStatus2, state.slot_status_2);
         let slot = self.slot_implemented();
         let seen = self.slot_status();
         let mut machine = self.machine.lock();

@@ -42,6 +42,7 @@ impl PciExpressCapability {
     /// - ASPM Optionality Compliance is set (section 7.5.3.6), and above 8.0 GT/s 10-Bit Tag Completer Supported (section 2.2.6.2).
     pub fn with_standard_registers(mut self) -> Self {
         self = self.with_role_based_error_reporting();
+        self.standard = true;
         let typ = self.device_port_type();
         if has_link(typ) {
             let link = self
@@ -76,6 +77,28 @@ impl PciExpressCapability {
                 .init(PciExpressReg::SlotStatus, seen.into_bits());
         }
         self
+    }
+
+    /// Puts a saved value back: into a function with these registers, only what its software could have written; elsewhere the whole of it.
+    pub(super) fn restore_control(&self, register: PciExpressReg, value: u16) {
+        match self.standard {
+            true => self.registers.set_writable(register, value),
+            false => self.registers.set(register, value),
+        }
+    }
+
+    /// Puts saved status back; what these registers always say, they say of older states, too.
+    pub(super) fn restore_status(&self, register: PciExpressReg, value: u16) {
+        let fixed = match register {
+            PciExpressReg::SlotStatus if self.standard && !self.slot_implemented() => {
+                SlotStatus::new().with_presence_detect_state(1).into_bits()
+            }
+            PciExpressReg::LinkStatus2 if self.standard => EQUALIZED.into_bits(),
+            _ => 0,
+        };
+        let now = self.registers.get16(register);
+        self.registers
+            .set(register, (value & !fixed) | (now & fixed));
     }
 
     fn leave(&mut self, register: PciExpressReg, writable: u16) {
@@ -165,6 +188,7 @@ mod tests {
     use super::*;
     use crate::capabilities::PciCapability;
     use crate::spec::caps::pci_express::LinkWidth;
+    use vmcore::save_restore::SaveRestore;
 
     fn with_link(typ: DevicePortType, speed: LinkSpeed) -> PciExpressCapability {
         PciExpressCapability::new(typ, None)
@@ -257,5 +281,24 @@ mod tests {
         let integrated = DevicePortType::RootComplexIntegratedEndpoint;
         let pcie = PciExpressCapability::new(integrated, None).with_standard_registers();
         assert_eq!((pcie.read_u32(0x0c), pcie.read_u32(0x24)), (0, 0));
+    }
+
+    #[test]
+    fn a_state_of_other_registers_turns_nothing_on_that_is_not_there() {
+        for typ in [DevicePortType::RootPort, DevicePortType::Endpoint] {
+            let port = || with_link(typ, LinkSpeed::Speed8_0GtS);
+            let expected = controls(port().with_standard_registers());
+            let mut other = port();
+            for offset in [0x08, 0x10, 0x18, 0x1c, 0x28] {
+                other.write_u32(offset, 0xffff);
+            }
+            let mut pcie = port().with_standard_registers();
+            let fixed = [pcie.read_u32(0x18) >> 16, pcie.read_u32(0x30) >> 16];
+            pcie.restore(other.save().unwrap()).unwrap();
+            let restored = [0x08, 0x10, 0x18, 0x1c, 0x28].map(|at| pcie.read_u32(at) & 0xffff);
+            assert_eq!(restored, expected, "{typ:?}");
+            let status = [pcie.read_u32(0x18) >> 16, pcie.read_u32(0x30) >> 16];
+            assert_eq!(status, fixed, "{typ:?}");
+        }
     }
 }
