@@ -593,9 +593,9 @@ impl PortIoIntercept for GenericPcieRootComplex {
     }
 
     fn io_write(&mut self, port: u16, data: &[u8]) -> IoResult {
-        self.functions
-            .io_write(port, data)
-            .unwrap_or(IoResult::Err(IoError::InvalidRegister))
+        let result = self.functions.io_write(port, data);
+        self.route_messages();
+        result.unwrap_or(IoResult::Err(IoError::InvalidRegister))
     }
 }
 

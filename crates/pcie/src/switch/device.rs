@@ -218,10 +218,10 @@ impl ManagedDevice for SwitchDevice {
             .into_iter()
             .filter(|message| match message.kind {
                 _ if held => false,
-                // Both are asked: a message that stays is noted as received all the same.
                 // A port that sleeps lets nothing but those through (PCIe 6.2 section 5.3.1.4).
                 MessageKind::Error(_) if !awake => false,
                 MessageKind::Error(error) => {
+                    // Both are asked: a message that stays is noted as received all the same.
                     port.cfg_space.receive_error_message(error)
                         && port.cfg_space.forward_error_message(error)
                 }
