@@ -89,6 +89,7 @@ impl Writer {
 
     /// Writes a varint without key, as an element of a packed sequence.
     pub(crate) fn varint(&mut self, mut value: u64) {
+        // `prost` makes room anew for each byte, by which saving a hierarchy takes a quarter longer.
         loop {
             let [low, ..] = value.to_le_bytes();
             value >>= 7;
